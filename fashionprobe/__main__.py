@@ -1,0 +1,7 @@
+"""`python -m fashionprobe`."""
+
+import sys
+
+from fashionprobe.cli import main
+
+sys.exit(main())

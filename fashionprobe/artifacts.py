@@ -1,0 +1,344 @@
+"""The artifact convention: a folder of data files and a `manifest.json`, there whole or not at all.
+
+A stage describes what it is about to make (`Recipe`) and hands over a function that writes into a folder (`build`).
+The folder is a hidden-by-name sibling, `incomplete.<name>.<fingerprint>`, until it is complete; then it is renamed. The
+same recipe finds its own unfinished folder again, which is what makes long stages resumable.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from fashionprobe.errors import UserError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+PACKAGES = ("fashionprobe", "tensorflow", "keras", "numpy", "scikit-learn", "pandas", "pillow", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides what an artifact holds; two equal recipes make equal files.
+
+    Attributes:
+        stage: Name of the stage.
+        arguments: The arguments that change the result, resolved. Batch sizes and paths do not belong here.
+        inputs: Fingerprints of the artifacts or of the source data that the stage reads, by name.
+        weights_sha256: SHA-256 of the model's weights when the stage uses a model.
+    """
+
+    stage: str
+    arguments: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    weights_sha256: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the recipe as it stands in the manifest: plain JSON values."""
+        recipe = {
+            "schema": SCHEMA,
+            "stage": self.stage,
+            "arguments": dict(self.arguments),
+            "inputs": dict(self.inputs),
+            "weights_sha256": self.weights_sha256,
+        }
+        return json.loads(json.dumps(recipe))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the recipe as sorted JSON."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact.
+
+    Attributes:
+        path: Its folder.
+        manifest: The content of its `manifest.json`.
+        reused: Whether `build` found it finished instead of making it.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    reused: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of its recipe."""
+        return self.manifest["fingerprint"]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the stage noted about its result: counts, vocabularies, headline numbers."""
+        return self.manifest["facts"]
+
+
+def load(path: Path, *, stage: str, remedy: str) -> Artifact:
+    """Open a finished artifact.
+
+    Args:
+        path: Its folder.
+        stage: The stage that must have written it.
+        remedy: The command that would make it, for the error message.
+
+    Raises:
+        UserError: If there is no such artifact, or another stage or a newer fashionprobe wrote it.
+    """
+    manifest = read_manifest(path, remedy=remedy)
+    found = (manifest["schema"], manifest["stage"])
+    if found != (SCHEMA, stage):
+        raise UserError(
+            str(path),
+            expected=f"an artifact of stage '{stage}', schema {SCHEMA}",
+            received=f"stage '{found[1]}', schema {found[0]}",
+            remedy=remedy,
+        )
+    artifact = Artifact(path, manifest)
+    damaged = _damaged(artifact)
+    if damaged:
+        raise UserError(
+            str(path / damaged[0]),
+            expected="as the stage wrote it",
+            received="a missing or cut file",
+            remedy=remedy,
+        )
+    return artifact
+
+
+def build(
+    path: Path,
+    recipe: Recipe,
+    write: Callable[[Path], dict[str, Any]],
+    *,
+    overwrite: bool = False,
+    settings: Mapping[str, Any] | None = None,
+) -> Artifact:
+    """Return the finished artifact of this recipe at `path`, writing it if it is not there yet.
+
+    Args:
+        path: Folder of the artifact.
+        recipe: What it holds.
+        write: Writes the data files into the folder it is given and returns the facts for the manifest. The folder may
+            hold what an earlier run of the same recipe left; only top-level files count as results, and names that
+            start with a dot are removed at the end.
+        overwrite: Replace an artifact of another recipe.
+        settings: Arguments that do not change the result, such as the batch size; noted in the manifest.
+
+    Raises:
+        UserError: If another recipe's artifact is there and `overwrite` is not set, if a folder that is no artifact
+            is in the way, or if another process is at work on it.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        draft = path.parent / f"incomplete.{path.name}.{recipe.fingerprint[:16]}"
+        _sweep(path, keep=draft)
+        if path.exists() and not _is_empty(path):
+            finished = _finished(path, recipe, overwrite)
+            if finished:
+                return finished
+        if not (draft / MANIFEST).is_file():
+            draft.mkdir(exist_ok=True)
+            started = time.perf_counter()
+            facts = write(draft)
+            _write_manifest(draft, recipe, facts, settings or {}, seconds=time.perf_counter() - started)
+        _publish(draft, path)
+        return Artifact(path, json.loads((path / MANIFEST).read_text(encoding="utf-8")))
+
+
+def read_manifest(path: Path, *, remedy: str) -> dict[str, Any]:
+    """Return the manifest of an artifact.
+
+    Raises:
+        UserError: If there is none, or it cannot be read.
+    """
+    if not (path / MANIFEST).is_file():
+        raise UserError(str(path), expected="a finished artifact", received="nothing there", remedy=remedy)
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        missing = {
+            "schema",
+            "stage",
+            "fingerprint",
+            "arguments",
+            "inputs",
+            "files",
+            "facts",
+        } - manifest.keys()
+    except (ValueError, AttributeError) as error:
+        missing = {str(error)}
+    if missing:
+        why = ", ".join(sorted(missing))
+        raise UserError(str(path / MANIFEST), expected="a manifest", received=f"one without {why}", remedy=remedy)
+    return manifest
+
+
+def changed_files(artifact: Artifact) -> list[str]:
+    """Return the names of the files whose SHA-256 is no longer the one in the manifest."""
+    listed = artifact.manifest["files"]
+    return [name for name in listed if not _same(artifact.path / name, listed[name])]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all, even when the process is killed."""
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def child(root: str | os.PathLike[str], name: str, *, argument: str) -> Path:
+    """Return `root/name`, with `name` confined to one folder below `root`.
+
+    Raises:
+        UserError: If the name is empty or holds anything but letters, digits, `_` and `-`.
+    """
+    if not re.fullmatch(r"[\w-]+", name):
+        raise UserError(argument, expected="a name of letters, digits, '_' and '-'", received=repr(name))
+    return Path(root) / name
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of one artifact; the system frees it when the process dies."""
+    lock = filelock.FileLock(path.parent / f".{path.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise UserError(
+            str(path),
+            expected="free",
+            received="in use by another process",
+            remedy="Wait for it, or use another name.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(path: Path, keep: Path) -> None:
+    """Remove what killed runs of other recipes left; whoever holds the lock owns all of it."""
+    pattern = re.compile(rf"incomplete\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
+    for sibling in path.parent.iterdir():
+        if pattern.fullmatch(sibling.name) and sibling != keep:
+            shutil.rmtree(sibling)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _finished(path: Path, recipe: Recipe, overwrite: bool) -> Artifact | None:
+    """Return the artifact at `path` when it is this recipe's and whole; None when it may be replaced."""
+    artifact = Artifact(path, read_manifest(path, remedy="Move it away."), reused=True)
+    changed = _changes(artifact.manifest, recipe.as_json())
+    damaged = _damaged(artifact)
+    if not changed and not damaged:
+        return artifact
+    if overwrite:
+        return None
+    what = [f"{name}: missing or cut" for name in damaged] or changed
+    raise UserError(
+        str(path),
+        expected="made by the same arguments",
+        received=f"an artifact that differs ({'; '.join(what)})",
+        remedy="Pass --overwrite to replace it, or choose another name.",
+    )
+
+
+def _changes(manifest: dict[str, Any], recipe: dict[str, Any]) -> list[str]:
+    """List the differences of two recipes as 'name: old -> new'."""
+    changes = [
+        f"{key}: {manifest[key]} -> {recipe[key]}" for key in ("schema", "stage") if manifest[key] != recipe[key]
+    ]
+    for group in ("arguments", "inputs"):
+        old, new = manifest[group], recipe[group]
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                changes.append(f"{name}: {_short(old.get(name))} -> {_short(new.get(name))}")
+    if manifest.get("weights_sha256") != recipe["weights_sha256"]:
+        changes.append("weights")
+    return changes
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _damaged(artifact: Artifact) -> list[str]:
+    listed = artifact.manifest["files"]
+    return [name for name in listed if not _has_size(artifact.path / name, listed[name]["size"])]
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _same(path: Path, listed: dict[str, Any]) -> bool:
+    return _has_size(path, listed["size"]) and sha256(path) == listed["sha256"]
+
+
+def _write_manifest(
+    folder: Path, recipe: Recipe, facts: dict[str, Any], settings: Mapping[str, Any], *, seconds: float
+) -> None:
+    for leftover in folder.glob(".*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    files = {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())}
+    manifest = {
+        **recipe.as_json(),
+        "fingerprint": recipe.fingerprint,
+        "facts": facts,
+        "files": files,
+        # What may differ between two runs of the same recipe stands apart, so that the rest can be compared.
+        "run": {
+            "settings": dict(settings),
+            "versions": versions(),
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "seconds": round(seconds, 3),
+            "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    }
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Put the finished folder in its place; an artifact that stood there becomes a leftover and is swept."""
+    if path.exists():
+        if _is_empty(path):
+            path.rmdir()
+        else:
+            os.replace(path, path.parent / f"incomplete.{path.name}.{'0' * 16}")
+    os.replace(draft, path)
+    _sweep(path, keep=path)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that shape results."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

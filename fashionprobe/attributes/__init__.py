@@ -1,0 +1,1 @@
+"""Descriptors -> answers: what a block knows about an attribute."""

@@ -1,0 +1,294 @@
+"""Backbones: Keras models with named blocks, their taps, and the preprocessing that belongs to their weights."""
+
+import hashlib
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+
+from fashionprobe.blocks import DEFAULT_SIZE, TAPS, choose_taps
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.preprocessing import PREPROCESSING, Preprocessing, probe
+
+PUBLISHED_MD5 = {
+    "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d473c1dd8becc155b73f8504c6f6626",
+    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5": "6d6bbae143d832006294945121d1f1fc",
+}
+"""MD5 of weight files as Keras publishes them in its source; it publishes none for MobileNet."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A Keras model with named blocks.
+
+    Attributes:
+        name: Name of the architecture, or of the model file.
+        model: The model, un-nested and functional; input (batch, height, width, 3).
+        taps: Name of the layer that ends block 1, 2, ...
+        preprocessing: What the weights expect of RGB pixels in [0, 255].
+        size: (height, width) of its input in pixels.
+        weights: Where the weights came from, in words.
+        weights_sha256: SHA-256 over all weights.
+    """
+
+    name: str
+    model: keras.Model
+    taps: tuple[str, ...]
+    preprocessing: Preprocessing
+    size: tuple[int, int]
+    weights: str
+    weights_sha256: str
+
+
+def load(
+    name: str = "resnet50",
+    *,
+    weights: str = "imagenet",
+    taps: Sequence[str] | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> Backbone:
+    """Build a backbone of `keras.applications`, or load one from a `.keras` file.
+
+    Args:
+        name: "resnet50", "vgg16", "mobilenet" or any other name of `keras.applications`, or the path of a `.keras`
+            file.
+        weights: "imagenet", "random", or the path of a weights file (`.weights.h5`, `.h5` or `.keras`). A `.keras` file
+            brings its own weights, which "imagenet" leaves as they are and "random" replaces.
+        taps: Names of the layers that end block 1, 2, ...; None takes them from `TAPS` or finds them (`find_taps`).
+        preprocessing: "auto" takes what `keras.applications` does for this architecture.
+        size: (height, width) of the input in pixels; None takes the model's own, else 224 x 224.
+        seed: Seed of random weights.
+
+    Returns:
+        The backbone, in inference mode.
+
+    Raises:
+        UserError: If the name, a tap or the weights do not fit, or the weights cannot be downloaded.
+    """
+    if name.endswith((".keras", ".h5", ".hdf5")) or "/" in name:
+        model, architecture = _from_file(Path(name)), None
+    else:
+        architecture = _architecture(name)
+        model = _build(architecture, weights)
+    if weights == "random":
+        model = _randomized(model, seed)
+    elif weights != "imagenet":
+        _load_weights(model, Path(weights))
+    size = _input_size(model, size)
+    return Backbone(
+        name=name if architecture else Path(name).name,
+        model=model,
+        taps=choose_taps(model, taps, size),
+        preprocessing=_choose_preprocessing(model, architecture, preprocessing),
+        size=size,
+        weights=_describe_weights(weights, architecture, seed),
+        weights_sha256=_sha256(model),
+    )
+
+
+def _architecture(name: str) -> str:
+    """Return the name as `keras.applications` spells it."""
+    known = {key.lower(): key for key in dir(keras.applications) if key[0].isupper()}
+    plain = name.lower().replace("_", "").replace("-", "")
+    if plain not in known:
+        raise unknown_name("backbone", name, [*TAPS, *sorted(set(known) - set(TAPS))], remedy="Or pass a .keras file.")
+    return known[plain]
+
+
+def _preprocess_input(architecture: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the preprocessing that `keras.applications` keeps beside this architecture."""
+    return sys.modules[getattr(keras.applications, architecture).__module__].preprocess_input
+
+
+def _build(architecture: str, weights: str) -> keras.Model:
+    try:
+        with warnings.catch_warnings():
+            # MobileNet warns that it takes the weights of its 224 px variant, which is what is wanted.
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
+            model = getattr(keras.applications, architecture)(
+                include_top=False,
+                weights="imagenet" if weights == "imagenet" else None,
+                name=architecture.lower(),
+            )
+            return flatten(model)
+    except Exception as error:
+        # Keras raises a bare `Exception` when the download fails, whatever the reason.
+        url = re.search(r"https?://\S+/([\w.-]+\.h5)", str(error))
+        if url is None:
+            raise
+        file = url.group(1)
+        md5 = PUBLISHED_MD5.get(file)
+        raise UserError(
+            "weights", expected=f"downloadable, or the path of a local copy of {file}"
+            + (f" (MD5 {md5})" if md5 else " (Keras publishes no MD5 that is known here)"),
+            received="no connection to its server",
+            remedy=f"Fetch {url.group(0)} elsewhere and pass --weights PATH/{file}, or use --weights random.",
+        ) from error  # fmt: skip
+
+
+def _from_file(path: Path) -> keras.Model:
+    if not path.is_file():
+        raise UserError(
+            "backbone", expected="a name of keras.applications or the path of a .keras file",
+            received=f"{str(path)!r}, which does not exist",
+        )  # fmt: skip
+    if path.suffix != ".keras":
+        raise UserError(
+            "backbone", expected="a .keras file", received=f"{str(path)!r}",
+            remedy="Name the architecture with --backbone and pass this file with --weights.",
+        )  # fmt: skip
+    try:
+        # Safe mode refuses code inside the file; a stranger's model must not run any.
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise UserError(
+            "backbone", expected="a .keras file that this Keras can load safely",
+            received=f"{str(path)!r} ({_first_line(error)})",
+        ) from error  # fmt: skip
+    if not isinstance(model, keras.Model) or not hasattr(model, "inputs") or not model.inputs:
+        raise UserError("backbone", expected="a functional or sequential model", received=type(model).__name__)
+    model = flatten(model)
+    shape = model.input_shape
+    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3:
+        raise UserError(
+            "backbone",
+            expected="a model with one input (batch, height, width, 3)",
+            received=f"input shape {shape}",
+        )
+    return model
+
+
+def flatten(model: keras.Model) -> keras.Model:
+    """Return a functional model that computes the same as `model` and has no model inside it.
+
+    Args:
+        model: Any functional or sequential model, with models nested to any depth.
+
+    Returns:
+        A copy, or `model` itself when there is nothing to flatten.
+    """
+
+    def inline(layer: keras.Layer, *args, **kwargs):
+        # `call` runs the inner model's layers on our tensor one by one; calling it would add it as one node.
+        return layer.call(*args) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
+
+    flat = model
+    if isinstance(model, keras.Sequential):
+        inputs = keras.Input(model.input_shape[1:], name="image")
+        flat = keras.Model(inputs, model.call(inputs), name=model.name)
+    while any(isinstance(layer, keras.Model) for layer in flat.layers):
+        flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=inline)
+    # Inlined layers now serve two graphs, so `layer.output` would be ambiguous: give the flat one its own.
+    return model if flat is model else copy_model(flat)
+
+
+def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:
+    """Copy a functional model, layers and weights.
+
+    Args:
+        model: The model.
+        dtype: Name of a Keras dtype policy for all layers, such as "mixed_bfloat16"; None keeps each layer's own.
+    """
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        # Plain operations, such as the `a + b` of ConvNeXt, have no precision of their own.
+        if dtype is not None and isinstance(layer, keras.Layer) and not isinstance(layer, keras.layers.InputLayer):
+            config["dtype"] = dtype
+        return layer.__class__.from_config(config)
+
+    copied = keras.models.clone_model(model, clone_function=copy)
+    copied.set_weights(model.get_weights())
+    return copied
+
+
+def _load_weights(model: keras.Model, path: Path) -> None:
+    if not path.is_file():
+        raise UserError(
+            "weights", expected="'imagenet', 'random' or the path of a weights file",
+            received=f"{str(path)!r}, which does not exist",
+        )  # fmt: skip
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns when part of the weights stays as it was initialised.
+            warnings.simplefilter("error")
+            model.load_weights(path)
+    except Exception as error:
+        raise UserError(
+            "weights", expected=f"weights of {model.name} without its classification layer",
+            received=f"{str(path)!r} ({_first_line(error)})", remedy="Check that file and --backbone belong together.",
+        ) from error  # fmt: skip
+
+
+def _randomized(model: keras.Model, seed: int) -> keras.Model:
+    """Return the same architecture with new weights: Glorot-uniform kernels, all else as Keras starts it.
+
+    The seed of Keras is global, so it is left alone: it belongs to the user's script.
+    """
+    fresh = keras.models.clone_model(model)
+    for number, variable in enumerate(fresh.trainable_variables):
+        if len(variable.shape) > 1:
+            initializer = keras.initializers.GlorotUniform(seed=seed + number)
+            variable.assign(initializer(variable.shape, dtype=variable.dtype))
+    return fresh
+
+
+def _input_size(model: keras.Model, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the input size to use; a model with a fixed one takes no other."""
+    fixed = model.input_shape[1:3]
+    if None not in fixed:
+        if size is not None and tuple(size) != tuple(fixed):
+            raise UserError("size", expected=f"{list(fixed)}, the fixed input of {model.name}", received=list(size))
+        return tuple(fixed)
+    if size is None:
+        return DEFAULT_SIZE
+    if len(size) != 2 or min(size) < 8 or max(size) > 4096:
+        raise UserError("size", expected="[height, width], each in the range [8, 4096]", received=list(size))
+    return (int(size[0]), int(size[1]))
+
+
+def _choose_preprocessing(model: keras.Model, architecture: str | None, choice: str) -> Preprocessing:
+    if choice != "auto":
+        if choice not in PREPROCESSING:
+            raise unknown_name("preprocessing", choice, ["auto", *PREPROCESSING])
+        return PREPROCESSING[choice]
+    if architecture is not None:
+        return probe(_preprocess_input(architecture))
+    names = {layer.name for layer in model.layers}
+    for known, taps in TAPS.items():
+        if set(taps[:4]) <= names:
+            return probe(_preprocess_input(_architecture(known)))
+    if any(isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization) for layer in model.layers):
+        return PREPROCESSING["none"]
+    raise UserError(
+        "preprocessing", expected=f"one of {', '.join(PREPROCESSING)} for a model of unknown origin", received="auto",
+        remedy="'tf' maps pixels to [-1, 1], 'none' leaves [0, 255].",
+    )  # fmt: skip
+
+
+def _describe_weights(weights: str, architecture: str | None, seed: int) -> str:
+    if weights == "random":
+        return f"random, seed {seed}"
+    if weights == "imagenet":
+        return "imagenet" if architecture else "of the file"
+    return Path(weights).name
+
+
+def _sha256(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,75 @@
+"""`.npy` files that grow row by row and survive a kill."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+
+from fashionprobe.artifacts import write_text
+
+NOTE = ".rows.json"
+
+
+class RowWriter:
+    """Appends rows to several float32 `.npy` files of known length, in step.
+
+    The rows are appended instead of written through a memory map: on a full disk an append raises an error, a memory
+    map kills the process. Readers open the files with `numpy.load(path, mmap_mode="r")`.
+
+    Args:
+        folder: Where the files are.
+        columns: Number of columns of each file, by name.
+        rows: Number of rows that each will have.
+        step: Rows of one append. What an earlier writer left is kept only if its step was the same, so that a
+            resumed file is made of the same steps as an undisturbed one.
+
+    Attributes:
+        done: Rows that are there.
+    """
+
+    def __init__(self, folder: Path, columns: Mapping[str, int], rows: int, *, step: int) -> None:
+        self._folder, self._step = folder, step
+        self.done = self._committed()
+        self._files: list[BinaryIO] = []
+        for name, width in columns.items():
+            path = folder / name
+            file = path.open("r+b" if self.done and path.is_file() else "w+b")
+            header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+            np.lib.format.write_array_header_1_0(file, header)
+            # Rows after the last commit may be half written.
+            file.seek(self.done * width * 4, os.SEEK_CUR)
+            file.truncate()
+            self._files.append(file)
+
+    def append(self, arrays: Sequence[np.ndarray]) -> None:
+        """Write the next rows: one float32 (rows, columns) array a file."""
+        for file, array in zip(self._files, arrays, strict=True):
+            file.write(np.ascontiguousarray(array, "<f4").data)
+        self.done += len(arrays[0])
+
+    def commit(self) -> None:
+        """Make sure that the rows so far are on disk, and note it."""
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        write_text(self._folder / NOTE, json.dumps({"rows": self.done, "step": self._step}))
+
+    def _committed(self) -> int:
+        try:
+            note = json.loads((self._folder / NOTE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return 0
+        return note["rows"] if note["step"] == self._step else 0
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for file in self._files:
+            file.close()

@@ -1,0 +1,1 @@
+"""Figures, drawn with matplotlib and returned as `Figure`."""

@@ -1,0 +1,138 @@
+"""A request for a record set -> the record set as an artifact: choose, split, write, list."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.errors import UserError
+from fashionprobe.records.select import SPLITS, assign_splits, label_columns, select
+from fashionprobe.records.sources import Catalogue, folder, garments, kaggle
+
+MOST_CLASSES = 1000
+"""A column with more distinct values, such as the titles, is none of classes: the manifest holds only their number."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a record set shall hold; the arguments of the stage `ingest`, which documents them."""
+
+    source: str
+    path: str | None = None
+    where: str | None = None
+    label: str | None = None
+    classes: Sequence[str] | None = None
+    per_class: int | None = None
+    split: Sequence[float] | None = None
+    count: int = 1000
+    size: tuple[int, int] | None = None
+    fit: Literal["pad", "stretch"] = "pad"
+    strip_metadata: bool = False
+    check: bool = False
+    strict: bool = False
+    shard_size: int = 512
+    seed: int = 0
+
+
+def pack(request: Request, path: Path, *, threads: int | None = None, overwrite: bool = False) -> Artifact:
+    """Write the record set, or find it finished.
+
+    Args:
+        request: What it shall hold.
+        path: Its folder.
+        threads: Shards written at a time; None for one a processor core.
+        overwrite: Replace a record set made by another request.
+
+    Returns:
+        The artifact: shards, `items.csv` (row, id, label columns, split, shard), `skipped.csv` (id, reason).
+
+    Raises:
+        UserError: If the source or the request is wrong, or no image is left.
+        OSError: If a file cannot be written.
+    """
+    catalogue = _catalogue(request)
+    items = select(
+        catalogue.items,
+        where=request.where,
+        label=request.label,
+        classes=request.classes,
+        per_class=request.per_class,
+        seed=request.seed,
+    )
+    if request.split is not None or "split" not in items:
+        parts = request.split or catalogue.split
+        items = items.assign(split=assign_splits(items, parts, label=request.label, seed=request.seed))
+    threads = threads or os.cpu_count() or 1
+    return build(
+        path,
+        Recipe("ingest", _result_changing(request), {"source": catalogue.fingerprint}),
+        lambda draft: _write(draft, request, catalogue, items, threads),
+        overwrite=overwrite,
+        settings={"threads": threads, "path": request.path},
+    )
+
+
+def _catalogue(request: Request) -> Catalogue:
+    if request.source == "garments":
+        if request.path is not None:
+            raise UserError("path", expected="left out for garments, which are drawn", received=request.path)
+        return garments.catalogue(count=request.count, size=request.size or (224, 224), seed=request.seed)
+    if request.source == "kaggle":
+        return kaggle.catalogue(request.path)
+    return folder.catalogue(request.path)
+
+
+def _result_changing(request: Request) -> dict[str, Any]:
+    """Return the arguments that decide what the record set holds."""
+    arguments = asdict(request)
+    for neutral in ("path", "strict") if request.source == "garments" else ("path", "strict", "count"):
+        del arguments[neutral]
+    return arguments
+
+
+def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFrame, threads: int) -> dict[str, Any]:
+    from fashionprobe.records import write
+
+    packing = write.Packing(
+        # Garments are drawn at the size asked for.
+        size=None if request.source == "garments" else request.size,
+        fit=request.fit,
+        strip_metadata=request.strip_metadata,
+        check=request.check,
+        strict=request.strict,
+    )
+    shards = write.plan(items, shard_size=request.shard_size, seed=request.seed)
+    with progress.bar(total=len(items), unit="image", description="ingest") as bar:
+        write.write_shards(draft, shards, catalogue.read, packing, threads=threads, report=bar.update)
+    table, skipped, images = write.summary(draft, shards)
+    if table.empty:
+        name, reason = skipped[0]
+        raise UserError("path", expected="a source with whole images", received=f"none (first: {name}: {reason})")
+    skipped = [*catalogue.left_out, *skipped]
+    table.to_csv(draft / "items.csv", index=False)
+    pd.DataFrame(skipped, columns=["id", "reason"]).to_csv(draft / "skipped.csv", index=False)
+    splits = Counter(table["split"])
+    return {
+        "splits": {split: splits[split] for split in SPLITS},
+        "skipped": len(skipped),
+        "skipped_by_reason": dict(Counter(reason for _, reason in skipped).most_common(20)),
+        "images": images,
+        "columns": {column: _describe(table[column]) for column in label_columns(table.drop(columns=["row", "shard"]))},
+        "notes": list(catalogue.notes),
+    }
+
+
+def _describe(column: pd.Series) -> dict[str, Any]:
+    """Count a label column's values: how many are missing, and how many images each class has."""
+    present = column[column != ""]
+    counts = present.value_counts().sort_index()
+    described: dict[str, Any] = {"missing": int(len(column) - len(present)), "distinct": len(counts)}
+    if len(counts) <= MOST_CLASSES:
+        described["classes"] = {str(name): int(count) for name, count in counts.items()}
+    return described

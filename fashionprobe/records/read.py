@@ -1,0 +1,172 @@
+"""TFRecord files -> a `tf.data.Dataset` of decoded, resized images: the one reader that every stage uses."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from fashionprobe.artifacts import Artifact
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.records import decode, schema
+from fashionprobe.records.select import SPLITS
+
+SHUFFLE_BUFFER = 2048
+"""Records, still encoded, that the shuffle buffer holds: some 100 MB of photographs."""
+
+
+def read(
+    records: Artifact,
+    *,
+    outputs: Sequence[str] = ("image", "id"),
+    splits: Sequence[str] = SPLITS,
+    size: tuple[int, int] = (224, 224),
+    fit: Literal["pad", "stretch"] = "pad",
+    batch_size: int = 32,
+    skip: int = 0,
+    shuffle: bool = False,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Read a record set.
+
+    Args:
+        records: The artifact that `ingest` wrote.
+        outputs: What each element holds, in this order: "image", "id", or the name of a label column. A label comes
+            as the number of its class in the column's vocabulary (`vocabulary`); a missing one as -1.
+        splits: Which of train, val and test.
+        size: (height, width) of the images in pixels.
+        fit: Keep the aspect ratio and pad with white, or stretch.
+        batch_size: Images a batch; the last batch may be smaller.
+        skip: Records at the start that are not wanted; they are not decoded.
+        shuffle: Shuffle files and records anew in each epoch; without it the order is that of `items.csv`.
+        seed: Seed of the shuffling.
+
+    Returns:
+        A data set whose elements are tuples: image float32 (batch, height, width, 3), RGB in [0, 255]; id string
+        (batch,); label int64 (batch,). A single output comes without the tuple.
+
+    Raises:
+        UserError: If an output is not there.
+    """
+    columns = [output for output in outputs if output not in ("image", "id")]
+    tables = {column: _lookup(vocabulary(records, column)) for column in columns}
+    features = schema.features(columns)
+    kinds = _kinds(records)
+
+    def parse(record: tf.Tensor) -> Any:
+        found = tf.io.parse_single_example(record, features)
+        values = []
+        for output in outputs:
+            if output == "image":
+                image = decode.decode(found[schema.IMAGE], found[schema.ORIENTATION], **kinds)
+                values.append(decode.fit(image, size, fit))
+            elif output == "id":
+                values.append(found[schema.ID])
+            else:
+                values.append(tables[output].lookup(found[schema.LABEL_PREFIX + output]))
+        return values[0] if len(values) == 1 else tuple(values)
+
+    files = [str(path) for path in shard_paths(records, splits)]
+    if shuffle:
+        paths = tf.data.Dataset.from_tensor_slices(files).shuffle(len(files), seed=seed)
+        dataset = paths.interleave(tf.data.TFRecordDataset, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed)
+    else:
+        dataset = tf.data.TFRecordDataset(files)
+    if skip:
+        dataset = dataset.skip(skip)
+    dataset = dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def shard_paths(records: Artifact, splits: Sequence[str] = SPLITS) -> list[Path]:
+    """Return the paths of the TFRecord files of these splits, in the order of `items.csv`."""
+    for split in splits:
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+    names = sorted(name for name in records.manifest["files"] if name.endswith(".tfrecord"))
+    return [
+        records.path / name for split in SPLITS if split in splits for name in names if name.startswith(f"{split}-")
+    ]
+
+
+def vocabulary(records: Artifact, column: str) -> list[str]:
+    """Return the classes of a label column, sorted; the number of a class is its place in this list.
+
+    Raises:
+        UserError: If there is no such column, or it has too many values to be one of classes.
+    """
+    columns = records.facts["columns"]
+    if column not in columns:
+        raise unknown_name("label", column, columns, what=f"a label column of {records.path.name}")
+    if "classes" not in columns[column]:
+        raise UserError(
+            "label",
+            expected="a column with classes",
+            received=f"{column}, with {columns[column]['distinct']} values",
+        )
+    return sorted(columns[column]["classes"])
+
+
+def pictures(records: Artifact, ids: Collection[str], paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (id, picture) of the named records, in the order in which they are stored, and stop after the last.
+
+    Args:
+        records: The artifact that `ingest` wrote.
+        ids: The ids.
+        paths: The TFRecord files to look through.
+
+    Yields:
+        The id and the upright picture in its own size, uint8 (height, width, 3), RGB.
+    """
+    features, kinds, wanted = schema.features([]), _kinds(records), set(ids)
+    for record in tf.data.TFRecordDataset([str(path) for path in paths]):
+        if not wanted:
+            return
+        found = tf.io.parse_single_example(record, features)
+        name = found[schema.ID].numpy().decode()
+        if name in wanted:
+            wanted.remove(name)
+            yield name, decode.decode(found[schema.IMAGE], found[schema.ORIENTATION], **kinds).numpy()
+
+
+@contextmanager
+def readable(records: Artifact) -> Iterator[None]:
+    """Turn TensorFlow's errors while reading into one that names the damaged file and the remedy."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        damaged = next((path for path in shard_paths(records) if not _is_whole(str(path))), None)
+        if damaged is None and not isinstance(error, tf.errors.DataLossError):
+            raise
+        raise UserError(
+            str(damaged or records.path), expected="a whole TFRecord file", received="a truncated or damaged one",
+            remedy=f"Make it again: fashionprobe ingest --dataset {records.path.name} --overwrite ...",
+        ) from error  # fmt: skip
+
+
+def _is_whole(path: str) -> bool:
+    try:
+        for _ in tf.data.TFRecordDataset(path):
+            pass
+    except (tf.errors.DataLossError, tf.errors.NotFoundError):
+        return False
+    return True
+
+
+def _kinds(records: Artifact) -> dict[str, Any]:
+    """Return the kinds of images that the set holds: the decoder leaves out of its graph what is not there."""
+    counts = records.facts["images"]
+    return {
+        "formats": set(counts["format"]),
+        "orientations": {int(orientation) for orientation in counts["orientation"]},
+        "alpha": "true" in counts["alpha"],
+    }
+
+
+def _lookup(classes: list[str]) -> tf.lookup.StaticHashTable:
+    keys = tf.constant(classes, tf.string)
+    numbers = tf.range(len(classes), dtype=tf.int64)
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, numbers), default_value=-1)

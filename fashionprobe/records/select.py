@@ -1,0 +1,134 @@
+"""Evaluation sets out of a catalogue: which items, in which split, in which order."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fashionprobe.errors import UserError, unknown_name
+
+SPLITS = ("train", "val", "test")
+
+
+def select(
+    items: pd.DataFrame,
+    *,
+    where: str | None = None,
+    label: str | None = None,
+    classes: Sequence[str] | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the chosen items, in the order of the catalogue.
+
+    Args:
+        items: One row an image, string columns.
+        where: A pandas query over the columns, such as "gender == 'Women' and pattern != ''".
+        label: The column that `classes` and `per_class` are about; items without this label are left out.
+        classes: The classes to keep.
+        per_class: At most this many items of each class, drawn with the seed.
+        seed: Seed of the draw.
+
+    Raises:
+        UserError: If the query is not valid or selects nothing, or a column or class is not there.
+    """
+    if where is not None:
+        items = _query(items, where)
+    if label is None:
+        if classes is not None or per_class is not None:
+            named = "classes" if classes is not None else "per_class"
+            raise UserError(
+                "label", expected=f"given with `{named}`", received="nothing", remedy="Pass --label COLUMN."
+            )
+    else:
+        if label not in label_columns(items):
+            raise unknown_name("label", label, label_columns(items), what="a label column")
+        items = items[items[label] != ""]
+    if classes is not None and label is not None:
+        there = sorted(items[label].unique())
+        for name in classes:
+            if name not in there:
+                raise unknown_name("classes", name, there, what=f"a class of {label}")
+        items = items[items[label].isin(list(classes))]
+    if per_class is not None:
+        if per_class < 1:
+            raise UserError("per_class", expected="an int in the range [1, inf)", received=per_class)
+        rank = shuffled(items, seed).groupby(label, sort=False).cumcount()
+        items = items[rank.reindex(items.index) < per_class]
+    if items.empty:
+        raise UserError("where, label, classes", expected="a choice that keeps an item", received="one that keeps none")
+    return items
+
+
+def label_columns(items: pd.DataFrame) -> list[str]:
+    """Return the columns that hold labels."""
+    return [column for column in items.columns if column not in ("id", "split")]
+
+
+def shuffled(items: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the items in an order that the seed fixes."""
+    return items.iloc[np.random.default_rng(seed).permutation(len(items))]
+
+
+def assign_splits(items: pd.DataFrame, parts: Sequence[float], *, label: str | None = None, seed: int = 0) -> pd.Series:
+    """Draw a split for each item, stratified by the label.
+
+    Systematic sampling: the items are sorted by class in random order within a class, and every n/k-th goes to a
+    split of k items. So the totals are exact and each class gets its share to within one item.
+
+    Args:
+        items: One row an image.
+        parts: Sizes of train, val and test in any unit: shares, percent or numbers of images.
+        label: Column to stratify by; None draws at random.
+        seed: Seed of the draw.
+
+    Returns:
+        "train", "val" or "test" for each row.
+
+    Raises:
+        UserError: If `parts` are not three numbers >= 0 with a sum > 0.
+
+    Reference:
+        Cochran, Sampling Techniques, 3rd ed. 1977, chapter 8.
+    """
+    parts = [float(part) for part in parts]
+    if len(parts) != 3 or min(parts) < 0 or not 0 < sum(parts) < float("inf"):
+        raise UserError(
+            "split", expected="three numbers >= 0, the parts of train, val and test", received=parts,
+            remedy="For example --split [80,10,10].",
+        )  # fmt: skip
+    order = shuffled(items, seed)
+    if label is not None:
+        order = order.sort_values(label, kind="stable")
+    split = pd.Series("train", index=order.index)
+    rest, left = order.index, sum(parts)
+    for name, part in (("test", parts[2]), ("val", parts[1])):
+        chosen = _every(len(rest), round(len(rest) * part / left))
+        split[rest[chosen]] = name
+        rest, left = rest[~chosen], left - part
+        if left <= 0:
+            break
+    return split.reindex(items.index)
+
+
+def _every(total: int, count: int) -> np.ndarray:
+    """Return a bool mask of `count` positions spread evenly over `total`."""
+    steps = np.arange(total + 1) * count // max(total, 1)
+    return np.diff(steps) > 0
+
+
+def _query(items: pd.DataFrame, where: str) -> pd.DataFrame:
+    # A query may come with somebody else's config: "@" and "__" would let it reach beyond the table.
+    if "@" in where or "__" in where:
+        raise UserError("where", expected="a query over the columns, without '@' and '__'", received=repr(where))
+    try:
+        chosen = items.query(where, engine="python")
+    except Exception as error:  # pandas raises SyntaxError, NameError, TypeError, KeyError and errors of its own
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            "where", expected=f"a pandas query over the columns {', '.join(label_columns(items))}",
+            received=f"{where!r} ({message})",
+        ) from error  # fmt: skip
+    if not isinstance(chosen, pd.DataFrame) or chosen.empty:
+        raise UserError("where", expected="a query that keeps an item", received=f"{where!r}, which keeps none")
+    return chosen

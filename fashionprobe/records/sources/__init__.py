@@ -1,0 +1,32 @@
+"""Sources: where images and labels come from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+SOURCES = ("kaggle", "folder", "garments")
+PROCEDURAL = ("garments",)
+"""Sources that draw their images and so need no path."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What a source offers: one row an image, and a way to read each image's bytes.
+
+    Attributes:
+        items: One row an image: a unique `id`, one string column a label, optionally `split` (train, val or test).
+            A missing label is the empty string.
+        read: Returns the encoded bytes of the image with this id. Called from several threads.
+        split: Parts of train, val and test when the user names none; in any unit.
+        left_out: What the source could not use: (name, reason) pairs.
+        notes: What the user should know about the source, one sentence each.
+        fingerprint: SHA-256 of the names and sizes of the source's files; empty for a procedural source.
+    """
+
+    items: pd.DataFrame
+    read: Callable[[str], bytes]
+    split: tuple[float, float, float] = (80, 10, 10)
+    left_out: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""

@@ -1,0 +1,97 @@
+"""A folder or a zip file, read in the same way: names in, bytes out."""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+from fashionprobe.errors import UserError
+from fashionprobe.records.images import MAX_BYTES, BadImage
+
+
+class FileTree:
+    """The files below a folder or inside a zip file.
+
+    Nothing is ever unpacked to disk, and only names that the tree lists can be read, so no name reaches outside it.
+
+    Args:
+        path: A folder or a zip file.
+
+    Attributes:
+        sizes: Size in bytes of each file, by its name with forward slashes; hidden files are left out.
+
+    Raises:
+        UserError: If `path` is neither a folder nor a readable zip file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._zip = None
+        if self.path.is_dir():
+            self.sizes = dict(sorted(_walk(str(self.path))))
+        elif self.path.is_file():
+            self._zip = _open_zip(self.path)
+            entries = (entry for entry in self._zip.infolist() if not entry.is_dir())
+            self.sizes = dict(
+                sorted((entry.filename, entry.file_size) for entry in entries if not _hidden(entry.filename))
+            )
+        else:
+            raise UserError(
+                "path", expected="a folder or a zip file", received=f"{str(path)!r}, which does not exist",
+                remedy="Check the spelling of the path.",
+            )  # fmt: skip
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of one file, at most one more than an image may have.
+
+        Raises:
+            BadImage: If the file cannot be read, for example because the zip file is damaged there.
+        """
+        if name not in self.sizes:
+            raise BadImage("no such file")
+        try:
+            if self._zip is None:
+                with open(self.path / name, "rb", buffering=0) as file:
+                    return file.read(MAX_BYTES + 1)
+            with self._zip.open(name) as file:
+                return file.read(MAX_BYTES + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise BadImage(f"damaged in the zip file ({error})") from error
+        except OSError as error:
+            raise BadImage(f"unreadable ({error.strerror})") from error
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all names and sizes."""
+        listing = "\n".join(f"{name}\t{size}" for name, size in self.sizes.items())
+        return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _walk(root: str) -> list[tuple[str, int]]:
+    """List (name relative to root, size) of all files below a folder, links to folders not followed."""
+    found, pending = [], [root]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.is_file():
+                    found.append((os.path.relpath(entry.path, root).replace(os.sep, "/"), entry.stat().st_size))
+    return found
+
+
+def _hidden(name: str) -> bool:
+    # Zip files made on a Mac carry a second, hidden copy of every file.
+    return name.startswith("__MACOSX/") or any(part.startswith(".") for part in name.split("/"))
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(
+            "path", expected="a folder or a zip file", received=f"{str(path)!r}, which is neither ({error})",
+            remedy="Download it again if it was cut short.",
+        ) from error  # fmt: skip

@@ -1,0 +1,65 @@
+"""How stages read the arguments they share: names of record sets and runs, lists, results of other stages."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fashionprobe.artifacts import Artifact, child, load
+from fashionprobe.errors import UserError
+
+Place = str | os.PathLike[str]
+"""A name below a root folder, or what an earlier stage returned (its results are paths)."""
+
+
+def listed(value: str | Sequence[str] | None) -> list[str] | None:
+    """Return a list of names; text is cut at its commas, so that `--label colour,pattern` works."""
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def image_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """Return (height, width); one number stands for a square."""
+    if size is None:
+        return None
+    sides = [size, size] if isinstance(size, int) else list(size)
+    if len(sides) != 2 or min(sides) < 1:
+        raise UserError("size", expected="a number of pixels, or [height, width]", received=size)
+    return (int(sides[0]), int(sides[1]))
+
+
+def at_least(minimum: int, **arguments: int | None) -> None:
+    """Check that the named numbers are not below a minimum; None is fine."""
+    for name, value in arguments.items():
+        if value is not None and value < minimum:
+            raise UserError(name, expected=f"an int in the range [{minimum}, inf)", received=value)
+
+
+def records_path(dataset: Place, tfrecords_root: str) -> Path:
+    """Return the folder of a record set, given its name or the result of `ingest`."""
+    return child(tfrecords_root, dataset, argument="dataset") if isinstance(dataset, str) else Path(dataset)
+
+
+def run_path(run: Place, runs_root: str) -> Path:
+    """Return the folder of a run, given its name or the result of a stage that wrote into it."""
+    return child(runs_root, run, argument="run") if isinstance(run, str) else Path(run).parent
+
+
+def open_records(path: Path) -> Artifact:
+    """Open a record set; make it first when its source draws its images; else say which command makes it."""
+    from fashionprobe.records.sources import PROCEDURAL, SOURCES
+
+    if path.name in PROCEDURAL and not path.exists():
+        from fashionprobe.records.pack import Request, pack
+
+        return pack(Request(source=path.name), path)
+    source = "" if path.name in SOURCES else " --source SOURCE"
+    remedy = f"Make it first: fashionprobe ingest --dataset {path.name}{source} --path PATH"
+    return load(path, stage="ingest", remedy=remedy)
+
+
+def open_descriptors(run: Path) -> Artifact:
+    """Open the descriptors of a run, or say which command makes them."""
+    remedy = f"Make it first: fashionprobe extract --dataset DATASET --run {run.name}"
+    return load(run / "extract", stage="extract", remedy=remedy)

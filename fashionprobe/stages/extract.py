@@ -1,0 +1,252 @@
+"""Stage `extract`: records -> descriptors of a backbone's hidden blocks."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fashionprobe.backbones import Backbone
+
+log = logging.getLogger(__name__)
+
+COMMIT_EVERY = 512
+"""Rows between two commits: what a killed run has to compute again."""
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """Descriptors on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/extract`, with `block{k}.npy` and `items.csv`.
+        images: Number of rows.
+        blocks: The blocks.
+        images_per_second: Images described a second of this run, start included; 0 when reused.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    images: int
+    blocks: tuple[int, ...]
+    images_per_second: float
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def extract(
+    *,
+    dataset: shared.Place,
+    run: str | None = None,
+    backbone: str = "resnet50",
+    weights: str = "imagenet",
+    block: int | list[int] | None = None,
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    split: list[str] | str | None = None,
+    batch_size: int = 32,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    xla: bool = False,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Descriptors:
+    """Describe every image by the hidden blocks of a backbone, in one forward pass.
+
+    A block's descriptor is the global average pooling of the feature map that ends it. The pass stops at the deepest
+    block that is asked for. A run that was killed goes on where it stopped.
+
+    Args:
+        dataset: Name of the record set, or what `ingest` returned. A set of drawn images (garments) is made if missing.
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
+        backbone: resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file.
+        weights: imagenet, random, or the path of a weights file.
+        block: Block number, or several as [1,4]. Default: all.
+        taps: Names of the layers that end block 1, 2, ...; default: known for resnet50, vgg16 and mobilenet, else
+            found.
+        preprocessing: What the weights expect of the pixels: none is [0, 255], tf is [-1, 1], caffe is BGR less the
+            ImageNet mean, torch is scaled by the ImageNet mean and deviation. auto is right for keras.applications.
+        size: Height and width in pixels of the backbone's input; one number for a square. Default: the model's own,
+            or 224.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        split: Which of train, val and test. Default: all.
+        batch_size: Images a forward pass.
+        precision: Type of the convolutions. bfloat16 is faster where the processor has it, with errors below 1 %.
+        xla: Compile with XLA.
+        seed: Seed of random weights.
+        overwrite: Replace descriptors of this run that were made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The descriptors: path and counts.
+
+    Raises:
+        UserError: If an argument does not fit, or the records are missing or damaged.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    shared.at_least(1, batch_size=batch_size)
+    records = shared.open_records(shared.records_path(dataset, tfrecords_root))
+    folder = child(runs_root, run or records.path.name, argument="run") / "extract"
+
+    from fashionprobe import backbones
+
+    loaded = backbones.load(
+        backbone,
+        weights=weights,
+        taps=shared.listed(taps),
+        preprocessing=preprocessing,
+        size=shared.image_size(size),
+        seed=seed,
+    )
+    blocks = _blocks(block, loaded)
+    splits = shared.listed(split) or ["train", "val", "test"]
+    recipe = Recipe(
+        "extract",
+        {
+            "backbone": loaded.name, "taps": shared.listed(taps), "block": blocks, "size": loaded.size, "fit": fit,
+            "preprocessing": asdict(loaded.preprocessing), "split": splits, "precision": precision, "xla": xla,
+        },
+        {"records": records.fingerprint},
+        loaded.weights_sha256,
+    )  # fmt: skip
+    artifact = build(
+        folder,
+        recipe,
+        lambda draft: _write(draft, records, loaded, blocks, splits, fit, batch_size, precision, xla),
+        overwrite=overwrite,
+        settings={"batch_size": batch_size, "device": _device()},
+    )
+    return _result(artifact)
+
+
+def _blocks(block: int | list[int] | None, backbone: "Backbone") -> list[int]:
+    if block is None:
+        return list(range(1, len(backbone.taps) + 1))
+    blocks = sorted(set([block] if isinstance(block, int) else block))
+    if not blocks or blocks[0] < 1 or blocks[-1] > len(backbone.taps):
+        raise UserError(
+            "block", expected=f"in 1 to {len(backbone.taps)} for {backbone.name}", received=block,
+            remedy="Leave --block out for all of them.",
+        )  # fmt: skip
+    return blocks
+
+
+def _write(
+    draft: Path,
+    records: Artifact,
+    backbone: "Backbone",
+    blocks: list[int],
+    splits: list[str],
+    fit: Literal["pad", "stretch"],
+    batch_size: int,
+    precision: Literal["float32", "bfloat16", "float16"],
+    xla: bool,
+) -> dict[str, Any]:
+    """Fill the files of one extraction, from the last commit on."""
+    import tensorflow as tf
+
+    from fashionprobe.descriptors import channels, extractor
+    from fashionprobe.npy import RowWriter
+    from fashionprobe.records.read import read, readable
+
+    items = _items(records, splits)
+    widths = channels(backbone, blocks)
+    forward = extractor(backbone, blocks, precision=precision, xla=xla)
+    files = {f"block{block}.npy": width for block, width in zip(blocks, widths, strict=True)}
+    with RowWriter(draft, files, len(items), step=batch_size) as writer, readable(records):
+        images = read(records, splits=splits, size=backbone.size, fit=fit, batch_size=batch_size, skip=writer.done)
+        with progress.bar(total=len(items), done=writer.done, unit="image", description="extract") as bar:
+            committed = writer.done
+            for batch, names in images:
+                _check_order(names.numpy(), items, writer.done, records)
+                writer.append([tensor.numpy() for tensor in _run(forward, batch)])
+                bar.update(len(names))
+                if writer.done - committed >= COMMIT_EVERY:
+                    writer.commit()
+                    committed = writer.done
+        if writer.done != len(items):
+            raise tf.errors.DataLossError(None, None, "fewer records than listed")
+    items.to_csv(draft / "items.csv", index=False)
+    return {
+        "rows": len(items),
+        "dataset": records.path.name,
+        "backbone": backbone.name,
+        "weights": backbone.weights,
+        "size": backbone.size,
+        "blocks": {
+            str(block): {"tap": backbone.taps[block - 1], "channels": width}
+            for block, width in zip(blocks, widths, strict=True)
+        },
+    }
+
+
+def _run(forward: Any, batch: Any) -> list[Any]:
+    import tensorflow as tf
+
+    try:
+        return forward(batch)
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            "batch_size", expected="small enough for the memory of this device", received=len(batch),
+            remedy="Lower --batch-size or --size, or use --precision bfloat16.",
+        ) from error  # fmt: skip
+
+
+def _items(records: Artifact, splits: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+    items = items[items["split"].isin(splits)].drop(columns=["row", "shard"]).reset_index(drop=True)
+    if items.empty:
+        raise UserError("split", expected="splits that hold images", received=", ".join(splits))
+    items.insert(0, "row", range(len(items)))
+    return items
+
+
+def _check_order(names: Any, items: "pd.DataFrame", start: int, records: Artifact) -> None:
+    """Make sure that row i of the descriptors is row i of items.csv."""
+    expected = items["id"].iloc[start : start + len(names)].tolist()
+    if [name.decode() for name in names] != expected:
+        raise UserError(
+            str(records.path), expected="records in the order of its items.csv", received="records of another set",
+            remedy=f"Make it again: fashionprobe ingest --dataset {records.path.name} --overwrite ...",
+        )  # fmt: skip
+
+
+def _device() -> str:
+    import tensorflow as tf
+
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return ", ".join(gpus) or "CPU"
+
+
+def _result(artifact: Artifact) -> Descriptors:
+    facts, seconds = artifact.facts, artifact.manifest["run"]["seconds"]
+    rate = 0.0 if artifact.reused else facts["rows"] / max(seconds, 1e-9)
+    blocks = tuple(int(block) for block in facts["blocks"])
+    log.info(
+        "%s %s: %d images, block%s %s. Next: fashionprobe classify --run %s --label COLUMN",
+        "reused" if artifact.reused else f"wrote ({rate:.0f} images/s)",
+        artifact.path,
+        facts["rows"],
+        "" if len(blocks) == 1 else "s",
+        ", ".join(map(str, blocks)),
+        artifact.path.parent.name,
+    )
+    return Descriptors(artifact.path, facts["rows"], blocks, rate, artifact.reused)

@@ -1,0 +1,148 @@
+"""Stage `ingest`: images and labels of a source -> TFRecord files."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages.arguments import at_least, image_size, listed, records_path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Records:
+    """A record set on disk.
+
+    Attributes:
+        path: Its folder, `tfrecords/<dataset>`.
+        images: Number of records.
+        splits: Number of records by split.
+        skipped: Number of images that could not be used; `skipped.csv` lists them with the reason.
+        reused: Whether the set was there already.
+    """
+
+    path: Path
+    images: int
+    splits: dict[str, int]
+    skipped: int
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def ingest(
+    *,
+    dataset: str,
+    source: str | None = None,
+    path: str | None = None,
+    where: str | None = None,
+    label: str | None = None,
+    classes: list[str] | str | None = None,
+    per_class: int | None = None,
+    split: list[float] | None = None,
+    count: int = 1000,
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    strip_metadata: bool = False,
+    check: bool = False,
+    strict: bool = False,
+    shard_size: int = 512,
+    threads: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+) -> Records:
+    """Pack images and labels into TFRecord files.
+
+    Args:
+        dataset: Name of the record set; it becomes the folder tfrecords/NAME.
+        source: Where the images come from: kaggle (Fashion Product Images), folder (one sub-folder a class) or garments
+            (drawn, no download). Default: the name of the record set, when that is a source.
+        path: Folder or zip file of the source. Not needed for garments; without it kaggle is downloaded with kagglehub.
+        where: Keep the images for which this pandas query over the label columns is true.
+        label: The column that `classes`, `per_class` and the stratified split go by.
+        classes: Keep these classes of the label column.
+        per_class: Keep at most this many images a class, drawn with the seed.
+        split: Parts of train, val and test in any unit. Default: the source's own (folders, or 36,000 to 8,000 for
+            kaggle), else 80, 10, 10.
+        count: Number of images to draw (garments).
+        size: Height and width in pixels to resize to before storing; one number for a square. Default: the original
+            bytes are stored untouched (garments are drawn at 224).
+        fit: How to resize: keep the aspect ratio and pad with white, or stretch.
+        strip_metadata: Drop camera data and comments from the files; pixels, orientation and colour profile stay.
+        check: Decode every image to find damage that its structure does not show. Slower.
+        strict: Stop at the first bad image instead of skipping it.
+        shard_size: Images a file.
+        threads: Files written at a time. Default: one a processor core.
+        seed: Seed of every draw: garments, `per_class`, split and order.
+        overwrite: Replace a record set of this name that was made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+
+    Returns:
+        The record set: path and counts.
+
+    Raises:
+        UserError: If an argument or the source is wrong, or no image is left.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    at_least(1, count=count, shard_size=shard_size, threads=threads)
+    folder = records_path(dataset, tfrecords_root)
+
+    from fashionprobe.records.pack import Request, pack
+
+    request = Request(
+        source=_source(source, dataset),
+        path=path,
+        where=where,
+        label=label,
+        classes=listed(classes),
+        per_class=per_class,
+        split=split,
+        count=count,
+        size=image_size(size),
+        fit=fit,
+        strip_metadata=strip_metadata,
+        check=check,
+        strict=strict,
+        shard_size=shard_size,
+        seed=seed,
+    )
+    artifact = pack(request, folder, threads=threads, overwrite=overwrite)
+    facts = artifact.facts
+    result = Records(artifact.path, sum(facts["splits"].values()), facts["splits"], facts["skipped"], artifact.reused)
+    _report(result, facts["notes"])
+    return result
+
+
+def _source(source: str | None, dataset: str) -> str:
+    from fashionprobe.records.sources import SOURCES
+
+    if source is None and dataset not in SOURCES:
+        raise UserError(
+            "source", expected=f"given for a record set of your own name: {', '.join(SOURCES)}", received="nothing",
+            remedy=f"For example --dataset {dataset} --source {SOURCES[0]}.",
+        )  # fmt: skip
+    if source is not None and source not in SOURCES:
+        raise unknown_name("source", source, SOURCES)
+    return source or dataset
+
+
+def _report(records: Records, notes: list[str]) -> None:
+    for note in notes:
+        log.info("%s", note)
+    if records.skipped:
+        log.info("%d images could not be used: %s", records.skipped, records.path / "skipped.csv")
+    splits = ", ".join(f"{count} {split}" for split, count in records.splits.items() if count)
+    verb = "reused" if records.reused else "wrote"
+    name = records.path.name
+    log.info(
+        "%s %s: %d images (%s). Next: fashionprobe extract --dataset %s",
+        verb,
+        records.path,
+        records.images,
+        splits,
+        name,
+    )

@@ -1,0 +1,225 @@
+"""Stage `report`: what the other stages found, as one HTML page."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build, child, load
+from fashionprobe.errors import UserError
+
+if TYPE_CHECKING:
+    from fashionprobe.report.section import Section
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report on disk.
+
+    Attributes:
+        path: Its folder, `runs/<run>/report`.
+        page: The page, `report.html`.
+        reused: Whether it was there already.
+    """
+
+    path: Path
+    page: Path
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The artifacts of one run; the records may be gone by now."""
+
+    name: str
+    extracted: Artifact
+    classified: Artifact
+    records: Artifact | None
+
+
+def report(
+    *,
+    run: shared.Place | Sequence[shared.Place],
+    title: str | None = None,
+    samples: int = 6,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Report:
+    """Write one HTML page with the pictures, curves and tables of a run, or of several side by side.
+
+    The page needs no other file and no network.
+
+    Args:
+        run: Name of the run, or several as colour,pattern; in a script also what `classify` returned. The page is
+            written into the first.
+        title: Title of the page. Default: the names of the runs.
+        samples: Sample images a class; 0 leaves them out.
+        overwrite: Replace a report of this run that was made from other results.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The report: path of the folder and of the page.
+
+    Raises:
+        UserError: If a run is not there or not classified yet.
+    """
+    shared.at_least(0, samples=samples)
+    folders = [shared.run_path(each, runs_root) for each in _several(run)]
+    runs = [_open(folder, tfrecords_root) for folder in folders]
+    title = title or "fashionprobe: " + ", ".join(each.name for each in runs)
+    recipe = Recipe(
+        "report",
+        {"run": [each.name for each in runs], "title": title, "samples": samples},
+        {f"classify of {each.name}": each.classified.fingerprint for each in runs}
+        | {f"records of {each.name}": each.records.fingerprint if each.records else "" for each in runs},
+    )
+    artifact = build(
+        folders[0] / "report", recipe, lambda draft: _write(draft, runs, title, samples), overwrite=overwrite
+    )
+    page = artifact.path / "report.html"
+    log.info("%s %s. Open it in a browser.", "reused" if artifact.reused else "wrote", page)
+    return Report(artifact.path, page, artifact.reused)
+
+
+def _several(run: shared.Place | Sequence[shared.Place]) -> list[shared.Place]:
+    runs: list[shared.Place] = []
+    for each in [run] if isinstance(run, str) or not isinstance(run, Sequence) else run:
+        runs += (shared.listed(each) or []) if isinstance(each, str) else [each]
+    if not runs:
+        raise UserError("run", expected="the name of a run, or several", received="nothing")
+    return runs
+
+
+def _open(folder: Path, tfrecords_root: str) -> _Run:
+    extracted = shared.open_descriptors(folder)
+    remedy = f"Make it first: fashionprobe classify --run {folder.name} --label COLUMN"
+    classified = load(folder / "classify", stage="classify", remedy=remedy)
+    if classified.manifest["inputs"]["extract"] != extracted.fingerprint:
+        raise UserError(
+            str(classified.path), expected="made from the descriptors beside it", received="one made from older ones",
+            remedy="Run fashionprobe classify again with --overwrite.",
+        )  # fmt: skip
+    path = child(tfrecords_root, extracted.facts["dataset"], argument="dataset")
+    records = shared.open_records(path) if (path / MANIFEST).is_file() else None
+    if records and records.fingerprint != extracted.manifest["inputs"]["records"]:
+        records = None
+    return _Run(folder.name, extracted, classified, records)
+
+
+def _write(draft: Path, runs: list[_Run], title: str, samples: int) -> dict[str, Any]:
+    from fashionprobe.report.render import render
+
+    sections = [section for each in runs for section in _sections(each, samples)]
+    command = f"fashionprobe report --run {','.join(each.name for each in runs)}"
+    (draft / "report.html").write_text(render(sections, title=title, command=command), encoding="utf-8")
+    return {"sections": [{"run": section.run, "label": section.label} for section in sections]}
+
+
+def _sections(run: _Run, samples: int) -> "list[Section]":
+    """Make one section a label of this run."""
+    import pandas as pd
+
+    from fashionprobe.report.section import Section
+
+    accuracy = pd.read_csv(run.classified.path / "accuracy.csv", dtype={"label": str, "parameter": str})
+    facts, settings = run.extracted.facts, run.classified.manifest["arguments"]
+    sections = []
+    for label, best in run.classified.facts["best"].items():
+        name = best["files"]
+        keep = {"dtype": {"class": str}, "keep_default_na": False}
+        per_class = pd.read_csv(run.classified.path / f"per_class_{name}.csv", **keep)
+        confusion = pd.read_csv(
+            run.classified.path / f"confusion_{name}.csv", index_col=0, keep_default_na=False, dtype={0: str}
+        )
+        sections.append(
+            Section(
+                run=run.name,
+                dataset=facts["dataset"],
+                label=label,
+                images=int(best["images"]),
+                missing=best["missing"],
+                folds=settings["folds"],
+                accuracy=accuracy[accuracy["label"] == label],
+                per_class=per_class,
+                confusion=confusion,
+                best_block=int(best["block"]),
+                best_classifier=best["classifier"],
+                best_parameter=str(best["parameter"]),
+                samples=_samples(run, label, per_class["class"].tolist(), samples),
+                facts=_facts(run),
+                versions=run.extracted.manifest["run"]["versions"],
+                notes=_notes(run, best),
+            )
+        )
+    return sections
+
+
+def _facts(run: _Run) -> dict[str, str]:
+    """Return how the run was made, for the reader."""
+    facts, arguments = run.extracted.facts, run.extracted.manifest["arguments"]
+    shown = {
+        "data set": facts["dataset"],
+        "backbone": facts["backbone"],
+        "weights": f"{facts['weights']} (SHA-256 {run.extracted.manifest['weights_sha256'][:12]})",
+        "image size": "{} x {} px, {}".format(*facts["size"], arguments["fit"]),
+        "precision": arguments["precision"],
+    }
+    shown |= {
+        f"block {block}": f"{found['tap']}, {found['channels']} channels" for block, found in facts["blocks"].items()
+    }
+    seeds = {"classify": run.classified.manifest["arguments"]["seed"]}
+    if run.records:
+        seeds["ingest"] = run.records.manifest["arguments"]["seed"]
+    shown["seeds"] = ", ".join(f"{stage} {seed}" for stage, seed in sorted(seeds.items(), reverse=True))
+    shown["device"] = run.extracted.manifest["run"]["settings"]["device"]
+    shown["fingerprint"] = run.extracted.fingerprint[:12]
+    return shown
+
+
+def _notes(run: _Run, best: dict[str, Any]) -> list[str]:
+    """Return what a reader has to know before trusting the numbers."""
+    notes = []
+    if run.extracted.facts["weights"].startswith("random"):
+        notes.append("This backbone has random weights: it has learned nothing.")
+    if best["left_out"]:
+        count = sum(best["left_out"].values())
+        notes.append(f"{len(best['left_out'])} classes with too few images were left out ({count} images).")
+    if run.records is None:
+        notes.append("The record set is gone or was made anew since, so there are no sample images.")
+    else:
+        skipped = run.records.facts["skipped"]
+        if skipped:
+            notes.append(f"{skipped} images of the source could not be used; skipped.csv of the record set lists them.")
+        notes += run.records.facts["notes"]
+    return notes
+
+
+def _samples(run: _Run, label: str, classes: list[str], count: int) -> dict[str, list[bytes]]:
+    """Return thumbnails of the first images of each class; records are stored in random order."""
+    if run.records is None or not count:
+        return {}
+    import pandas as pd
+
+    from fashionprobe.records.read import pictures, readable
+    from fashionprobe.report.thumbnails import thumbnail
+
+    items = pd.read_csv(run.records.path / "items.csv", dtype=str, keep_default_na=False)
+    described = set(run.extracted.manifest["arguments"]["split"])
+    items = items[items[label].isin(classes) & items["split"].isin(described)]
+    chosen = items.groupby(label, sort=False).head(count)
+    class_of = dict(zip(chosen["id"], chosen[label], strict=True))
+    shards = [run.records.path / shard for shard in chosen["shard"].drop_duplicates()]
+    found: dict[str, list[bytes]] = {name: [] for name in classes}
+    with readable(run.records):
+        for name, picture in pictures(run.records, class_of.keys(), shards):
+            found[class_of[name]].append(thumbnail(picture))
+    return found

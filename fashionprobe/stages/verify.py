@@ -1,0 +1,47 @@
+"""Stage `verify`: are the files of an artifact still what was written?"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from fashionprobe.artifacts import Artifact, changed_files, read_manifest
+from fashionprobe.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        path: The artifact.
+        files: Number of files that are as they were written.
+    """
+
+    path: Path
+    files: int
+
+
+def verify(*, path: str) -> Verification:
+    """Compute the checksums of an artifact's files again and compare them with its manifest.
+
+    Args:
+        path: Folder of the artifact, such as tfrecords/colour or runs/colour/extract.
+
+    Returns:
+        The number of files that are unchanged.
+
+    Raises:
+        UserError: If there is no artifact, or a file is missing or changed.
+    """
+    folder = Path(path)
+    artifact = Artifact(folder, read_manifest(folder, remedy="Name a folder that a stage wrote."))
+    changed = changed_files(artifact)
+    if changed:
+        raise UserError(
+            str(folder), expected="as the stage wrote it", received=f"missing or changed: {', '.join(changed)}",
+            remedy="Make it again with --overwrite.",
+        )  # fmt: skip
+    log.info("%s: %d files are as they were written", folder, len(artifact.manifest["files"]))
+    return Verification(folder, len(artifact.manifest["files"]))

@@ -1,0 +1,255 @@
+"""What `inspect` reads and refuses, what stripping keeps, what resizing draws; images made by Pillow."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image, ImageChops, ImageCms, ImageOps
+
+from fashionprobe.records import images
+
+
+def picture(size=(40, 30), mode="RGB"):
+    """A smooth picture whose corners all differ, so that no turn looks like another."""
+    ramp = Image.linear_gradient("L")
+    blue = Image.radial_gradient("L").crop((0, 0, 200, 160)).resize(ramp.size)
+    return Image.merge("RGB", (ramp, ramp.rotate(90), blue)).resize(size).convert(mode)
+
+
+def encode(image, kind="JPEG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def exif(orientation, thumbnail=b""):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    tags[0x010F] = "A camera"
+    return tags.tobytes() + thumbnail
+
+
+def open_rgb(data):
+    return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+
+
+def largest_difference(a, b):
+    return max(ImageChops.difference(a, b).tobytes())
+
+
+def chunk(kind, payload):
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+
+def refusal(data, **options):
+    with pytest.raises(images.BadImage) as caught:
+        images.inspect(data, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("decode", [False, True])
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_every_format_is_recognised(kind, decode):
+    info = images.inspect(encode(picture(), kind), decode=decode)
+    assert info == images.ImageInfo(kind, 30, 40, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "alpha"),
+    [
+        ("L", {}, False),
+        ("P", {}, False),
+        ("LA", {}, True),
+        ("RGBA", {}, True),
+        ("P", {"transparency": 3}, True),
+        ("I;16", {}, False),
+    ],
+)
+def test_png_alpha(mode, options, alpha):
+    image = picture(mode=mode) if mode != "I;16" else Image.new("I;16", (40, 30), 700)
+    assert images.inspect(encode(image, "PNG", **options)).has_alpha is alpha
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_read_and_survives_stripping(kind, orientation):
+    data = encode(picture(), kind, exif=exif(orientation))
+    info = images.inspect(data)
+    assert info.orientation == orientation
+    stripped = images.strip_metadata(data, info)
+    assert images.inspect(stripped) == info
+    assert open_rgb(stripped).tobytes() == open_rgb(data).tobytes()
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_an_invalid_orientation_is_upright(orientation):
+    assert images.inspect(encode(picture(), exif=exif(orientation))).orientation == 1
+
+
+def test_a_damaged_exif_block_is_upright():
+    assert images.inspect(encode(picture(), exif=b"Exif\0\0II*\0\xff\xff\0\0")).orientation == 1
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_blocks": 2}, {"optimize": True}])
+def test_jpeg_varieties_are_taken(options):
+    assert images.inspect(encode(picture(), **options), decode=True).width == 40
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_jpeg_colour_spaces_are_taken(mode):
+    assert images.inspect(encode(picture(mode=mode))).format == "JPEG"
+
+
+def test_trailing_bytes_are_taken_and_stripped():
+    data = encode(picture())
+    info = images.inspect(data + b"a film")
+    assert images.strip_metadata(data + b"a film", info) == data
+
+
+def test_a_file_without_metadata_is_unchanged_by_stripping():
+    data = encode(picture())
+    assert images.strip_metadata(data, images.inspect(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"id,label\n1,shirt\n", "not an image"),
+        (b"\0\0\0\x1cftypheic" + bytes(20), "HEIF"),
+        (b"<svg xmlns='x'/>", "SVG"),
+        (encode(picture(), "TIFF"), "TIFF; convert it to JPEG or PNG"),
+        (encode(picture(), "PPM"), "PPM; convert"),
+        (encode(picture(mode="P"), "BMP"), "BMP with a palette"),
+        (encode(picture(mode="P"), "GIF", transparency=picture(mode="P").getpixel((3, 3))), "turn black"),
+        (encode(picture(), "WEBP", save_all=True, append_images=[picture().rotate(180)]), "animated WEBP"),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused_by_name(data, reason):
+    assert reason in refusal(data)
+
+
+def test_a_file_too_large_is_refused(monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    assert "bytes; at most 100" in refusal(encode(picture()))
+
+
+@pytest.mark.parametrize("kind", images.FORMATS)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_a_cut_file_is_refused(kind, share):
+    data = encode(picture(), kind)
+    refusal(data[: int(share * len(data))])
+
+
+def test_a_thumbnail_does_not_pass_for_the_end_of_the_image():
+    data = encode(picture((400, 300)), exif=exif(1, thumbnail=encode(picture())))
+    assert images.inspect(data).width == 400
+    assert "truncated" in refusal(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("decode", [False, True])
+def test_a_bomb_is_refused_from_its_header(decode):
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    assert "50000 x 50000 pixels" in refusal(data, decode=decode)
+
+
+def test_a_wrong_checksum_is_refused():
+    data = bytearray(encode(picture(), "PNG"))
+    data[len(data) // 2] ^= 1
+    assert "checksum" in refusal(bytes(data))
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc0", b"\xff\xda"])
+def test_a_jpeg_without_a_needed_segment_is_refused(marker):
+    data = encode(picture())
+    start = data.index(marker)
+    length = int.from_bytes(data[start + 2 : start + 4], "big")
+    refusal(data[:start] + data[start + 2 + length :])
+
+
+@pytest.mark.parametrize("offset", [4, 11, 12])
+def test_a_damaged_frame_header_is_refused(offset):
+    data = bytearray(encode(picture()))
+    data[data.index(b"\xff\xc0") + offset] = 0x77
+    refusal(bytes(data))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 95, "subsampling": 0}])
+def test_stripping_a_jpeg_keeps_pixels_and_profile_and_shrinks(options):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    thumbnail = encode(picture())
+    data = encode(picture(), icc_profile=profile, exif=exif(1, thumbnail), comment=b"bought at noon", **options)
+    stripped = images.strip_metadata(data, images.inspect(data))
+    assert len(stripped) < len(data) - len(thumbnail)
+    assert b"noon" not in stripped and b"camera" not in stripped
+    before, after = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(stripped))
+    assert after.info["icc_profile"] == profile
+    assert after.tobytes() == before.tobytes()
+
+
+def test_stripping_a_cmyk_jpeg_keeps_the_marker_of_its_colours():
+    data = encode(picture(mode="CMYK"), comment=b"noon")
+    stripped = images.strip_metadata(data, images.inspect(data))
+    assert b"Adobe" in stripped and b"noon" not in stripped
+    assert Image.open(io.BytesIO(stripped)).tobytes() == Image.open(io.BytesIO(data)).tobytes()
+
+
+def test_stripping_a_png_keeps_pixels_and_colour():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encode(picture(mode="RGBA"), "PNG", icc_profile=profile)
+    end = data.rindex(b"IEND") - 4
+    data = data[:end] + chunk(b"tEXt", b"Author\0me") + chunk(b"tIME", bytes(7)) + data[end:] + b"junk"
+    stripped = images.strip_metadata(data, images.inspect(data))
+    assert b"Author" not in stripped and b"tIME" not in stripped and b"junk" not in stripped
+    after = Image.open(io.BytesIO(stripped))
+    assert after.info["icc_profile"] == profile
+    assert after.tobytes() == picture(mode="RGBA").tobytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_resizing_turns_upright(orientation):
+    data = encode(picture(), exif=exif(orientation), quality=95)
+    result = Image.open(io.BytesIO(images.resize(data, (20, 24), "stretch", images.inspect(data))))
+    expected = open_rgb(data).resize((24, 20), Image.Resampling.BILINEAR)
+    assert (result.format, result.mode, result.size) == ("JPEG", "RGB", (24, 20))
+    assert largest_difference(result, expected) <= 10
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "box"),
+    [
+        ((10, 20), (9, 10), (0, 2, 10, 7)),  # 5 of 9 rows: 2 above, 2 below
+        ((10, 20), (8, 10), (0, 1, 10, 6)),  # 5 of 8: 1 above, 2 below
+        ((20, 10), (10, 8), (1, 0, 6, 10)),
+        ((3, 2), (4, 4), (0, 0, 3, 4)),  # 2.67 columns are 3: none left of it, 1 right
+        ((1, 100), (10, 10), (0, 4, 10, 5)),  # 0.1 rows are 1
+    ],
+)
+def test_padding_geometry(shape, size, box):
+    data = encode(Image.new("RGB", shape[::-1], "black"))
+    result = Image.open(io.BytesIO(images.resize(data, size, "pad", images.inspect(data)))).convert("L")
+    # Where the ringing of the encoder has not reached half of the range, the black box shows.
+    assert result.point([255] * 128 + [0] * 128).getbbox() == box
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
+def test_resizing_converts_every_mode_on_white(mode):
+    image = Image.new("RGBA", (8, 8), (255, 0, 0, 0)).convert(mode) if mode in ("LA", "RGBA") else None
+    image = image or Image.new("RGB", (8, 8), "white").convert(mode)
+    data = encode(image, "JPEG" if mode == "CMYK" else "PNG")
+    result = Image.open(io.BytesIO(images.resize(data, (8, 8), "pad", images.inspect(data))))
+    assert result.getextrema() == ((255, 255),) * 3
+
+
+def test_resizing_takes_the_high_byte_of_sixteen_bits():
+    data = encode(Image.new("I;16", (8, 8), 100 * 256 + 255), "PNG")
+    result = Image.open(io.BytesIO(images.resize(data, (8, 8), "stretch", images.inspect(data))))
+    assert result.getextrema() == ((100, 100),) * 3
+
+
+def test_resizing_what_cannot_be_decoded_is_a_bad_image():
+    data = encode(picture(), "PNG")
+    with pytest.raises(images.BadImage, match="cannot decode"):
+        images.resize(data[: len(data) // 2], (8, 8), "pad", images.inspect(data))

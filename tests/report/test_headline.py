@@ -1,0 +1,88 @@
+import pytest
+
+from fashionprobe.errors import UserError
+from fashionprobe.report.headline import headline, run_names
+
+LEVEL = "Level means that the ranges, mean ± standard deviation over the folds, overlap."
+
+
+def test_one_label_with_a_clear_best_block(section):
+    assert headline([section([0.65, 0.54, 0.57])]) == ["colour is best read at block 1 (0.65 ± 0.02, 4-NN)."]
+
+
+def test_two_labels_stand_in_one_sentence(section):
+    sections = [section([0.85, 0.54]), section([0.59, 0.76], std=0.01, label="pattern")]
+    assert headline(sections) == [
+        "colour is best read at block 1 (0.85 ± 0.02, 4-NN), pattern at block 2 (0.76 ± 0.01, 4-NN)."
+    ]
+
+
+def test_level_blocks_are_named_and_the_word_explained(section):
+    assert headline([section([0.61, 0.62, 0.755, 0.753], std=0.01)])[1:] == [
+        "For colour, blocks 3 and 4 are level.",
+        LEVEL,
+    ]
+
+
+def test_three_level_blocks_are_a_list(section):
+    assert headline([section([0.9, 0.89, 0.88, 0.6])])[1] == "For colour, blocks 1, 2 and 3 are level."
+
+
+@pytest.mark.parametrize(("blocks", "count"), [(2, "both"), (5, "all 5")])
+def test_when_all_blocks_are_level_none_stands_out(section, blocks, count):
+    assert headline([section([0.7] * blocks)])[1] == f"For colour, {count} blocks are level: none stands out."
+
+
+def test_ranges_that_just_touch_are_level(section):
+    assert section([0.75, 0.5], std=0.125).level_blocks() == [1, 2]
+    assert section([0.75, 0.5], std=0.12).level_blocks() == [1]
+
+
+def test_one_fold_has_no_deviation_and_only_equal_blocks_are_level(section):
+    assert headline([section([0.7, 0.69, 0.7], std=float("nan"))])[:2] == [
+        "colour is best read at block 1 (0.70, 4-NN).",
+        "For colour, blocks 1 and 3 are level.",
+    ]
+
+
+def test_two_runs_of_one_label_name_the_better_run(section):
+    sections = [section([0.57, 0.54], std=0.01, run="random"), section([0.59, 0.76], std=0.01)]
+    assert headline(sections) == [
+        "colour is best read at block 2 of run imagenet (0.76 ± 0.01, 4-NN).",
+        "For colour, run random reaches 0.57 ± 0.01 (block 1, 4-NN), 0.19 less than run imagenet.",
+    ]
+
+
+def test_two_level_runs_are_said_to_be_level(section):
+    sections = [section([0.75, 0.6]), section([0.73, 0.6], run="random")]
+    assert headline(sections)[1:] == [
+        "For colour, run random is level with run imagenet: 0.73 ± 0.02 (block 1, 4-NN).",
+        LEVEL,
+    ]
+
+
+def test_level_blocks_name_their_run_when_there_are_two(section):
+    sections = [section([0.9, 0.6]), section([0.7, 0.7], run="random")]
+    assert "For colour in run random, both blocks are level: none stands out." in headline(sections)
+
+
+def test_a_guess_is_called_a_guess(section):
+    assert headline([section([0.51, 0.4])])[1] == (
+        "For colour, 0.51 ± 0.02 is not clearly better than always naming the largest class (0.50)."
+    )
+
+
+def test_a_higher_value_than_the_best_one_is_not_hidden(section):
+    beaten = section([0.65, 0.54], best_parameter="1")
+    assert headline([beaten])[0] == "colour is best read at block 1 (0.55 ± 0.02, 1-NN)."
+    assert "For colour, the highest value of all is 0.65 ± 0.02 (4-NN, block 1)." in headline([beaten])
+
+
+def test_runs_of_one_name_are_told_apart(section):
+    same = [section([0.6]), section([0.6], dataset="dresses"), section([0.6], dataset="dresses")]
+    assert run_names(same) == ["imagenet (shirts)", "imagenet (dresses) #2", "imagenet (dresses) #3"]
+
+
+def test_a_best_block_that_is_not_in_the_table_is_refused(section):
+    with pytest.raises(UserError, match=r"`block` must be one of: 1, 2. Received: 7."):
+        headline([section([0.6, 0.5], best_block=7)])
