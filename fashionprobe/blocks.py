@@ -44,7 +44,7 @@ def find_taps(model: keras.Model, size: tuple[int, int] = DEFAULT_SIZE) -> tuple
     """
     shapes = _shapes(model, size)
     taps: dict[tuple[int, int], str] = {}
-    smallest = tuple(size)
+    smallest = size
     for layer in model.layers:
         after = shapes.get(layer.name)
         if after is None or isinstance(layer, GLOBAL_POOLING):

@@ -22,13 +22,15 @@ class Preprocessing:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Apply it to RGB images, (..., 3), values in [0, 255]."""
-        result = (np.asarray(images, np.float32) - np.float32(self.mean)) * np.float32(self.scale)
+        result = (np.asarray(images, np.float32) - np.asarray(self.mean, np.float32)) * np.asarray(
+            self.scale, np.float32
+        )
         return result[..., ::-1] if self.bgr else result
 
 
 PREPROCESSING = {
     "none": Preprocessing(),
-    "tf": Preprocessing(mean=(127.5,) * 3, scale=(1 / 127.5,) * 3),
+    "tf": Preprocessing(mean=(127.5, 127.5, 127.5), scale=(1 / 127.5, 1 / 127.5, 1 / 127.5)),
     "caffe": Preprocessing(mean=(123.68, 116.779, 103.939), bgr=True),
     "torch": Preprocessing(
         mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),

@@ -87,7 +87,7 @@ def cross_validate(
         index=classes,
         columns=classes,
     )
-    return Scores(accuracy, confusion, _per_class(confusion), accuracy.iloc[best].to_dict())
+    return Scores(accuracy, confusion, _per_class(confusion), dict(zip(columns, found[best], strict=True)))
 
 
 def assign_folds(numbers: np.ndarray, *, folds: int, seed: int, same: np.ndarray) -> np.ndarray:
