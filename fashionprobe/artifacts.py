@@ -26,6 +26,7 @@ from fashionprobe.errors import UserError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+KEYS = {"schema", "stage", "fingerprint", "arguments", "inputs", "files", "facts"}
 PACKAGES = ("fashionprobe", "tensorflow", "keras", "numpy", "scikit-learn", "pandas", "pillow", "matplotlib")
 
 
@@ -114,7 +115,7 @@ def load(path: Path, *, stage: str, remedy: str) -> Artifact:
             str(path / damaged[0]),
             expected="as the stage wrote it",
             received="a missing or cut file",
-            remedy=remedy,
+            remedy=f"Make it again with --overwrite: fashionprobe {stage}.",
         )
     return artifact
 
@@ -154,8 +155,9 @@ def build(
         if not (draft / MANIFEST).is_file():
             draft.mkdir(exist_ok=True)
             started = time.perf_counter()
-            facts = write(draft)
-            _write_manifest(draft, recipe, facts, settings or {}, seconds=time.perf_counter() - started)
+            with _tidied(draft):
+                facts = write(draft)
+                _write_manifest(draft, recipe, facts, settings or {}, seconds=time.perf_counter() - started)
         _publish(draft, path)
         return Artifact(path, json.loads((path / MANIFEST).read_text(encoding="utf-8")))
 
@@ -167,23 +169,18 @@ def read_manifest(path: Path, *, remedy: str) -> dict[str, Any]:
         UserError: If there is none, or it cannot be read.
     """
     if not (path / MANIFEST).is_file():
-        raise UserError(str(path), expected="a finished artifact", received="nothing there", remedy=remedy)
+        found = "something that no stage wrote" if path.exists() else "nothing there"
+        raise UserError(str(path), expected="a finished artifact", received=found, remedy=remedy)
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        missing = {
-            "schema",
-            "stage",
-            "fingerprint",
-            "arguments",
-            "inputs",
-            "files",
-            "facts",
-        } - manifest.keys()
+        missing = sorted(KEYS - manifest.keys())
     except (ValueError, AttributeError) as error:
-        missing = {str(error)}
+        raise UserError(
+            str(path / MANIFEST), expected="as a stage wrote it", received=f"a damaged file ({error})", remedy=remedy
+        ) from error
     if missing:
-        why = ", ".join(sorted(missing))
-        raise UserError(str(path / MANIFEST), expected="a manifest", received=f"one without {why}", remedy=remedy)
+        received = f"one without {', '.join(missing)}"
+        raise UserError(str(path / MANIFEST), expected="a manifest", received=received, remedy=remedy)
     return manifest
 
 
@@ -213,7 +210,10 @@ def child(root: str | os.PathLike[str], name: str, *, argument: str) -> Path:
         UserError: If the name is empty or holds anything but letters, digits, `_` and `-`.
     """
     if not re.fullmatch(r"[\w-]+", name):
-        raise UserError(argument, expected="a name of letters, digits, '_' and '-'", received=repr(name))
+        raise UserError(
+            argument, expected="a name of letters, digits, '_' and '-'", received=repr(name),
+            remedy="It becomes the name of a folder; where that folder lies is up to --tfrecords-root and --runs-root.",
+        )  # fmt: skip
     return Path(root) / name
 
 
@@ -236,6 +236,21 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def _tidied(draft: Path) -> Iterator[None]:
+    """Remove what bad input left, which no later run can use; a full disk or a kill leaves what is done."""
+    try:
+        yield
+    except UserError:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    except OSError as error:
+        # An error while writing into an open file does not name it.
+        if error.errno and not error.filename:
+            error.filename = str(draft)
+        raise
+
+
 def _sweep(path: Path, keep: Path) -> None:
     """Remove what killed runs of other recipes left; whoever holds the lock owns all of it."""
     pattern = re.compile(rf"incomplete\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
@@ -250,7 +265,7 @@ def _is_empty(path: Path) -> bool:
 
 def _finished(path: Path, recipe: Recipe, overwrite: bool) -> Artifact | None:
     """Return the artifact at `path` when it is this recipe's and whole; None when it may be replaced."""
-    artifact = Artifact(path, read_manifest(path, remedy="Move it away."), reused=True)
+    artifact = Artifact(path, read_manifest(path, remedy="Move it away, or choose another name."), reused=True)
     changed = _changes(artifact.manifest, recipe.as_json())
     damaged = _damaged(artifact)
     if not changed and not damaged:
@@ -283,6 +298,8 @@ def _changes(manifest: dict[str, Any], recipe: dict[str, Any]) -> list[str]:
 
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
+    if re.fullmatch(r'"[0-9a-f]{64}"', text):
+        return text[1:13]
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

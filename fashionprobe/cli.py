@@ -1,25 +1,27 @@
 """The `fashionprobe` command: the stage functions as sub-commands, and nothing else."""
 
+import contextlib
 import inspect
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import jsonargparse
+import yaml
 
 import fashionprobe
 from fashionprobe import stages
-from fashionprobe.errors import UserError, nearest
+from fashionprobe.errors import UserError, nearest, system_error, unknown_name
+from fashionprobe.quiet import quiet_tensorflow
 
-COMMANDS = [getattr(stages, name) for name in ("ingest", "extract", "classify", "report", "verify", "demo")]
-SWITCHES = {
-    f"--{name}"
-    for command in COMMANDS
-    for name, parameter in inspect.signature(command).parameters.items()
-    if isinstance(parameter.default, bool)
-}
+COMMANDS = {name: getattr(stages, name) for name in ("ingest", "extract", "classify", "report", "verify", "demo")}
+OWN_OPTIONS = ("config", "help", "print_config")
+WORDS_FOR = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,74 +33,169 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 for success, 2 for an error of the user, 130 when interrupted.
     """
-    # TensorFlow reads this when a stage imports it: its notes about the processor, and that there is no GPU, are no
-    # news. # What goes wrong still arrives as an exception.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     _log_to_stdout()
-    words = normalize(sys.argv[1:] if arguments is None else arguments)
     try:
+        words = normalize(sys.argv[1:] if arguments is None else arguments)
         jsonargparse.auto_cli(
-            COMMANDS, args=words, as_positional=False, prog="fashionprobe", version=fashionprobe.__version__,
-            parser_class=_Parser, description=fashionprobe.__doc__,
+            list(COMMANDS.values()), args=words, as_positional=False, prog="fashionprobe",
+            version=fashionprobe.__version__, parser_class=_Parser, description=fashionprobe.__doc__,
         )  # fmt: skip
     except UserError as error:
         return _fail(str(error))
+    except _Refusal as refusal:
+        return _fail(str(_explain(str(refusal), words[0])))
     except OSError as error:
-        return _fail(f"{error.filename or ''}: {error.strerror}".lstrip(": ") if error.strerror else str(error))
+        return _fail(str(system_error(error)))
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on where this one stopped")
+        _fail("Interrupted. The same command goes on where this one stopped.")
         return 130
+    finally:
+        _flush()
     return 0
 
 
 def normalize(words: Sequence[str]) -> list[str]:
     """Bring the words of a command into the form that the parser takes.
 
-    `--batch-size` becomes `--batch_size`, and a switch alone, such as `--overwrite`, `--overwrite=true`. `--config
-    FILE` goes first, because the parser lets a file overwrite the options before it, and an option given by hand
-    must win.
+    `--batch-size` becomes `--batch_size`; a switch alone, such as `--overwrite`, becomes `--overwrite=true`; a list of
+    numbers, such as `1,4`, becomes `[1,4]`. `--config FILE` goes right behind the command, because the parser lets a
+    file overwrite the options before it, and an option given by hand must win.
+
+    Raises:
+        UserError: If there is no such command or option, or the configuration file cannot be used.
 
     Example:
-        >>> normalize(["ingest", "--per-class", "9", "--config=c.yaml"])
-        ['ingest', '--config=c.yaml', '--per_class', '9']
+        >>> normalize(["ingest", "--per-class", "9", "--classes", "red,blue", "--split=80,10,10"])
+        ['ingest', '--per_class', '9', '--classes', 'red,blue', '--split=[80,10,10]']
     """
+    pending = list(words)
+    if pending[:1] in (["--help"], ["-h"], ["--version"]):
+        return pending[:1]
+    command = _command(pending)
+    parameters = inspect.signature(COMMANDS[command]).parameters
     config, rest = [], []
-    pending = list(words[1:])
     while pending:
         word = pending.pop(0)
-        name, equals, value = word.partition("=")
-        if name.startswith("--"):
-            word = "--" + name[2:].replace("-", "_") + equals + value
-        if word in SWITCHES and pending[:1] not in (["true"], ["false"]):
-            word += "=true"
-        if name == "--config":
-            config += [word] if equals else [word, *pending[:1]]
-            pending = pending if equals else pending[1:]
-        else:
+        if not word.startswith("--"):
             rest.append(word)
-    return [*words[:1], *config, *rest]
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        if name not in parameters and name.removesuffix("+") not in OWN_OPTIONS:
+            raise _unknown_option(word.partition("=")[0], command, parameters)
+        kind = parameters[name].annotation if name in parameters else str
+        if not equals and kind is bool:
+            value, equals = (pending.pop(0) if _is_truth(pending[:1]) else "true"), "="
+        elif not equals and pending and not pending[0].startswith("--"):
+            value, equals = pending.pop(0), " "
+        value = _value(value, kind)
+        if name == "config":
+            _check_config(value, command, parameters)
+        target = config if name == "config" else rest
+        target += [f"--{name}", value] if equals == " " else [f"--{name}{equals}{value}"]
+    return [command, *config, *rest]
+
+
+class _Refusal(Exception):
+    """What the parser has to say; not a ValueError, which it would take for one of its own."""
 
 
 class _Parser(jsonargparse.ArgumentParser):
-    """A parser whose errors are one line, with the nearest name for a typo."""
+    """A parser that leaves the wording of its errors to `_explain`."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        sys.exit(_fail(_one_line(message) + self._suggestion(message)))
-
-    def _suggestion(self, message: str) -> str:
-        if "unrecognized arguments:" in message:
-            typo = message.split("unrecognized arguments:")[1].split()[0].split("=")[0]
-            near = nearest(typo, [option for option in self._option_string_actions if option.startswith("--")])
-        elif "invalid choice:" in message:
-            typo = message.split("invalid choice:")[1].split("'")[1]
-            near = nearest(typo, [command.__name__ for command in COMMANDS])
-        else:
-            return ""
-        return f" Did you mean '{near}'?" if near else ""
+        raise _Refusal(message) from ex
 
 
-def _one_line(message: str) -> str:
-    return " ".join(line.strip().rstrip(":") for line in message.splitlines() if line.strip())
+def _command(pending: list[str]) -> str:
+    """Take the command out of the words: the first one, or the first behind a `--config FILE`."""
+    place = 0
+    if pending and pending[0].startswith("--config"):
+        place = 1 if "=" in pending[0] else 2
+    name = pending.pop(place) if len(pending) > place else "nothing"
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS, remedy="`fashionprobe --help` tells what each does.")
+    return name
+
+
+def _is_truth(following: list[str]) -> bool:
+    return bool(following) and following[0].lower() in ("true", "false", "yes", "no")
+
+
+def _value(value: str, kind: Any) -> str:
+    """Write a value as the parser takes it: truth values in lower case, lists of numbers in brackets."""
+    if kind is bool:
+        return value.lower()
+    kinds = {kind, *get_args(kind)}
+    if "," in value and not value.startswith("[") and kinds & {list[int], list[float]}:
+        return f"[{value}]"
+    return value
+
+
+def _unknown_option(option: str, command: str, parameters: Any) -> UserError:
+    names = [f"--{name.replace('_', '-')}" for name in (*parameters, *OWN_OPTIONS)]
+    near = nearest(option.replace("_", "-"), names)
+    return UserError(
+        "option", expected=f"one that `fashionprobe {command}` has", received=option,
+        remedy=f"Did you mean {near!r}?" if near else f"`fashionprobe {command} --help` lists them.",
+    )  # fmt: skip
+
+
+def _check_config(path: str, command: str, parameters: Any) -> None:
+    """Check that a configuration file is one and has only arguments of this command."""
+    expected = "a YAML file with one `argument: value` a line"
+    try:
+        content = yaml.safe_load(Path(path).read_bytes())
+    except OSError as error:
+        raise UserError("config", expected=expected, received=f"{path!r} ({error.strerror})") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError("config", expected=expected, received=f"{path!r} (line {line}: {error.problem})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError("config", expected=expected, received=f"{path!r}, which is no text") from error
+    if not isinstance(content, dict):
+        received = "nothing" if content is None else repr(content)[:60]
+        raise UserError("config", expected=expected, received=f"{path!r}, which holds {received}")
+    for name in map(str, content):
+        if name not in parameters:
+            near = nearest(name, parameters)
+            remedy = f"Did you mean {near!r}?" if near else f"`fashionprobe {command} --help` lists them."
+            if name in COMMANDS:
+                remedy = f"Write the arguments of {name} without a level above them."
+            raise UserError(path, expected=f"a file of arguments of {command}", received=name, remedy=remedy)
+
+
+def _explain(message: str, command: str) -> UserError | str:
+    """Say what the parser refused in the words of all other errors."""
+    see = f"`fashionprobe {command} --help` explains it."
+    if found := re.match(r'Parser key "(?:\w+\.)?(\w+)".*(?:Got value|Given value): (.*)', message, re.DOTALL):
+        name, received = found[1], " ".join(found[2].split())
+        kind = inspect.signature(COMMANDS[command]).parameters[name].annotation
+        if get_origin(kind) is Literal:
+            return unknown_name(name, received, get_args(kind))
+        remedy = f'In YAML a text that looks like a number stands in quotes: "{received}".' if kind is str else ""
+        return UserError(name, expected=_in_words(kind), received=received, remedy=remedy)
+    if found := re.match(r"the following arguments are required: (.*)", message):
+        name = found[1].split(",")[0].removeprefix(f"{command}.")
+        return UserError(name, expected="given", received="nothing", remedy=f"Pass --{name.replace('_', '-')}; {see}")
+    if found := re.match(r"argument --(\w+): expected one argument", message):
+        return UserError(found[1], expected="followed by a value", received="nothing", remedy=see)
+    if found := re.match(r"unrecognized arguments: (.*)", message):
+        return UserError(
+            "arguments", expected="options such as --name value", received=found[1],
+            remedy="Put quotes around a value that holds spaces.",
+        )  # fmt: skip
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())
+
+
+def _in_words(kind: Any) -> str:
+    """Describe a type to someone who does not know Python."""
+    if get_origin(kind) is list:
+        return "a list such as [a,b]" if str in get_args(kind) else "a list such as [1,4]"
+    kinds = [each for each in get_args(kind) if each is not NoneType] or [kind]
+    described = [_in_words(each) if get_origin(each) is list else WORDS_FOR.get(each) for each in kinds]
+    return " or ".join(words for words in described if words)
 
 
 def _fail(message: str) -> int:
@@ -110,10 +207,29 @@ def _log_to_stdout() -> None:
     """Show what the stages say, plainly."""
     logger = logging.getLogger("fashionprobe")
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = _Handler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
+
+
+class _Handler(logging.StreamHandler):
+    """Writes to a terminal of any encoding, and lets a stage go on when nobody reads, as behind `| head`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        with contextlib.suppress(BrokenPipeError):
+            self.stream.write(self.format(record).encode(encoding, "replace").decode(encoding) + "\n")
+            self.stream.flush()
+
+
+def _flush() -> None:
+    """Write what is left for stdout; where nobody reads it, throw it away before Python complains about it."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,19 @@
-"""The one exception of fashionprobe, and how it suggests a name for a typo."""
+"""The one exception of fashionprobe, how it suggests a name for a typo, and how it words an error of the system."""
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+
+FULL = "Free some space; the same command goes on where this one stopped."
+FORBIDDEN = "Check the permissions, or name another folder with --tfrecords-root or --runs-root."
+IN_THE_WAY = "A file stands where a folder is needed: move it away, or name another folder."
+REMEDIES = {
+    errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EFBIG: FULL,
+    errno.EACCES: FORBIDDEN, errno.EPERM: FORBIDDEN, errno.EROFS: FORBIDDEN,
+    errno.EEXIST: IN_THE_WAY, errno.ENOTDIR: IN_THE_WAY,
+}  # fmt: skip
+"""What to do about an error of the operating system."""
 
 
 class UserError(ValueError):
@@ -45,6 +57,19 @@ def unknown_name(
     near = nearest(received, names)
     hint = f"Did you mean {near!r}?" if near else remedy
     return UserError(argument, expected=f"{what}: {', '.join(names)}", received=received, remedy=hint)
+
+
+def system_error(error: OSError) -> UserError:
+    """Word an error of the operating system, such as a full disk, like all others: the file first, the remedy last."""
+    received = error.strerror or str(error)
+    # TensorFlow's file system passes on the text of an error, but not its number.
+    remedies = (remedy for code, remedy in REMEDIES.items() if code == error.errno or os.strerror(code) in received)
+    return UserError(
+        str(error.filename or "file"),
+        expected="readable and writable",
+        received=received,
+        remedy=next(remedies, ""),
+    )
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:

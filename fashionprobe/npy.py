@@ -34,10 +34,12 @@ class RowWriter:
     def __init__(self, folder: Path, columns: Mapping[str, int], rows: int, *, step: int) -> None:
         self._folder, self._step = folder, step
         self.done = self._committed()
+        if not all(_holds(folder / name, self.done, width) for name, width in columns.items()):
+            self.done = 0
         self._files: list[BinaryIO] = []
         for name, width in columns.items():
             path = folder / name
-            file = path.open("r+b" if self.done and path.is_file() else "w+b")
+            file = path.open("r+b" if self.done else "w+b")
             header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
             np.lib.format.write_array_header_1_0(file, header)
             # Rows after the last commit may be half written.
@@ -73,3 +75,8 @@ class RowWriter:
     ) -> None:
         for file in self._files:
             file.close()
+
+
+def _holds(path: Path, rows: int, width: int) -> bool:
+    """Return whether a file has room for these rows: a note whose file was cut or removed since counts for nothing."""
+    return path.is_file() and path.stat().st_size > rows * width * 4

@@ -11,12 +11,22 @@ Place = str | os.PathLike[str]
 """A name below a root folder, or what an earlier stage returned (its results are paths)."""
 
 
-def listed(value: str | Sequence[str] | None) -> list[str] | None:
-    """Return a list of names; text is cut at its commas, so that `--label colour,pattern` works."""
+def listed(argument: str, value: str | Sequence[str] | None) -> list[str] | None:
+    """Return a list of names, each once; text is cut at its commas, so that `--label colour,pattern` works."""
     if value is None:
         return None
     parts = value.split(",") if isinstance(value, str) else list(value)
-    return [part.strip() for part in parts if part.strip()]
+    names = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not names:
+        raise UserError(argument, expected="a name, or several as a,b", received="nothing")
+    return names
+
+
+def numbers(value: int | Sequence[int] | None) -> list[int] | None:
+    """Return sorted whole numbers, each once; one stands for a list of one."""
+    if value is None:
+        return None
+    return sorted({value} if isinstance(value, int) else set(value))
 
 
 def image_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
@@ -25,7 +35,7 @@ def image_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
         return None
     sides = [size, size] if isinstance(size, int) else list(size)
     if len(sides) != 2 or min(sides) < 1:
-        raise UserError("size", expected="a number of pixels, or [height, width]", received=size)
+        raise UserError("size", expected="a number of pixels, or [height, width], each 1 or more", received=size)
     return (int(sides[0]), int(sides[1]))
 
 
@@ -34,6 +44,12 @@ def at_least(minimum: int, **arguments: int | None) -> None:
     for name, value in arguments.items():
         if value is not None and value < minimum:
             raise UserError(name, expected=f"an int in the range [{minimum}, inf)", received=value)
+
+
+def check_seed(seed: int) -> None:
+    """Check a seed; scikit-learn and Keras take no other."""
+    if not 0 <= seed < 2**32:
+        raise UserError("seed", expected="an int in the range [0, 2**32)", received=seed)
 
 
 def records_path(dataset: Place, tfrecords_root: str) -> Path:

@@ -13,11 +13,13 @@ from fashionprobe.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from fashionprobe.attributes.classify import Scores
 
 log = logging.getLogger(__name__)
+
+ANSWER = ("block", "classifier", "parameter", "accuracy_mean", "accuracy_std")
+"""What of the best row of accuracy.csv is the answer."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def classify(
     run: shared.Place,
     label: list[str] | str,
     folds: int = 5,
-    neighbours: list[int] | None = None,
+    neighbours: int | list[int] | None = None,
     min_images: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
@@ -93,12 +95,12 @@ def classify(
     """
     shared.at_least(2, folds=folds)
     shared.at_least(1, min_images=min_images)
-    labels = list(dict.fromkeys(shared.listed(label) or []))
-    if not labels:
-        raise UserError("label", expected="a label column", received="nothing", remedy="Pass --label COLUMN.")
+    shared.check_seed(seed)
+    labels = shared.listed("label", label) or []
+    ks = shared.numbers([1, 2, 4, 8, 16] if neighbours is None else neighbours) or []
     folder = shared.run_path(run, runs_root)
     extracted = shared.open_descriptors(folder)
-    ks = sorted(set(neighbours or [1, 2, 4, 8, 16]))
+    chosen = _choose(extracted, labels, min_images)
     recipe = Recipe(
         "classify",
         {"label": labels, "folds": folds, "neighbours": ks, "min_images": min_images, "seed": seed},
@@ -107,39 +109,72 @@ def classify(
     artifact = build(
         folder / "classify",
         recipe,
-        lambda draft: _write(draft, extracted, labels, folds, ks, min_images, seed),
+        lambda draft: _write(draft, extracted, chosen, folds, ks, seed),
         overwrite=overwrite,
     )
     return _result(artifact)
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """The images of one label that are classified.
+
+    Attributes:
+        rows: Their rows in the descriptors.
+        classes: The class of each.
+        missing: Number of images without this label.
+        left_out: Number of images of each class that was left out for being rare.
+    """
+
+    rows: "np.ndarray"
+    classes: "np.ndarray"
+    missing: int
+    left_out: dict[str, int]
+
+
+def _choose(extracted: Artifact, labels: list[str], min_images: int | None) -> dict[str, _Choice]:
+    """Find the images to classify by each label."""
+    import pandas as pd
+
+    items = pd.read_csv(extracted.path / "items.csv", dtype=str, keep_default_na=False)
+    columns = [column for column in items.columns if column not in ("row", "id", "split")]
+    chosen = {}
+    for label in labels:
+        if label not in columns:
+            raise unknown_name("label", label, columns, what="a label column")
+        there = items[label] != ""
+        counts = items.loc[there, label].value_counts()
+        rare = counts[counts < (min_images or 1)]
+        rows = (there & ~items[label].isin(rare.index)).to_numpy().nonzero()[0]
+        if not len(rows):
+            raise UserError(
+                "label", expected=f"a column with a class of {min_images or 1} images or more",
+                received=f"{label}, whose largest class has {counts.max() if len(counts) else 0}",
+                remedy="Lower --min-images, or choose another column.",
+            )  # fmt: skip
+        left_out = {str(name): int(count) for name, count in rare.items()}
+        chosen[label] = _Choice(rows, items[label].to_numpy(str)[rows], int((~there).sum()), left_out)
+    return chosen
+
+
 def _write(
-    draft: Path,
-    extracted: Artifact,
-    labels: list[str],
-    folds: int,
-    ks: list[int],
-    min_images: int | None,
-    seed: int,
+    draft: Path, extracted: Artifact, chosen: dict[str, _Choice], folds: int, ks: list[int], seed: int
 ) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
 
     from fashionprobe.attributes.classify import cross_validate
 
-    items = pd.read_csv(extracted.path / "items.csv", dtype=str, keep_default_na=False)
     blocks = {
         int(block): np.load(extracted.path / f"block{block}.npy", mmap_mode="r") for block in extracted.facts["blocks"]
     }
     tables, facts = [], {}
-    kept = {label: _choose(items, label, min_images) for label in labels}
-    steps = len(labels) * len(blocks) * folds
-    with progress.bar(total=steps, unit="fold", description="classify") as bar:
-        for label, (rows, left_out) in kept.items():
+    with progress.bar(total=len(chosen) * len(blocks) * folds, unit="fold", description="classify") as bar:
+        for label, choice in chosen.items():
             scores = cross_validate(
                 blocks,
-                items[label].to_numpy(str)[rows],
-                rows=rows,
+                choice.classes,
+                rows=choice.rows,
                 name=label,
                 folds=folds,
                 neighbours=ks,
@@ -148,29 +183,11 @@ def _write(
             )
             scores.accuracy.insert(0, "label", label)
             tables.append(scores.accuracy)
-            missing = int((items[label] == "").sum())
-            facts[label] = {
-                **scores.best,
-                "missing": missing,
-                "left_out": left_out,
-                "files": _file_name(label),
-            }
-            _write_label(draft, _file_name(label), scores)
+            name = _file_name(label)
+            facts[label] = {**scores.best, "missing": choice.missing, "left_out": choice.left_out, "files": name}
+            _write_label(draft, name, scores)
     pd.concat(tables, ignore_index=True).to_csv(draft / "accuracy.csv", index=False, float_format="%.6f")
     return {"best": facts}
-
-
-def _choose(items: "pd.DataFrame", label: str, min_images: int | None) -> "tuple[np.ndarray, dict[str, int]]":
-    """Return the rows that have the label, and the classes left out for being rare with their counts."""
-    columns = [column for column in items.columns if column not in ("row", "id", "split")]
-    if label not in columns:
-        raise unknown_name("label", label, columns, what="a label column")
-    counts = items.loc[items[label] != "", label].value_counts()
-    rare = counts[counts < (min_images or 1)]
-    rows = ((items[label] != "") & ~items[label].isin(rare.index)).to_numpy().nonzero()[0]
-    if not len(rows):
-        raise UserError("label", expected="a column with a class of enough images", received=label)
-    return rows, {str(name): int(count) for name, count in rare.items()}
 
 
 def _file_name(label: str) -> str:
@@ -196,22 +213,13 @@ def _write_label(draft: Path, name: str, scores: "Scores") -> None:
 def _result(artifact: Artifact) -> Classification:
     answers = []
     for label, best in artifact.facts["best"].items():
-        answer = Answer(
-            label,
-            best["block"],
-            best["classifier"],
-            best["parameter"],
-            best["accuracy_mean"],
-            best["accuracy_std"],
-        )
+        answer = Answer(label, **{name: best[name] for name in ANSWER})
         answers.append(answer)
+        if best["missing"]:
+            log.info("%s: %d images without this label left out", label, best["missing"])
         if best["left_out"]:
-            log.info(
-                "%s: %d rare classes left out (%d images)",
-                label,
-                len(best["left_out"]),
-                sum(best["left_out"].values()),
-            )
+            rare, images = len(best["left_out"]), sum(best["left_out"].values())
+            log.info("%s: %d rare classes left out (%d images)", label, rare, images)
         log.info(
             "%s is best read at block %d: %.3f ± %.3f (%s %s)",
             label, answer.block, answer.accuracy_mean, answer.accuracy_std, answer.classifier, answer.parameter,

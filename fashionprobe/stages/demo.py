@@ -2,6 +2,7 @@
 
 import logging
 
+from fashionprobe.stages.arguments import at_least
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.ingest import ingest
@@ -32,7 +33,14 @@ def demo(
 
     Returns:
         The report: path of the folder and of the page.
+
+    Raises:
+        UserError: If there are too few or too small pictures.
+        OSError: If the disk is full or the folder may not be written.
     """
+    # Ten classes a label, each with one image a fold.
+    at_least(50, count=count)
+    at_least(32, size=size)
     log.info("This demo uses a randomly initialised MobileNet: it shows the tool, not what a trained network knows.")
     records = ingest(
         dataset="demo",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ class Descriptors:
         path: Their folder, `runs/<run>/extract`, with `block{k}.npy` and `items.csv`.
         images: Number of rows.
         blocks: The blocks.
-        images_per_second: Images described a second of this run, start included; 0 when reused.
+        images_per_second: Images described in a second, start included; 0 when reused.
         reused: Whether they were there already.
     """
 
@@ -98,47 +98,50 @@ def extract(
         OSError: If the disk is full or the folder may not be written.
     """
     shared.at_least(1, batch_size=batch_size)
-    records = shared.open_records(shared.records_path(dataset, tfrecords_root))
-    folder = child(runs_root, run or records.path.name, argument="run") / "extract"
+    shared.check_seed(seed)
+    layers = shared.listed("taps", taps)
+    records_path = shared.records_path(dataset, tfrecords_root)
+    folder = child(runs_root, records_path.name if run is None else run, argument="run") / "extract"
+    records = shared.open_records(records_path)
+    items, splits = _items(records, shared.listed("split", split))
 
     from fashionprobe import backbones
 
     loaded = backbones.load(
         backbone,
         weights=weights,
-        taps=shared.listed(taps),
+        taps=layers,
         preprocessing=preprocessing,
         size=shared.image_size(size),
         seed=seed,
     )
-    blocks = _blocks(block, loaded)
-    splits = shared.listed(split) or ["train", "val", "test"]
+    blocks = _blocks(shared.numbers(block), loaded)
     recipe = Recipe(
         "extract",
         {
-            "backbone": loaded.name, "taps": shared.listed(taps), "block": blocks, "size": loaded.size, "fit": fit,
+            "backbone": loaded.name, "taps": layers, "block": blocks, "size": loaded.size, "fit": fit,
             "preprocessing": asdict(loaded.preprocessing), "split": splits, "precision": precision, "xla": xla,
         },
         {"records": records.fingerprint},
         loaded.weights_sha256,
     )  # fmt: skip
+    settings = {"batch_size": batch_size, "device": _device()}
     artifact = build(
         folder,
         recipe,
-        lambda draft: _write(draft, records, loaded, blocks, splits, fit, batch_size, precision, xla),
+        lambda draft: _write(draft, records, items, splits, loaded, blocks, fit, precision, xla, settings),
         overwrite=overwrite,
-        settings={"batch_size": batch_size, "device": _device()},
+        settings=settings,
     )
     return _result(artifact)
 
 
-def _blocks(block: int | list[int] | None, backbone: "Backbone") -> list[int]:
-    if block is None:
+def _blocks(blocks: list[int] | None, backbone: "Backbone") -> list[int]:
+    if blocks is None:
         return list(range(1, len(backbone.taps) + 1))
-    blocks = sorted(set([block] if isinstance(block, int) else block))
     if not blocks or blocks[0] < 1 or blocks[-1] > len(backbone.taps):
         raise UserError(
-            "block", expected=f"in 1 to {len(backbone.taps)} for {backbone.name}", received=block,
+            "block", expected=f"in 1 to {len(backbone.taps)} for {backbone.name}", received=blocks,
             remedy="Leave --block out for all of them.",
         )  # fmt: skip
     return blocks
@@ -147,29 +150,30 @@ def _blocks(block: int | list[int] | None, backbone: "Backbone") -> list[int]:
 def _write(
     draft: Path,
     records: Artifact,
+    items: "pd.DataFrame",
+    splits: list[str],
     backbone: "Backbone",
     blocks: list[int],
-    splits: list[str],
     fit: Literal["pad", "stretch"],
-    batch_size: int,
     precision: Literal["float32", "bfloat16", "float16"],
     xla: bool,
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """Fill the files of one extraction, from the last commit on."""
+    """Fill the files of one extraction, from the last commit on; `settings` learns how many rows were there."""
     import tensorflow as tf
 
     from fashionprobe.descriptors import channels, extractor
     from fashionprobe.npy import RowWriter
     from fashionprobe.records.read import read, readable
 
-    items = _items(records, splits)
     widths = channels(backbone, blocks)
     forward = extractor(backbone, blocks, precision=precision, xla=xla)
     files = {f"block{block}.npy": width for block, width in zip(blocks, widths, strict=True)}
+    batch_size = settings["batch_size"]
     with RowWriter(draft, files, len(items), step=batch_size) as writer, readable(records):
         images = read(records, splits=splits, size=backbone.size, fit=fit, batch_size=batch_size, skip=writer.done)
         with progress.bar(total=len(items), done=writer.done, unit="image", description="extract") as bar:
-            committed = writer.done
+            committed = settings["rows_resumed"] = writer.done
             for batch, names in images:
                 _check_order(names.numpy(), items, writer.done, records)
                 writer.append([tensor.numpy() for tensor in _run(forward, batch)])
@@ -205,15 +209,23 @@ def _run(forward: Any, batch: Any) -> list[Any]:
         ) from error  # fmt: skip
 
 
-def _items(records: Artifact, splits: list[str]) -> "pd.DataFrame":
+def _items(records: Artifact, wanted: list[str] | None) -> "tuple[pd.DataFrame, list[str]]":
+    """Return the items to describe and the splits that they are in, in the order of the records."""
     import pandas as pd
 
+    from fashionprobe.records.select import SPLITS
+
+    for split in wanted or []:
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+    splits = [split for split in SPLITS if wanted is None or split in wanted]
     items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
     items = items[items["split"].isin(splits)].drop(columns=["row", "shard"]).reset_index(drop=True)
     if items.empty:
-        raise UserError("split", expected="splits that hold images", received=", ".join(splits))
+        counts = ", ".join(f"{count} {split}" for split, count in records.facts["splits"].items())
+        raise UserError("split", expected=f"one with images ({counts})", received=", ".join(splits))
     items.insert(0, "row", range(len(items)))
-    return items
+    return items, splits
 
 
 def _check_order(names: Any, items: "pd.DataFrame", start: int, records: Artifact) -> None:
@@ -237,14 +249,16 @@ def _device() -> str:
 
 
 def _result(artifact: Artifact) -> Descriptors:
-    facts, seconds = artifact.facts, artifact.manifest["run"]["seconds"]
-    rate = 0.0 if artifact.reused else facts["rows"] / max(seconds, 1e-9)
+    facts, made = artifact.facts, artifact.manifest["run"]
+    computed = facts["rows"] - made["settings"].get("rows_resumed", 0)
+    rate = 0.0 if artifact.reused else computed / max(made["seconds"], 1e-9)
     blocks = tuple(int(block) for block in facts["blocks"])
     log.info(
-        "%s %s: %d images, block%s %s. Next: fashionprobe classify --run %s --label COLUMN",
-        "reused" if artifact.reused else f"wrote ({rate:.0f} images/s)",
+        "%s %s: %d images%s, block%s %s. Next: fashionprobe classify --run %s --label COLUMN",
+        "reused" if artifact.reused else "wrote",
         artifact.path,
         facts["rows"],
+        "" if artifact.reused else f" ({rate:.0f} a second)",
         "" if len(blocks) == 1 else "s",
         ", ".join(map(str, blocks)),
         artifact.path.parent.name,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.arguments import at_least, image_size, listed, records_path
+from fashionprobe.stages.arguments import at_least, check_seed, image_size, listed, records_path
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ def ingest(
         OSError: If the disk is full or the folder may not be written.
     """
     at_least(1, count=count, shard_size=shard_size, threads=threads)
+    check_seed(seed)
     folder = records_path(dataset, tfrecords_root)
 
     from fashionprobe.records.pack import Request, pack
@@ -98,7 +99,7 @@ def ingest(
         path=path,
         where=where,
         label=label,
-        classes=listed(classes),
+        classes=listed("classes", classes),
         per_class=per_class,
         split=split,
         count=count,
@@ -122,8 +123,8 @@ def _source(source: str | None, dataset: str) -> str:
 
     if source is None and dataset not in SOURCES:
         raise UserError(
-            "source", expected=f"given for a record set of your own name: {', '.join(SOURCES)}", received="nothing",
-            remedy=f"For example --dataset {dataset} --source {SOURCES[0]}.",
+            "source", expected=f"one of: {', '.join(SOURCES)}", received="nothing",
+            remedy=f"Only a record set named like a source needs none. Pass for example --source {SOURCES[0]}.",
         )  # fmt: skip
     if source is not None and source not in SOURCES:
         raise unknown_name("source", source, SOURCES)

@@ -93,9 +93,9 @@ def report(
 def _several(run: shared.Place | Sequence[shared.Place]) -> list[shared.Place]:
     runs: list[shared.Place] = []
     for each in [run] if isinstance(run, str) or not isinstance(run, Sequence) else run:
-        runs += (shared.listed(each) or []) if isinstance(each, str) else [each]
+        runs += (shared.listed("run", each) or []) if isinstance(each, str) else [each]
     if not runs:
-        raise UserError("run", expected="the name of a run, or several", received="nothing")
+        raise UserError("run", expected="the name of a run, or several as a,b", received="nothing")
     return runs
 
 

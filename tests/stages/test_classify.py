@@ -1,0 +1,159 @@
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fashionprobe.artifacts import Recipe, build
+from fashionprobe.errors import UserError
+from fashionprobe.stages import classify
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A run whose block 2 knows the colour and whose block 1 knows nothing; some colours are missing, one is rare."""
+    random = np.random.default_rng(0)
+    colours = ["red"] * 20 + ["blue"] * 20 + ["teal"] * 3 + [""] * 7
+    centres = {"red": 0.0, "blue": 5.0, "teal": 10.0, "": 20.0}
+
+    def write(folder: Path) -> dict:
+        items = pd.DataFrame({"row": range(50), "id": [f"{n}.jpg" for n in range(50)], "colour": colours,
+                              "fabric/weave": ["plain", "twill"] * 25, "one": "same", "split": "train"})  # fmt: skip
+        items.to_csv(folder / "items.csv", index=False)
+        knows = np.array([centres[colour] for colour in colours])[:, None] + random.normal(0, 0.1, (50, 4))
+        np.save(folder / "block1.npy", random.normal(size=(50, 3)).astype(np.float32))
+        np.save(folder / "block2.npy", knows.astype(np.float32))
+        return {"blocks": {"1": {}, "2": {}}, "dataset": "made-up"}
+
+    return build(tmp_path / "runs/r/extract", Recipe("extract", {}), write).path
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def of(run: Path, **arguments):
+    return classify(run="r", runs_root=str(run.parent.parent), **arguments)
+
+
+def test_the_best_block_is_found_and_the_files_are_as_promised(run):
+    made = of(run, label="colour", min_images=5, neighbours=[2, 1])
+    (answer,) = made.answers
+    assert (answer.label, answer.block, answer.classifier, answer.parameter) == (
+        "colour",
+        2,
+        "nearest_mean",
+        "euclidean",
+    )
+    assert (answer.accuracy_mean, answer.accuracy_std) == (1.0, 0.0)
+    assert made.path == run.parent / "classify"
+    assert os.fspath(made) == str(made.path)
+    figures = {f"{kind}_colour.{end}" for kind in ("accuracy", "confusion", "per_class") for end in ("svg", "png")}
+    tables = {"accuracy.csv", "confusion_colour.csv", "per_class_colour.csv", "manifest.json"}
+    assert {path.name for path in made.path.iterdir()} >= figures | tables
+
+
+def test_columns_of_the_tables(run):
+    folder = of(run, label="colour", min_images=5, neighbours=[1, 2], folds=4).path
+    rows = table(folder / "accuracy.csv")
+    assert list(rows[0]) == ["label", "block", "classifier", "parameter", "accuracy_mean", "accuracy_std", "folds",
+                             "images"]  # fmt: skip
+    found = [(row["block"], row["classifier"], row["parameter"]) for row in rows]
+    kinds = [("nearest_mean", "euclidean"), ("nearest_mean", "cosine"), ("knn", "1"), ("knn", "2")]
+    assert found == [(block, *kind) for block in "12" for kind in kinds]
+    assert {(row["label"], row["folds"], row["images"]) for row in rows} == {("colour", "4", "40")}
+    confusion = table(folder / "confusion_colour.csv")
+    assert confusion == [
+        {"true / predicted": "blue", "blue": "20", "red": "0"},
+        {"true / predicted": "red", "blue": "0", "red": "20"},
+    ]
+
+
+def test_rows_without_the_label_and_rare_classes_are_left_out_and_counted(command, run, tmp_path):
+    code, out, _ = command("classify", "--run", "r", "--label", "colour", "--min-images", 5)
+    assert code == 0
+    assert out == (
+        "colour: 7 images without this label left out\n"
+        "colour: 1 rare classes left out (3 images)\n"
+        "colour is best read at block 2: 1.000 ± 0.000 (nearest_mean euclidean)\n"
+        "wrote runs/r/classify. Next: fashionprobe report --run r\n"
+    )
+    best = json.loads((tmp_path / "runs/r/classify/manifest.json").read_text())["facts"]["best"]["colour"]
+    assert (best["missing"], best["left_out"], best["images"]) == (7, {"teal": 3}, 40)
+
+
+def test_several_labels_with_names_that_are_no_file_names(run):
+    made = of(run, label="colour,fabric/weave,colour", min_images=5)
+    assert [answer.label for answer in made.answers] == ["colour", "fabric/weave"]
+    assert (made.path / "confusion_fabric_weave.csv").is_file()
+
+
+def test_reuse_and_refusal(command, run):
+    words = ("classify", "--run", "r", "--min-images", 5, "--label")
+    assert command(*words, "colour", "--neighbours", "2,1,2")[0] == 0
+    _, out, _ = command(*words, "colour", "--neighbours", "1,2")
+    assert out.endswith("reused runs/r/classify. Next: fashionprobe report --run r\n")
+    assert command(*words, "colour", "--neighbours", 4)[::2] == (2, (
+        "fashionprobe: error: `runs/r/classify` must be made by the same arguments. Received: an artifact that differs "
+        "(neighbours: [1, 2] -> [4]). Pass --overwrite to replace it, or choose another name.\n"
+    ))  # fmt: skip
+    assert "wrote" in command(*words, "colour", "--neighbours", 4, "--overwrite")[1]
+
+
+def test_seed_decides_the_folds(run):
+    first = of(run, label="fabric/weave", seed=3)
+    text = (first.path / "accuracy.csv").read_text()
+    of(run, label="fabric/weave", seed=4, overwrite=True)
+    assert (first.path / "accuracy.csv").read_text() != text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--label ,", "`label` must be a name, or several as a,b. Received: nothing."),
+        ("--label colur", "`label` must be a label column: colour, fabric/weave, one. Received: colur. "
+         "Did you mean 'colour'?"),
+        ("--label split", "`label` must be a label column"),
+        ("--label colour", "whose classes all have 5 images or more, one a fold. Received: 1 with fewer: teal (3). "
+         "Leave them out with --min-images 5, or lower --folds."),
+        ("--label colour --min-images 21", "`label` must be a column with a class of 21 images or more. Received: "
+         "colour, whose largest class has 20. Lower --min-images, or choose another column."),
+        ("--label one", "must be a column with two classes or more. Received: one class: ['same']"),
+        ("--label colour --folds 1", "`folds` must be an int in the range [2, inf). Received: 1."),
+        ("--label colour --seed -1", "`seed` must be an int in the range [0, 2**32)"),
+        ("--label colour --min-images 5 --neighbours 0", "`neighbours` must be numbers in 1 to"),
+        ("--label colour --min-images 5 --neighbours []", "`neighbours` must be numbers in 1 to"),
+        ("--label colour --min-images 5 --neighbours 99", "`neighbours` must be numbers in 1 to"),
+        ("--label colour --run no", "fashionprobe extract --dataset DATASET --run no"),
+        ("--label colour --run a.b", "`run` must be a name of letters"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_one_line_and_write_nothing(command, run, options, message):
+    words = options.split()
+    code, out, err = command("classify", *words, *([] if "--run" in words else ["--run", "r"]))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert [path.name for path in run.parent.glob("[!.]*")] == ["extract"]
+
+
+def test_damaged_descriptors(command, run):
+    (run / "block1.npy").write_bytes(b"")
+    code, _, err = command("classify", "--run", "r", "--label", "colour")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "block1.npy` must be as the stage wrote it. Received: a missing or cut file. Make it again" in err
+
+
+def test_results_are_what_extract_returned(world):
+    from fashionprobe.stages.extract import Descriptors
+
+    descriptors = Descriptors(world / "runs/small/extract", 60, (1, 2), 0.0, True)
+    assert classify(run=descriptors, label=["colour", "pattern"]).reused
+
+
+def test_errors_are_user_errors_for_scripts(run):
+    with pytest.raises(UserError, match="Did you mean 'colour'"):
+        of(run, label="Colour1")

@@ -1,0 +1,96 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fashionprobe.errors import UserError
+from fashionprobe.stages import classify, extract, ingest, report
+
+
+@pytest.fixture
+def own(world, tmp_path) -> Path:
+    """A copy of the world that a test may write into; it is the working folder of `command`."""
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def of(root: Path, **arguments):
+    return report(tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"), **arguments)
+
+
+def test_page_needs_no_other_file(own):
+    made = of(own, run="small", samples=2)
+    assert made.page == own / "runs/small/report/report.html"
+    page = made.page.read_text(encoding="utf-8")
+    assert "colour" in page and "pattern" in page
+    # Namespaces and links for the reader are no loading of anything.
+    assert (
+        re.findall(r"""(?:src|srcset)\s*=\s*["'](?!data:|#)[^"']*|url\((?!["']?(?:data:|#))[^)]*|@import""", page) == []
+    )
+    assert "<script src" not in page and '<link rel="stylesheet"' not in page
+    assert "data:image/" in page
+
+
+def test_reuse_and_refusal(command, own):
+    words = ("report", "--run", "small", "--samples", 1)
+    assert command(*words)[1] == "wrote runs/small/report/report.html. Open it in a browser.\n"
+    assert command(*words)[1] == "reused runs/small/report/report.html. Open it in a browser.\n"
+    code, _, err = command("report", "--run", "small", "--samples", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "(samples: 1 -> 2). Pass --overwrite" in err
+
+
+def test_several_runs_side_by_side(own, model_path):
+    roots = {"tfrecords_root": str(own / "tfrecords"), "runs_root": str(own / "runs")}
+    other = extract(dataset="small", run="other", backbone=str(model_path), size=16, **roots)
+    answers = classify(run=other, label="colour", runs_root=roots["runs_root"])
+    made = report(run=[answers, "small"], title="Two <runs>", **roots)
+    assert made.path == own / "runs/other/report"
+    page = made.page.read_text(encoding="utf-8")
+    assert "Two &lt;runs&gt;" in page and "Two <runs>" not in page
+    sections = made.path / "manifest.json"
+    assert sections.read_text().count('"run": "small"') == 2
+    assert of(own, run="other,small", title="Two <runs>").reused
+
+
+def test_without_the_records_there_are_no_samples(own):
+    shutil.rmtree(own / "tfrecords")
+    page = of(own, run="small").page.read_text(encoding="utf-8")
+    assert "The record set is gone" in page
+
+
+def test_descriptors_newer_than_the_classification(own, model_path):
+    roots = {"tfrecords_root": str(own / "tfrecords"), "runs_root": str(own / "runs")}
+    extract(dataset="small", backbone=str(model_path), size=16, overwrite=True, **roots)
+    with pytest.raises(UserError, match=r"made from the descriptors beside it.*classify again with --overwrite"):
+        of(own, run="small")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--run no", "fashionprobe extract --dataset DATASET --run no"),
+        ("--run small,no", "`runs/no/extract` must be a finished artifact"),
+        ("--run ,", "`run` must be a name, or several as a,b. Received: nothing."),
+        ("--run small --samples -1", "`samples` must be an int in the range [0, inf). Received: -1."),
+    ],
+)
+def test_bad_arguments_are_one_line_and_write_nothing(command, own, options, message):
+    code, out, err = command("report", *options.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert not (own / "runs/small/report").exists()
+
+
+def test_stages_pass_their_results_on(tmp_path, model_path):
+    """The chain of a script: each stage takes what the one before returned."""
+    runs = str(tmp_path / "runs")
+    extracted = extract(
+        dataset=ingest(dataset="g", source="garments", count=60, size=32, tfrecords_root=str(tmp_path / "data")),
+        backbone=str(model_path), size=32, run="chain", runs_root=runs,
+    )  # fmt: skip
+    classified = classify(run=extracted, label="pattern")
+    page = report(run=classified, samples=0, tfrecords_root=str(tmp_path / "data"))
+    assert page.page == tmp_path / "runs/chain/report/report.html"
+    assert page.page.is_file()

@@ -1,0 +1,189 @@
+import logging
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fashionprobe import __version__, cli
+from fashionprobe.cli import normalize
+from fashionprobe.errors import UserError
+
+HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas")
+NO_CONFIG = "`config` must be a YAML file with one `argument: value` a line."
+GARMENTS = ("ingest", "--source", "garments", "--size", "32")
+
+
+@pytest.mark.parametrize("module", ["fashionprobe", "fashionprobe.stages", "fashionprobe.cli"])
+def test_import_is_light(module):
+    code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_answer_at_once(option):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "fashionprobe", option], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - start)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (__version__ if option == "--version" else "ingest") in done.stdout
+        if seconds[-1] < 1.5:
+            return
+    raise AssertionError(seconds)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("ingest --per-class 9", "ingest --per_class 9"),
+        ("ingest --per_class=9", "ingest --per_class=9"),
+        ("ingest --overwrite --count 3", "ingest --overwrite=true --count 3"),
+        ("ingest --overwrite False", "ingest --overwrite=false"),
+        ("ingest --check=Yes", "ingest --check=yes"),
+        ("ingest --split 80,10,10", "ingest --split [80,10,10]"),
+        ("ingest --split=[80,10,10]", "ingest --split=[80,10,10]"),
+        ("extract --block 1,4 --size 32,48", "extract --block [1,4] --size [32,48]"),
+        ("extract --block 4", "extract --block 4"),
+        ("ingest --classes red,blue", "ingest --classes red,blue"),
+        ("ingest --path a-b --where x--y", "ingest --path a-b --where x--y"),
+        ("--version", "--version"),
+    ],
+)
+def test_normalize(words, expected):
+    assert normalize(words.split()) == expected.split()
+
+
+@pytest.mark.parametrize("line", [
+    "ingest --count 13 --config c.yaml", "ingest --count 13 --config=c.yaml", "ingest --config c.yaml --count 13",
+    "--config c.yaml ingest --count 13", "--config=c.yaml ingest --count 13",
+])  # fmt: skip
+def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, line):
+    (tmp_path / "c.yaml").write_text("dataset: colours\nsource: garments\ncount: 12\nsize: [32, 40]\n")
+    code, out, _ = command(*line.split())
+    assert code == 0
+    assert "wrote tfrecords/colours: 13 images" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "`command` must be one of: ingest, extract, classify, report, verify, demo. Received: nothing. "
+         "`fashionprobe --help` tells what each does."),
+        ("ingst", "`command` must be one of: ingest, extract, classify, report, verify, demo. Received: ingst. "
+         "Did you mean 'ingest'?"),
+        ("ingest", "`dataset` must be given. Received: nothing. Pass --dataset; `fashionprobe ingest --help` explains "
+         "it."),
+        ("ingest --dataset", "`dataset` must be followed by a value. Received: nothing. `fashionprobe ingest --help` "
+         "explains it."),
+        ("ingest --shrad-size 9", "`option` must be one that `fashionprobe ingest` has. Received: --shrad-size. "
+         "Did you mean '--shard-size'?"),
+        ("ingest --overwite", "`option` must be one that `fashionprobe ingest` has. Received: --overwite. "
+         "Did you mean '--overwrite'?"),
+        ("ingest --over", "`option` must be one that `fashionprobe ingest` has. Received: --over. "
+         "Did you mean '--overwrite'?"),
+        ("ingest --zzz=1", "`option` must be one that `fashionprobe ingest` has. Received: --zzz. "
+         "`fashionprobe ingest --help` lists them."),
+        ("ingest --dataset x --count ten", "`count` must be a whole number. Received: ten."),
+        ("ingest --dataset x --count 1.5", "`count` must be a whole number. Received: 1.5."),
+        ("ingest --dataset x --size 32,a", "`size` must be a whole number or a list such as [1,4]. "
+         "Received: [32, 'a']."),
+        ("ingest --dataset x --split 0.8", "`split` must be a list such as [1,4]. Received: 0.8."),
+        ("ingest --dataset x --fit padd", "`fit` must be one of: pad, stretch. Received: padd. Did you mean 'pad'?"),
+        ("extract --dataset x --block x", "`block` must be a whole number or a list such as [1,4]. Received: x."),
+        ("ingest --dataset x --check yess", "`arguments` must be options such as --name value. Received: yess. "
+         "Put quotes around a value that holds spaces."),
+        ("ingest --config no.yaml", f"{NO_CONFIG} "
+         "Received: 'no.yaml' (No such file or directory)."),
+        ("ingest --config .", f"{NO_CONFIG} "
+         "Received: '.' (Is a directory)."),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, line, message):
+    assert command(*line.split()) == (2, "", f"fashionprobe: error: {message}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("coutn: 3", "`c.yaml` must be a file of arguments of ingest. Received: coutn. Did you mean 'count'?"),
+        ("ingest:\n  count: 3", "`c.yaml` must be a file of arguments of ingest. Received: ingest. "
+         "Write the arguments of ingest without a level above them."),
+        ("", f"{NO_CONFIG} Received: 'c.yaml', which holds nothing."),
+        ("- a", f"{NO_CONFIG} Received: 'c.yaml', which holds ['a']."),
+        ("a: [1,\nb: 2: 3", f"{NO_CONFIG} "
+         "Received: 'c.yaml' (line 2: expected ',' or ']', but got ':')."),
+        ("dataset: 5", "`dataset` must be text. Received: 5. "
+         "In YAML a text that looks like a number stands in quotes: \"5\"."),
+        ("dataset: x\ncount: many", "`count` must be a whole number. Received: many."),
+        ("dataset: x\nsize: {height: 3}", "`size` must be a whole number or a list such as [1,4]. "
+         "Received: {'height': 3}."),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_configuration_file(command, tmp_path, text, message):
+    (tmp_path / "c.yaml").write_text(text)
+    assert command("ingest", "--config", "c.yaml") == (2, "", f"fashionprobe: error: {message}\n")
+
+
+def test_a_configuration_file_that_is_no_text(command, tmp_path):
+    (tmp_path / "c.yaml").write_bytes(b"\x89PNG\x00\xff")
+    code, _, err = command("ingest", "--config", "c.yaml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "'c.yaml', which is no text" in err
+
+
+def test_names_that_look_like_something_else(command):
+    for name in ("5", "1e3", "null", "true"):
+        code, out, _ = command(*GARMENTS, "--dataset", name, "--count", 10)
+        assert (code, out.split(":")[0]) == (0, f"wrote tfrecords/{name}")
+
+
+def test_system_errors_and_interrupts(command, monkeypatch):
+    def run(error):
+        def fail(*args, **options):
+            raise error
+
+        monkeypatch.setattr(cli.jsonargparse, "auto_cli", fail)
+        return command("verify", "--path", "x")
+
+    assert run(PermissionError(13, "Permission denied", "runs/x"))[::2] == (2, (
+        "fashionprobe: error: `runs/x` must be readable and writable. Received: Permission denied. "
+        "Check the permissions, or name another folder with --tfrecords-root or --runs-root.\n"
+    ))  # fmt: skip
+    assert run(KeyboardInterrupt())[::2] == (
+        130,
+        "fashionprobe: error: Interrupted. The same command goes on where this one stopped.\n",
+    )
+
+
+def test_messages_fit_any_terminal(tmp_path):
+    path = tmp_path / "ascii.txt"
+    record = logging.LogRecord("x", logging.INFO, "", 0, "0.5 ± 0.1, ünï", (), None)
+    with path.open("w", encoding="ascii") as stream:
+        cli._Handler(stream).emit(record)
+    assert path.read_text() == "0.5 ? 0.1, ?n?\n"
+
+
+def test_nobody_reads_the_output(tmp_path):
+    script = (
+        "import os, logging; from fashionprobe import cli; cli._log_to_stdout();"
+        "read, write = os.pipe(); os.close(read); os.dup2(write, 1);"
+        "logging.getLogger('fashionprobe').info('hello'); cli._flush()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_main_is_installed_as_a_command():
+    done = subprocess.run([sys.executable, "-m", "fashionprobe", "ingst"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert os.linesep.join(done.stderr.splitlines()).endswith("Did you mean 'ingest'?")
+
+
+def test_error_is_a_user_error_for_scripts():
+    with pytest.raises(UserError, match="Did you mean '--count'"):
+        normalize(["ingest", "--cuont", "3"])
