@@ -1,10 +1,13 @@
 """Backbones: Keras models with named blocks, their taps, and the preprocessing that belongs to their weights."""
 
 import hashlib
-import re
+import itertools
+import random
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,12 +18,6 @@ import numpy as np
 from fashionprobe.blocks import DEFAULT_SIZE, TAPS, choose_taps
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.preprocessing import PREPROCESSING, Preprocessing, probe
-
-PUBLISHED_MD5 = {
-    "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5": "4d473c1dd8becc155b73f8504c6f6626",
-    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5": "6d6bbae143d832006294945121d1f1fc",
-}
-"""MD5 of weight files as Keras publishes them in its source; it publishes none for MobileNet."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,17 @@ class Backbone:
     weights_sha256: str
 
 
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Leave Python's random numbers as they are: Keras draws a default seed from them for every layer it makes."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@kept_random_state()
 def load(
     name: str = "resnet50",
     *,
@@ -86,7 +94,7 @@ def load(
     return Backbone(
         name=name if architecture else Path(name).name,
         model=model,
-        taps=choose_taps(model, taps, size),
+        taps=choose_taps(model, taps or TAPS.get(name.lower()), size),
         preprocessing=_choose_preprocessing(model, architecture, preprocessing),
         size=size,
         weights=_describe_weights(weights, architecture, seed),
@@ -116,22 +124,32 @@ def _build(architecture: str, weights: str) -> keras.Model:
             model = getattr(keras.applications, architecture)(
                 include_top=False,
                 weights="imagenet" if weights == "imagenet" else None,
-                name=architecture.lower(),
             )
             return flatten(model)
     except Exception as error:
-        # Keras raises a bare `Exception` when the download fails, whatever the reason.
-        url = re.search(r"https?://\S+/([\w.-]+\.h5)", str(error))
-        if url is None:
+        download = _failed_download(error)
+        if download is None:
             raise
-        file = url.group(1)
-        md5 = PUBLISHED_MD5.get(file)
+        url, digest = download
+        file = url.rpartition("/")[2]
+        kind = {32: "MD5", 64: "SHA-256"}.get(len(digest or ""))
         raise UserError(
             "weights", expected=f"downloadable, or the path of a local copy of {file}"
-            + (f" (MD5 {md5})" if md5 else " (Keras publishes no MD5 that is known here)"),
-            received="no connection to its server",
-            remedy=f"Fetch {url.group(0)} elsewhere and pass --weights PATH/{file}, or use --weights random.",
+            + (f" ({kind} {digest})" if kind else " (Keras publishes no checksum of it)"),
+            received=f"a failed download ({_first_line(error).rpartition(' -- ')[2]})",
+            remedy=f"Fetch {url} elsewhere and pass --weights PATH/{file}, or use --weights random.",
         ) from error  # fmt: skip
+
+
+def _failed_download(error: Exception) -> tuple[str, str | None] | None:
+    """Return the address and the published checksum of the file that Keras was fetching, or None when it was not.
+
+    The errors are of many types and the checksum stands in none of them: both are read off the call.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "get_file" and frame.f_locals.get("origin"):
+            return frame.f_locals["origin"], frame.f_locals.get("file_hash")
+    return None
 
 
 def _from_file(path: Path) -> keras.Model:
@@ -156,6 +174,11 @@ def _from_file(path: Path) -> keras.Model:
     if not isinstance(model, keras.Model) or not hasattr(model, "inputs") or not model.inputs:
         raise UserError("backbone", expected="a functional or sequential model", received=type(model).__name__)
     model = flatten(model)
+    shared = [layer.name for layer in model.layers if len(layer._inbound_nodes) > 1]
+    if shared:
+        raise UserError(
+            "backbone", expected="a model that uses each layer once", received=f"a model that uses {shared[0]} again",
+        )  # fmt: skip
     shape = model.input_shape
     if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3:
         raise UserError(
@@ -206,8 +229,18 @@ def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:
         return layer.__class__.from_config(config)
 
     copied = keras.models.clone_model(model, clone_function=copy)
-    copied.set_weights(model.get_weights())
+    for layer in model.layers:
+        if layer.weights:
+            copy_weights(layer, copied.get_layer(layer.name))
     return copied
+
+
+def copy_weights(source: keras.Layer, target: keras.Layer) -> None:
+    """Copy all weights of a layer to its twin."""
+    target.set_weights(source.get_weights())
+    if isinstance(target, keras.layers.Normalization):
+        # Without this it goes on with the mean and variance it was made with.
+        target.finalize_state()
 
 
 def _load_weights(model: keras.Model, path: Path) -> None:
@@ -231,13 +264,22 @@ def _load_weights(model: keras.Model, path: Path) -> None:
 def _randomized(model: keras.Model, seed: int) -> keras.Model:
     """Return the same architecture with new weights: Glorot-uniform kernels, all else as Keras starts it.
 
-    The seed of Keras is global, so it is left alone: it belongs to the user's script.
+    The seed of Keras is global, so it is left alone: it belongs to the user's script. What a `Normalization` knows of
+    the pixels is kept: it is preprocessing.
     """
     fresh = keras.models.clone_model(model)
-    for number, variable in enumerate(fresh.trainable_variables):
-        if len(variable.shape) > 1:
-            initializer = keras.initializers.GlorotUniform(seed=seed + number)
-            variable.assign(initializer(variable.shape, dtype=variable.dtype))
+    kernels = []
+    for layer in fresh.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            copy_weights(model.get_layer(layer.name), layer)
+        else:
+            # Frozen layers, too.
+            kernels += [weight for weight in layer.weights if len(weight.shape) > 1]
+    seeds = np.random.SeedSequence(seed).generate_state(len(kernels))
+    for kernel, number in zip(kernels, seeds, strict=True):
+        # TensorFlow takes seeds of 31 bits.
+        initializer = keras.initializers.GlorotUniform(seed=int(number) >> 1)
+        kernel.assign(initializer(kernel.shape, dtype=kernel.dtype))
     return fresh
 
 
@@ -262,16 +304,24 @@ def _choose_preprocessing(model: keras.Model, architecture: str | None, choice: 
         return PREPROCESSING[choice]
     if architecture is not None:
         return probe(_preprocess_input(architecture))
+    if _preprocesses(model):
+        return PREPROCESSING["none"]
     names = {layer.name for layer in model.layers}
     for known, taps in TAPS.items():
         if set(taps[:4]) <= names:
             return probe(_preprocess_input(_architecture(known)))
-    if any(isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization) for layer in model.layers):
-        return PREPROCESSING["none"]
     raise UserError(
         "preprocessing", expected=f"one of {', '.join(PREPROCESSING)} for a model of unknown origin", received="auto",
         remedy="'tf' maps pixels to [-1, 1], 'none' leaves [0, 255].",
     )  # fmt: skip
+
+
+def _preprocesses(model: keras.Model) -> bool:
+    """Return whether a model scales the pixels itself, by a layer or by plain arithmetic, before it convolves them."""
+    convolutions = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
+    first = itertools.takewhile(lambda operation: not isinstance(operation, convolutions), model.operations)
+    scaling = (keras.layers.Rescaling, keras.layers.Normalization)
+    return any(isinstance(operation, scaling) or not isinstance(operation, keras.Layer) for operation in first)
 
 
 def _describe_weights(weights: str, architecture: str | None, seed: int) -> str:

@@ -25,15 +25,21 @@ TAPS = {
 POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 GLOBAL_POOLING = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 # Layers before a reduction that compute nothing of their own: the tap is the layer before them.
-TRANSPARENT = (keras.layers.ZeroPadding2D, keras.layers.Rescaling, keras.layers.Normalization)
+TRANSPARENT = (
+    keras.layers.ZeroPadding2D,
+    keras.layers.Cropping2D,
+    keras.layers.Rescaling,
+    keras.layers.Normalization,
+)
 
 
 def find_taps(model: keras.Model, size: tuple[int, int] = DEFAULT_SIZE) -> tuple[str, ...]:
     """Find the layer that ends each block: the last one before each spatial reduction, and the last feature map.
 
     A reduction is a layer whose map is less than three quarters as high or as wide as its input's; global pooling is
-    none. Zero padding and rescaling before it count as part of it. Branches that reduce maps of one size give one
-    tap, the deepest. A last level that holds nothing but a pooling layer is no block.
+    none. Zero padding, cropping and rescaling before it count as part of it. Of branches that are reduced side by side
+    the one with the fewest layers still to come gives the tap: of an Inception block the one that only pools. A last
+    level that holds nothing but a pooling layer is no block.
 
     Args:
         model: A functional model; input (batch, height, width, 3).
@@ -41,31 +47,42 @@ def find_taps(model: keras.Model, size: tuple[int, int] = DEFAULT_SIZE) -> tuple
 
     Returns:
         Layer names from the input to the output; the input itself is never one.
+
+    Raises:
+        UserError: If the model has no feature map, or `size` is too small for it.
     """
     shapes = _shapes(model, size)
-    taps: dict[tuple[int, int], str] = {}
-    smallest = size
-    for layer in model.layers:
-        after = shapes.get(layer.name)
-        if after is None or isinstance(layer, GLOBAL_POOLING):
+    # How often the map that each operation returns has been reduced.
+    levels: dict[str, int] = {}
+    taps: dict[int, str] = {}
+    for operation in model.operations:
+        after = shapes.get(operation.name)
+        if after is None or isinstance(operation, GLOBAL_POOLING):
             continue
-        for source in _sources(layer):
-            before = shapes.get(source.name)
-            if before is None or min(after[0] / before[0], after[1] / before[1]) >= 0.75:
-                continue
-            smallest = min(smallest, after)
+        sources = [source for source in _sources(operation) if source.name in levels]
+        reduced = [source for source in sources if _is_reduction(shapes[source.name], after)]
+        if sources or isinstance(operation, keras.layers.InputLayer):
+            levels[operation.name] = max((levels[source.name] + (source in reduced) for source in sources), default=0)
+        for source in reduced:
             while isinstance(source, TRANSPARENT):
                 source = _sources(source)[0]
-            if not isinstance(source, keras.layers.InputLayer):
-                taps[shapes[source.name]] = source.name
-    last = [layer for layer in model.layers if shapes.get(layer.name) == smallest][-1]
-    if not isinstance(last, POOLING):
-        taps[smallest] = last.name
-    return tuple(taps[shape] for shape in sorted(taps, reverse=True))
+            if isinstance(source, keras.Layer) and not isinstance(source, keras.layers.InputLayer):
+                taps[levels[source.name]] = source.name
+    deepest = max(levels.values())
+    last = [layer for layer in model.layers if levels.get(layer.name) == deepest][-1]
+    if not isinstance(last, (*POOLING, keras.layers.InputLayer)):
+        taps[deepest] = last.name
+    if not taps:
+        raise UserError("backbone", expected="a model with feature maps", received=f"{model.name}, which has none")
+    return tuple(taps[level] for level in sorted(taps))
+
+
+def _is_reduction(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    return min(after[0] / before[0], after[1] / before[1]) < 0.75
 
 
 def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int, int]) -> tuple[str, ...]:
-    """Return the taps named, else those that `TAPS` has for this architecture, else those that are found.
+    """Return the taps named, if they are there, else those that are found.
 
     Args:
         model: A functional model; input (batch, height, width, 3).
@@ -77,9 +94,6 @@ def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int,
     """
     names = [layer.name for layer in model.layers]
     if taps is None:
-        for known in TAPS.values():
-            if set(known) <= set(names):
-                return known
         return find_taps(model, size)
     shapes = _shapes(model, size)
     for tap in taps:
@@ -92,9 +106,9 @@ def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int,
 
 
 def _shapes(model: keras.Model, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
-    """Return (height, width) of every layer that has a feature map, at this input size."""
-    layers = [layer for layer in model.layers if isinstance(layer.output, keras.KerasTensor)]
-    probe = keras.Model(model.input, [layer.output for layer in layers])
+    """Return (height, width) of every layer and plain operation that has a feature map, at this input size."""
+    operations = [operation for operation in model.operations if isinstance(operation.output, keras.KerasTensor)]
+    probe = keras.Model(model.input, [operation.output for operation in operations])
     try:
         specs = probe.compute_output_spec(keras.KerasTensor((1, *size, 3)))
     except ValueError as error:
@@ -104,12 +118,12 @@ def _shapes(model: keras.Model, size: tuple[int, int]) -> dict[str, tuple[int, i
             received=list(size),
             remedy="Use a larger --size.",
         ) from error
-    named = zip(layers, keras.tree.flatten(specs), strict=True)
-    return {layer.name: spec.shape[1:3] for layer, spec in named if len(spec.shape) == 4}
+    named = zip(operations, keras.tree.flatten(specs), strict=True)
+    return {operation.name: spec.shape[1:3] for operation, spec in named if len(spec.shape) == 4}
 
 
-def _sources(layer: keras.Layer) -> list[keras.Layer]:
-    """Return the layers whose outputs a layer takes."""
-    if isinstance(layer, keras.layers.InputLayer):
+def _sources(operation: keras.Operation) -> list[keras.Operation]:
+    """Return the layers and plain operations whose outputs one takes."""
+    if isinstance(operation, keras.layers.InputLayer):
         return []
-    return [tensor._keras_history.operation for tensor in keras.tree.flatten(layer.input)]
+    return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]

@@ -15,6 +15,9 @@ REMEDIES = {
 }  # fmt: skip
 """What to do about an error of the operating system."""
 
+MOST_NAMES = 50
+"""Valid names that a message lists: all backbones and columns, but not every product title."""
+
 
 class UserError(ValueError):
     """An input that the user can mend: the command line shows it as one line and exits with code 2.
@@ -42,7 +45,7 @@ def unknown_name(
     Args:
         argument: Name of the argument.
         received: The name that is not known.
-        valid: The known names; all are listed.
+        valid: The known names; the first `MOST_NAMES` are listed.
         what: What the names are, such as "a label column".
         remedy: What to do when no name is near.
 
@@ -56,7 +59,8 @@ def unknown_name(
     names = [str(name) for name in valid]
     near = nearest(received, names)
     hint = f"Did you mean {near!r}?" if near else remedy
-    return UserError(argument, expected=f"{what}: {', '.join(names)}", received=received, remedy=hint)
+    listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+    return UserError(argument, expected=f"{what}: {listed}", received=received, remedy=hint)
 
 
 def system_error(error: OSError) -> UserError:

@@ -38,3 +38,9 @@ def test_system_errors_name_the_file_and_the_remedy(error, parts):
     assert "\n" not in message
     for part in parts:
         assert any(each in message for each in part.split("|")), message
+
+
+def test_a_long_list_of_names_is_cut():
+    message = str(unknown_name("label", "zzz", [f"name{number}" for number in range(70)], what="a class"))
+    assert "name49 and 20 more" in message
+    assert "name50" not in message

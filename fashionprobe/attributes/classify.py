@@ -13,6 +13,9 @@ from fashionprobe.errors import UserError
 
 NEIGHBOURS = (1, 2, 4, 8, 16)
 
+CHUNK = 4096
+"""Rows compared at a time when looking for copies."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -61,9 +64,9 @@ def cross_validate(
     """
     classes, numbers = np.unique(labels, return_inverse=True)
     rows = np.arange(len(labels)) if rows is None else rows
-    _check(name, classes, numbers, folds, neighbours)
-    shallowest = blocks[min(blocks)]
-    fold = assign_folds(numbers, folds=folds, seed=seed, same=identical(shallowest[rows]))
+    _check(name, classes, numbers, folds)
+    fold = assign_folds(numbers, folds=folds, seed=seed, same=identical(blocks[min(blocks)][rows]))
+    _check_folds(name, np.bincount(fold, minlength=folds), neighbours)
     found, predictions = [], []
     for block, matrix in blocks.items():
         descriptors = np.asarray(matrix[rows])
@@ -112,7 +115,8 @@ def assign_folds(numbers: np.ndarray, *, folds: int, seed: int, same: np.ndarray
 def identical(descriptors: np.ndarray) -> np.ndarray:
     """Find items with one and the same picture: a catalogue may list a photo under two ids.
 
-    Rows are compared with their neighbour in the order of their sums, which equal rows share.
+    The same picture in another batch has descriptors that differ in the last digits. Only rows of nearly the same sum
+    are compared, so that most are compared with none.
 
     Args:
         descriptors: float32 (items, channels) of any block.
@@ -120,15 +124,30 @@ def identical(descriptors: np.ndarray) -> np.ndarray:
     Returns:
         For each item the index of the first item with the same picture; itself when there is none.
     """
-    order = np.argsort(descriptors.sum(axis=1, dtype=np.float64), kind="stable")
-    near = np.abs(np.diff(descriptors[order], axis=0)).max(axis=1, initial=0) <= 1e-5 * np.abs(descriptors).max(
-        initial=0
-    )
-    group = np.concatenate([[0], np.cumsum(~near)])
-    first = np.full(len(order), len(order))
-    np.minimum.at(first, group, order)
-    same = np.empty(len(order), np.intp)
-    same[order] = first[group]
+    items, width = descriptors.shape
+    sums = descriptors.sum(axis=1, dtype=np.float64)
+    order = np.argsort(sums, kind="stable")
+    tolerance = 1e-5 * max(descriptors.max(initial=0), -descriptors.min(initial=0))
+    same = np.arange(items)
+    for step in range(1, items):
+        close = np.flatnonzero(sums[order[step:]] - sums[order[:-step]] <= tolerance * np.sqrt(width))
+        if not len(close):
+            break
+        one, other = order[close], order[close + step]
+        unknown = np.flatnonzero(same[one] != same[other])
+        for part in np.array_split(unknown, len(unknown) // CHUNK + 1):
+            near = np.abs(descriptors[one[part]] - descriptors[other[part]]).max(axis=1, initial=0) <= tolerance
+            same = _joined(same, one[part][near], other[part][near])
+    return same
+
+
+def _joined(same: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return `same` once each of `one` is in the group of its partner in `other`."""
+    while (same[one] != same[other]).any():
+        first = np.minimum(same[one], same[other])
+        np.minimum.at(same, same[one], first)
+        np.minimum.at(same, same[other], first)
+        same = same[same]
     return same
 
 
@@ -181,7 +200,7 @@ def _per_class(confusion: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table | {"low": low, "high": high})
 
 
-def _check(name: str, classes: np.ndarray, numbers: np.ndarray, folds: int, neighbours: Sequence[int]) -> None:
+def _check(name: str, classes: np.ndarray, numbers: np.ndarray, folds: int) -> None:
     if folds < 2:
         raise UserError("folds", expected="an int in the range [2, inf)", received=folds)
     if len(classes) < 2:
@@ -191,9 +210,19 @@ def _check(name: str, classes: np.ndarray, numbers: np.ndarray, folds: int, neig
     if rare:
         raise UserError(
             name, expected=f"a column whose classes all have {folds} images or more, one a fold",
-            received=f"{len(rare)} with fewer: {', '.join(rare[:10])}{', ...' if len(rare) > 10 else ''}",
+            received=f"{len(rare)} with fewer: {', '.join(rare[:10])}"
+            + (f" and {len(rare) - 10} more" if len(rare) > 10 else ""),
             remedy=f"Leave them out with --min-images {folds}, or lower --folds.",
         )  # fmt: skip
-    smallest = len(numbers) - len(numbers) // folds - 1
+
+
+def _check_folds(name: str, sizes: np.ndarray, neighbours: Sequence[int]) -> None:
+    """Check the folds as drawn: images that are one and the same, which stay together, may leave some without any."""
+    if not sizes.all():
+        raise UserError(
+            name, expected="a column whose images differ", received=f"{int((sizes == 0).sum())} folds with no image",
+            remedy="Most images are copies of each other: remove copies, or lower --folds.",
+        )  # fmt: skip
+    smallest = int(sizes.sum() - sizes.max())
     if not neighbours or min(neighbours) < 1 or max(neighbours) > smallest:
         raise UserError("neighbours", expected=f"numbers in 1 to {smallest}", received=list(neighbours))

@@ -1,6 +1,7 @@
 """A request for a record set -> the record set as an artifact: choose, split, write, list."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ from fashionprobe.records.sources import Catalogue, folder, garments, kaggle
 
 MOST_CLASSES = 1000
 """A column with more distinct values, such as the titles, is none of classes: the manifest holds only their number."""
+
+GARMENT_SIZE = (224, 224)
 
 
 @dataclass(frozen=True)
@@ -66,33 +69,46 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         seed=request.seed,
     )
     if request.split is not None or "split" not in items:
-        parts = request.split or catalogue.split
-        items = items.assign(split=assign_splits(items, parts, label=request.label, seed=request.seed))
+        parts, label = request.split or catalogue.split, request.label or catalogue.stratify
+        items = items.assign(split=assign_splits(items, parts, label=label, seed=request.seed))
     threads = threads or os.cpu_count() or 1
-    return build(
+    artifact = build(
         path,
         Recipe("ingest", _result_changing(request), {"source": catalogue.fingerprint}),
         lambda draft: _write(draft, request, catalogue, items, threads),
         overwrite=overwrite,
         settings={"threads": threads, "path": request.path},
     )
+    if request.strict and artifact.facts["bad"]:
+        # Made without `strict`, which changes nothing about a set of whole images.
+        raise UserError(
+            str(path), expected="a record set without bad images",
+            received=f"{artifact.facts['bad']} that an earlier run skipped, listed in {path / 'skipped.csv'}",
+            remedy="Mend or remove them, or drop --strict.",
+        )  # fmt: skip
+    return artifact
 
 
 def _catalogue(request: Request) -> Catalogue:
     if request.source == "garments":
         if request.path is not None:
             raise UserError("path", expected="left out for garments, which are drawn", received=request.path)
-        return garments.catalogue(count=request.count, size=request.size or (224, 224), seed=request.seed)
+        return garments.catalogue(count=request.count, size=request.size or GARMENT_SIZE, seed=request.seed)
     if request.source == "kaggle":
         return kaggle.catalogue(request.path)
     return folder.catalogue(request.path)
 
 
 def _result_changing(request: Request) -> dict[str, Any]:
-    """Return the arguments that decide what the record set holds."""
+    """Return the arguments that decide what the record set holds, each in one of its spellings."""
     arguments = asdict(request)
-    for neutral in ("path", "strict") if request.source == "garments" else ("path", "strict", "count"):
+    drawn = request.source == "garments"
+    for neutral in ("path", "strict") if drawn else ("path", "strict", "count"):
         del arguments[neutral]
+    if drawn:
+        arguments["size"] = request.size or GARMENT_SIZE
+    if request.classes is not None:
+        arguments["classes"] = sorted(set(request.classes))
     return arguments
 
 
@@ -112,8 +128,14 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
         write.write_shards(draft, shards, catalogue.read, packing, threads=threads, report=bar.update)
     table, skipped, images = write.summary(draft, shards)
     if table.empty:
+        shutil.rmtree(draft)  # nothing in it is worth a resumption
         name, reason = skipped[0]
-        raise UserError("path", expected="a source with whole images", received=f"none (first: {name}: {reason})")
+        raise UserError(
+            "path", expected="a source with a whole image",
+            received=f"{len(skipped)} files, all of them bad (the first, {name}: {reason})",
+            remedy="Check that it is the right folder, and that the download was complete.",
+        )  # fmt: skip
+    bad = len(skipped)
     skipped = [*catalogue.left_out, *skipped]
     table.to_csv(draft / "items.csv", index=False)
     pd.DataFrame(skipped, columns=["id", "reason"]).to_csv(draft / "skipped.csv", index=False)
@@ -121,6 +143,7 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
     return {
         "splits": {split: splits[split] for split in SPLITS},
         "skipped": len(skipped),
+        "bad": bad,
         "skipped_by_reason": dict(Counter(reason for _, reason in skipped).most_common(20)),
         "images": images,
         "columns": {column: _describe(table[column]) for column in label_columns(table.drop(columns=["row", "shard"]))},

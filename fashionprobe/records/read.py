@@ -48,7 +48,7 @@ def read(
         (batch,); label int64 (batch,). A single output comes without the tuple.
 
     Raises:
-        UserError: If an output is not there.
+        UserError: If an output is not there, or the splits hold no record.
     """
     columns = [output for output in outputs if output not in ("image", "id")]
     tables = {column: _lookup(vocabulary(records, column)) for column in columns}
@@ -69,6 +69,12 @@ def read(
         return values[0] if len(values) == 1 else tuple(values)
 
     files = [str(path) for path in shard_paths(records, splits)]
+    if not files:
+        counts = records.facts["splits"]
+        raise UserError(
+            "split", expected=f"one with images: {', '.join(name for name in SPLITS if counts[name])}",
+            received=", ".join(splits),
+        )  # fmt: skip
     if shuffle:
         paths = tf.data.Dataset.from_tensor_slices(files).shuffle(len(files), seed=seed)
         dataset = paths.interleave(tf.data.TFRecordDataset, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE)
@@ -167,6 +173,7 @@ def _kinds(records: Artifact) -> dict[str, Any]:
 
 
 def _lookup(classes: list[str]) -> tf.lookup.StaticHashTable:
-    keys = tf.constant(classes, tf.string)
-    numbers = tf.range(len(classes), dtype=tf.int64)
+    # The missing label is a key of its own: a column without any label would make a table that TensorFlow refuses.
+    keys = tf.constant(["", *classes], tf.string)
+    numbers = tf.range(-1, len(classes), dtype=tf.int64)
     return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, numbers), default_value=-1)

@@ -1,5 +1,7 @@
 """Evaluation sets out of a catalogue: which items, in which split, in which order."""
 
+import ast
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 from fashionprobe.errors import UserError, unknown_name
 
 SPLITS = ("train", "val", "test")
+QUERY_METHODS = ("isin", "str", "contains", "startswith", "endswith", "match", "fullmatch", "len", "lower", "upper")
 
 
 def select(
@@ -56,7 +59,10 @@ def select(
         rank = shuffled(items, seed).groupby(label, sort=False).cumcount()
         items = items[rank.reindex(items.index) < per_class]
     if items.empty:
-        raise UserError("where, label, classes", expected="a choice that keeps an item", received="one that keeps none")
+        raise UserError(
+            "where, label, classes", expected="a choice that keeps an item", received="one that keeps none",
+            remedy="Leave one of them out.",
+        )  # fmt: skip
     return items
 
 
@@ -74,7 +80,8 @@ def assign_splits(items: pd.DataFrame, parts: Sequence[float], *, label: str | N
     """Draw a split for each item, stratified by the label.
 
     Systematic sampling: the items are sorted by class in random order within a class, and every n/k-th goes to a
-    split of k items. So the totals are exact and each class gets its share to within one item.
+    split of k items. So the totals are exact, rounded to whole items, and each class gets its share of test and val
+    to within one item or little more, and the rest for train.
 
     Args:
         items: One row an image.
@@ -118,17 +125,41 @@ def _every(total: int, count: int) -> np.ndarray:
 
 
 def _query(items: pd.DataFrame, where: str) -> pd.DataFrame:
-    # A query may come with somebody else's config: "@" and "__" would let it reach beyond the table.
-    if "@" in where or "__" in where:
-        raise UserError("where", expected="a query over the columns, without '@' and '__'", received=repr(where))
+    _check_query(where)
     try:
-        chosen = items.query(where, engine="python")
+        chosen = items.eval(where, engine="python")
     except Exception as error:  # pandas raises SyntaxError, NameError, TypeError, KeyError and errors of its own
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            "where", expected=f"a pandas query over the columns {', '.join(label_columns(items))}",
+            "where", expected=f"a pandas query over the columns {', '.join(items.columns)}",
             received=f"{where!r} ({message})",
+            remedy="All columns are text: year == '2012'. Names that Python reserves stand in backticks: `class`.",
         ) from error  # fmt: skip
-    if not isinstance(chosen, pd.DataFrame) or chosen.empty:
-        raise UserError("where", expected="a query that keeps an item", received=f"{where!r}, which keeps none")
-    return chosen
+    if not isinstance(chosen, pd.Series) or chosen.dtype != bool:
+        raise UserError(
+            "where", expected="a condition, true or false for each image", received=repr(where),
+            remedy="Compare with ==, not with =.",
+        )  # fmt: skip
+    if not chosen.any():
+        raise UserError(
+            "where", expected="a query that keeps an item", received=f"{where!r}, which keeps none",
+            remedy="Values are text and their case counts: year == '2012'.",
+        )  # fmt: skip
+    return items[chosen]
+
+
+def _check_query(where: str) -> None:
+    """Refuse what would let a query, which may come with somebody else's config, reach beyond the table."""
+    if "@" in where or "__" in where:
+        raise UserError("where", expected="a query over the columns, without '@' and '__'", received=repr(where))
+    try:
+        # A name in backticks may hold anything, so it is none of Python's.
+        tree = ast.parse(re.sub("`[^`]*`", "name", where).strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        return  # pandas finds the words for it
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr not in QUERY_METHODS:
+            raise UserError(
+                "where", expected=f"a query without other methods than {', '.join(QUERY_METHODS)}",
+                received=f"{where!r}, with {node.attr}",
+            )  # fmt: skip

@@ -90,13 +90,14 @@ def write_shards(
         OSError: If a file cannot be written.
     """
     waiting = [shard for shard in shards if not _note_path(folder, shard).is_file()]
-    report(sum(len(shard.items) for shard in shards if shard not in waiting))
-    pool = ThreadPoolExecutor(max_workers=threads)
-    try:
-        for _ in pool.map(lambda shard: _write_shard(folder, shard, read, packing, report), waiting):
-            pass
-    finally:
-        pool.shutdown(cancel_futures=True)
+    report(sum(len(shard.items) for shard in shards) - sum(len(shard.items) for shard in waiting))
+    with images.quiet():
+        pool = ThreadPoolExecutor(max_workers=threads)
+        try:
+            for _ in pool.map(lambda shard: _write_shard(folder, shard, read, packing, report), waiting):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
     return len(shards) - len(waiting)
 
 
@@ -138,7 +139,9 @@ def _write_shard(
     infos: list[images.ImageInfo] = []
     draft = folder / f".{shard.name}.part"
     columns = [column for column in shard.items.columns if column != "id"]
-    rows = zip(shard.items["id"], shard.items[columns].itertuples(index=False, name=None), strict=True)
+    # As plain lists: pandas would make a string of its own for each cell.
+    names, *labels = (shard.items[column].to_numpy(object).tolist() for column in ("id", *columns))
+    rows = zip(names, zip(*labels, strict=True), strict=True)
     try:
         with tf.io.TFRecordWriter(str(draft)) as writer:
             for name, values in _reported(rows, report):
@@ -154,8 +157,8 @@ def _write_shard(
                         ) from error
                     skipped.append((name, str(error)))
                     continue
-                labels = dict(zip(columns, values, strict=True))
-                writer.write(schema.serialize(image, name=name, orientation=info.orientation, labels=labels))
+                labelled = dict(zip(columns, values, strict=True))
+                writer.write(schema.serialize(image, name=name, orientation=info.orientation, labels=labelled))
                 infos.append(info)
     except tf.errors.OpError as error:
         # TensorFlow's file system reports a full disk or a missing permission with exceptions of its own.

@@ -19,7 +19,7 @@ class Records:
         path: Its folder, `tfrecords/<dataset>`.
         images: Number of records.
         splits: Number of records by split.
-        skipped: Number of images that could not be used; `skipped.csv` lists them with the reason.
+        skipped: Number of images and rows that could not be used; `skipped.csv` lists them with the reason.
         reused: Whether the set was there already.
     """
 
@@ -63,7 +63,8 @@ def ingest(
             (drawn, no download). Default: the name of the record set, when that is a source.
         path: Folder or zip file of the source. Not needed for garments; without it kaggle is downloaded with kagglehub.
         where: Keep the images for which this pandas query over the label columns is true.
-        label: The column that `classes`, `per_class` and the stratified split go by.
+        label: The column that `classes`, `per_class` and the stratified split go by. Default for the split:
+            articleType for kaggle, class for folder.
         classes: Keep these classes of the label column.
         per_class: Keep at most this many images a class, drawn with the seed.
         split: Parts of train, val and test in any unit. Default: the source's own (folders, or 36,000 to 8,000 for
@@ -135,7 +136,7 @@ def _report(records: Records, notes: list[str]) -> None:
     for note in notes:
         log.info("%s", note)
     if records.skipped:
-        log.info("%d images could not be used: %s", records.skipped, records.path / "skipped.csv")
+        log.info("%d images or rows could not be used: %s", records.skipped, records.path / "skipped.csv")
     splits = ", ".join(f"{count} {split}" for split, count in records.splits.items() if count)
     verb = "reused" if records.reused else "wrote"
     name = records.path.name

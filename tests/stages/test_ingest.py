@@ -47,7 +47,7 @@ def test_bad_files_are_skipped_counted_and_listed(command, pictures, tmp_path):
     words = ("ingest", "--dataset", "x", "--source", "folder", "--path", pictures)
     code, out, _ = command(*words)
     assert code == 0
-    assert out.startswith("3 images could not be used: tfrecords/x/skipped.csv\nwrote tfrecords/x: 24 images")
+    assert out.startswith("3 images or rows could not be used: tfrecords/x/skipped.csv\nwrote tfrecords/x: 24 images")
     with (tmp_path / "tfrecords/x/skipped.csv").open() as file:
         skipped = {row["id"]: row["reason"] for row in csv.DictReader(file)}
     assert skipped.keys() == {"cat/zero.jpg", "cat/cut.png", "dog/text.jpg"}

@@ -18,6 +18,7 @@ class Catalogue:
         items: One row an image: a unique `id`, one string column a label, optionally `split` (train, val or test).
             A missing label is the empty string.
         read: Returns the encoded bytes of the image with this id. Called from several threads.
+        stratify: The label column that the split goes by when the user names none.
         split: Parts of train, val and test when the user names none; in any unit.
         left_out: What the source could not use: (name, reason) pairs.
         notes: What the user should know about the source, one sentence each.
@@ -26,6 +27,7 @@ class Catalogue:
 
     items: pd.DataFrame
     read: Callable[[str], bytes]
+    stratify: str | None = None
     split: tuple[float, float, float] = (80, 10, 10)
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ SPLITS = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
 def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
@@ -36,26 +37,32 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
             remedy="Pass --path FOLDER.",
         )
     tree = FileTree(path)
-    parts = _unwrapped([tuple(name.split("/")) for name in tree.sizes])
-    names = dict(zip(parts, tree.sizes, strict=True))
-    with_split = _has_split_level(parts)
-    depth = 3 if with_split else 2
-    kept = [part for part in parts if len(part) >= depth]
+    parts = [tuple(name.split("/")) for name in tree.sizes]
+    # A README or a table of labels says nothing about the levels.
+    images = [part for part in parts if part[-1].lower().endswith(SUFFIXES)] or parts
+    outer = _wrapping(images)
+    with_split = _has_split_level([part[outer:] for part in images])
+    # The class folder is the last level that counts; below it may lie more folders.
+    depth = outer + (3 if with_split else 2)
+    wrapper = images[0][:outer] if images else ()
+    kept = [part for part in parts if len(part) >= depth and part[:outer] == wrapper]
+    if with_split:
+        kept = [part for part in kept if part[outer].lower() in SPLITS]
     if not kept:
         raise UserError(
             "path", expected="a folder with one sub-folder of images a class",
             received=f"{str(path)!r}, without a file in a sub-folder",
             remedy="Arrange the images as FOLDER/<class>/<image>.",
         )  # fmt: skip
-    ids = ["/".join(part) for part in kept]
-    by_id = {name: names[part] for name, part in zip(ids, kept, strict=True)}
-    items = pd.DataFrame({"id": ids, "class": [part[depth - 2] for part in kept]})
+    by_id = {"/".join(part[outer:]): "/".join(part) for part in kept}
+    items = pd.DataFrame({"id": list(by_id), "class": [part[depth - 2] for part in kept]})
     if with_split:
-        items["split"] = [SPLITS[part[0].lower()] for part in kept]
-    left_out = tuple(("/".join(part), "not in a class folder") for part in parts if len(part) < depth)
+        items["split"] = [SPLITS[part[outer].lower()] for part in kept]
+    left_out = tuple(("/".join(part), "not in a class folder") for part in sorted({*parts} - {*kept}))
     return Catalogue(
         items=items,
         read=lambda name: tree.read(by_id[name]),
+        stratify="class",
         left_out=left_out,
         fingerprint=tree.fingerprint(),
     )
@@ -66,10 +73,13 @@ def _has_split_level(parts: list[tuple[str, ...]]) -> bool:
     return bool(tops) and tops <= SPLITS.keys() and any(len(part) > 2 for part in parts)
 
 
-def _unwrapped(parts: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Drop a single outer folder, as zip programs add it, unless it is itself the class or split folder."""
-    while parts and len({part[0] for part in parts}) == 1 and all(len(part) > 2 for part in parts):
-        if parts[0][0].lower() in SPLITS:
-            break
-        parts = [part[1:] for part in parts]
-    return parts
+def _wrapping(parts: list[tuple[str, ...]]) -> int:
+    """Count the single outer folders, as zip programs add them, that are themselves no class or split folder."""
+    outer = 0
+    while (
+        all(len(part) > outer + 2 for part in parts)
+        and len({part[outer] for part in parts}) == 1
+        and parts[0][outer].lower() not in SPLITS
+    ):
+        outer += 1
+    return outer

@@ -9,17 +9,18 @@ import csv
 import io
 import os
 import re
-from pathlib import PurePosixPath
 
 import pandas as pd
 
 from fashionprobe.errors import UserError
-from fashionprobe.records.images import BadImage
+from fashionprobe.records.info import BadImage
+from fashionprobe.records.select import SPLITS
 from fashionprobe.records.sources import Catalogue
 from fashionprobe.records.sources.tree import FileTree
 
 HANDLE = "paramaggarwal/fashion-product-images-small"
 NEEDED = ("id", "masterCategory", "subCategory", "articleType", "baseColour", "productDisplayName")
+TAKEN = ("row", "shard", "image")  # columns of items.csv, and the name by which a reader asks for the picture
 THESIS_SPLIT = (36_000.0, 8_000.0, 0.0)
 
 # A title names a pattern by one of these words. "Print" is also a technique, so a title with two kinds names none.
@@ -41,19 +42,26 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
         path: Folder or zip file with `styles.csv`. None downloads the data set with `kagglehub`.
 
     Returns:
-        One item a product that has an image, with all columns of the CSV and `pattern`.
+        One item a product that has an image, with all columns of the CSV and `pattern`. A column `pattern` or `split`
+        of the CSV's own is taken as it is.
 
     Raises:
-        UserError: If there is no `styles.csv`, if it is empty or lacks a needed column, or if `kagglehub` is missing.
+        UserError: If there is no `styles.csv`, if it is empty, lacks a needed column or has one that it must not have,
+            or if `kagglehub` is missing.
     """
     tree = FileTree(_download() if path is None else path)
     styles = _find_styles(tree)
     rows, malformed, folded = _read_styles(tree, styles)
-    items = pd.DataFrame(rows).drop_duplicates("id").reset_index(drop=True)
-    items["pattern"] = title_pattern(items["productDisplayName"])
+    items = pd.DataFrame(rows)
+    repeated = items["id"].duplicated()
+    left_out = [(row, "styles.csv: too few columns") for row in malformed]
+    left_out += [(name, "styles.csv: an earlier row has this id") for name in items.loc[repeated, "id"]]
+    items = items[~repeated].reset_index(drop=True)
+    if "pattern" not in items:
+        items["pattern"] = title_pattern(items["productDisplayName"])
 
-    folder = str(PurePosixPath(styles).parent / "images")
-    images = {PurePosixPath(name).stem: name for name in tree.sizes if str(PurePosixPath(name).parent) == folder}
+    folder = styles.removesuffix("styles.csv") + "images"
+    images, others = _images(tree, folder)
     has_image = items["id"].isin(images)
     if not has_image.any():
         raise UserError(
@@ -62,17 +70,18 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
             remedy=f"Unpack the images into {tree.path / folder}.",
         )  # fmt: skip
     orphans = sorted(set(images) - set(items["id"]))
-    left_out = [(row, "styles.csv: too few columns") for row in malformed]
     left_out += [(name, "styles.csv: no image with this id") for name in items.loc[~has_image, "id"]]
     left_out += [(name, "images: no row in styles.csv") for name in orphans]
+    left_out += [(name, "images: another file has this id") for name in others]
     notes = (f"{folded} rows of styles.csv had commas without quotes in their last column; kept.",) if folded else ()
     return Catalogue(
         items=items[has_image].reset_index(drop=True),
         read=lambda name: tree.read(images[name]),
+        stratify="articleType",
         split=THESIS_SPLIT,
         left_out=tuple(left_out),
         notes=notes,
-        fingerprint=tree.fingerprint(),
+        fingerprint=tree.fingerprint(styles),
     )
 
 
@@ -101,7 +110,7 @@ def _download() -> str:
 
 def _find_styles(tree: FileTree) -> str:
     """Return the name of the shallowest styles.csv (the large variant holds the whole data set twice)."""
-    found = [name for name in tree.sizes if PurePosixPath(name).name == "styles.csv"]
+    found = [name for name in tree.sizes if name.rpartition("/")[2] == "styles.csv"]
     if not found:
         raise UserError(
             "path", expected="a folder or zip file with styles.csv", received=f"{str(tree.path)!r} without one",
@@ -110,25 +119,29 @@ def _find_styles(tree: FileTree) -> str:
     return min(found, key=lambda name: (name.count("/"), name))
 
 
+def _images(tree: FileTree, folder: str) -> tuple[dict[str, str], list[str]]:
+    """Return the images by id, and the names of those whose id another one has (`1.jpg` and `1.png`)."""
+    images: dict[str, str] = {}
+    others = []
+    for name in tree.sizes:
+        parent, _, file = name.rpartition("/")
+        if parent == folder and images.setdefault(file.rpartition(".")[0] or file, name) != name:
+            others.append(file)
+    return images, others
+
+
 def _read_styles(tree: FileTree, name: str) -> tuple[list[dict[str, str]], list[str], int]:
     """Return the rows, the names of rows with too few columns, and the number of rows that had to be folded."""
     where = f"{tree.path / name}"
     try:
-        text = tree.read(name).decode("utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text)))
+        lines = _parse(tree.read(name).decode("utf-8-sig"))
     except (BadImage, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
             where, expected="a CSV file in UTF-8", received=f"{error}", remedy="Download it again."
         ) from error
-    if len(lines) < 2:
-        raise UserError(where, expected="a CSV file with rows", received="an empty one", remedy="Download it again.")
-    header = [column.strip() for column in lines[0]]
-    missing = [column for column in NEEDED if column not in header]
-    if missing:
-        raise UserError(
-            where, expected=f"a CSV file with the columns {', '.join(NEEDED)}",
-            received=f"one without {', '.join(missing)}", remedy="Take styles.csv as Kaggle publishes it.",
-        )  # fmt: skip
+    if not lines:
+        raise UserError(where, expected="a CSV file with rows", received="an empty file", remedy="Download it again.")
+    header = _header(lines[0], where)
     width = len(header)
     rows, malformed, folded = [], [], 0
     for number, line in enumerate(lines[1:], start=2):
@@ -139,5 +152,39 @@ def _read_styles(tree: FileTree, name: str) -> tuple[list[dict[str, str]], list[
             continue
         folded += len(line) > width
         values = [*line[: width - 1], ",".join(line[width - 1 :])]
-        rows.append(dict(zip(header, (re.sub(r"\s+", " ", value).strip() for value in values), strict=True)))
+        rows.append(dict(zip(header, (" ".join(value.split()) for value in values), strict=True)))
+    if not rows:
+        raise UserError(where, expected="a CSV file with rows", received="a header alone", remedy="Download it again.")
+    splits = {row.get("split", SPLITS[0]) for row in rows} - {*SPLITS}
+    if splits:
+        raise UserError(
+            where, expected=f"a CSV file whose column split holds {', '.join(SPLITS)}",
+            received=f"one with {min(splits)!r}", remedy="Rename the column if it is none of splits.",
+        )  # fmt: skip
     return rows, malformed, folded
+
+
+def _parse(text: str) -> list[list[str]]:
+    """Cut a CSV into rows; when its quotes do not match, line by line, so that no quote swallows the rows below."""
+    try:
+        return list(csv.reader(io.StringIO(text), strict=True))
+    except csv.Error:
+        return [row for line in re.split("\r?\n", text) for row in csv.reader([line])]
+
+
+def _header(line: list[str], where: str) -> list[str]:
+    """Check the first line and return the names of the columns."""
+    header = [column.strip() for column in line]
+    missing = [column for column in NEEDED if column not in header]
+    if missing:
+        raise UserError(
+            where, expected=f"a CSV file with the columns {', '.join(NEEDED)}",
+            received=f"one without {', '.join(missing)}", remedy="Take styles.csv as Kaggle publishes it.",
+        )  # fmt: skip
+    taken = [column for column in header if column in TAKEN or header.count(column) > 1]
+    if taken:
+        raise UserError(
+            where, expected=f"a CSV file whose columns have different names, none of them {', '.join(TAKEN)}",
+            received=f"one with {taken[0]}", remedy="Rename the column.",
+        )  # fmt: skip
+    return header

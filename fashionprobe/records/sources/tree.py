@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 from fashionprobe.errors import UserError
-from fashionprobe.records.images import MAX_BYTES, BadImage
+from fashionprobe.records.info import MAX_BYTES, BadImage
 
 
 class FileTree:
@@ -19,7 +19,8 @@ class FileTree:
         path: A folder or a zip file.
 
     Attributes:
-        sizes: Size in bytes of each file, by its name with forward slashes; hidden files are left out.
+        sizes: Size in bytes of each file, by its name with forward slashes; hidden files are left out. Bytes of a
+            name that are no UTF-8 stand as backslash escapes.
 
     Raises:
         UserError: If `path` is neither a folder nor a readable zip file.
@@ -29,7 +30,9 @@ class FileTree:
         self.path = Path(path)
         self._zip = None
         if self.path.is_dir():
-            self.sizes = dict(sorted(_walk(str(self.path))))
+            found = sorted(_walk(str(self.path)))
+            self.sizes = {_printable(name): size for name, size in found}
+            self._places = {_printable(name): os.path.join(self.path, name) for name, _ in found}
         elif self.path.is_file():
             self._zip = _open_zip(self.path)
             entries = (entry for entry in self._zip.infolist() if not entry.is_dir())
@@ -52,8 +55,9 @@ class FileTree:
             raise BadImage("no such file")
         try:
             if self._zip is None:
-                with open(self.path / name, "rb", buffering=0) as file:
-                    return file.read(MAX_BYTES + 1)
+                with open(self._places[name], "rb", buffering=0) as file:
+                    # Asked for more than there is, Python makes room for all of it.
+                    return file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
             with self._zip.open(name) as file:
                 return file.read(MAX_BYTES + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
@@ -61,25 +65,31 @@ class FileTree:
         except OSError as error:
             raise BadImage(f"unreadable ({error.strerror})") from error
 
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of all names and sizes."""
+    def fingerprint(self, *contents: str) -> str:
+        """Return the SHA-256 of all names and sizes, and of the contents of the named files."""
         listing = "\n".join(f"{name}\t{size}" for name, size in self.sizes.items())
-        return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256(b"\0".join([listing.encode(), *map(self.read, contents)])).hexdigest()
 
 
 def _walk(root: str) -> list[tuple[str, int]]:
     """List (name relative to root, size) of all files below a folder, links to folders not followed."""
-    found, pending = [], [root]
+    found, pending = [], [""]
     while pending:
-        with os.scandir(pending.pop()) as entries:
+        below = pending.pop()
+        with os.scandir(os.path.join(root, below)) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
+                    pending.append(f"{below}{entry.name}/")
                 elif entry.is_file():
-                    found.append((os.path.relpath(entry.path, root).replace(os.sep, "/"), entry.stat().st_size))
+                    found.append((below + entry.name, entry.stat().st_size))
     return found
+
+
+def _printable(name: str) -> str:
+    """Return a file name as text that can be written in UTF-8; on Linux a name may be any bytes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _hidden(name: str) -> bool:

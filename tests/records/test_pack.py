@@ -1,0 +1,230 @@
+"""From a request to a record set: what the artifact holds, when it is reused, refused, replaced."""
+
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fashionprobe.errors import UserError
+
+tf = pytest.importorskip("tensorflow")
+from fashionprobe.records.pack import Request, pack  # noqa: E402
+from fashionprobe.records.read import pictures, read, shard_paths  # noqa: E402
+
+
+def table(path, name="items.csv"):
+    return pd.read_csv(path / name, dtype=str, keep_default_na=False)
+
+
+def stored(records):
+    """The encoded bytes by id, in the order of the files."""
+    found = {}
+    for record in tf.data.TFRecordDataset([str(path) for path in shard_paths(records)]).as_numpy_iterator():
+        feature = tf.train.Example.FromString(record).features.feature
+        found[feature["id"].bytes_list.value[0].decode()] = feature["image"].bytes_list.value[0]
+    return found
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "tfrecords" / "set"
+
+
+def test_a_catalogue_becomes_a_record_set(shop, photo, target):
+    records = pack(Request("kaggle", str(shop()), label="baseColour", split=(4, 1, 1), shard_size=6), target, threads=2)
+    assert sorted(path.name for path in target.iterdir()) == [
+        "items.csv",
+        "manifest.json",
+        "skipped.csv",
+        "test-00000-of-00001.tfrecord",
+        "train-00000-of-00003.tfrecord",
+        "train-00001-of-00003.tfrecord",
+        "train-00002-of-00003.tfrecord",
+        "val-00000-of-00001.tfrecord",
+    ]
+    items = table(target)
+    assert list(items) == [
+        "row", "id", "gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "year",
+        "usage", "productDisplayName", "pattern", "split", "shard",
+    ]  # fmt: skip
+    assert items["row"].tolist() == [str(row) for row in range(24)]
+    assert list(stored(records)) == items["id"].tolist()
+    assert stored(records) == {str(number): photo(number) for number in range(24)}
+    facts = records.facts
+    assert facts["splits"] == {"train": 16, "val": 4, "test": 4}
+    assert (facts["skipped"], facts["bad"]) == (0, 0)
+    assert facts["images"] == {"format": {"JPEG": 24}, "orientation": {"1": 24}, "alpha": {"false": 24}}
+    assert facts["columns"]["baseColour"] == {
+        "missing": 0, "distinct": 3, "classes": {"Blue": 8, "Green": 8, "Red": 8},
+    }  # fmt: skip
+    assert facts["columns"]["pattern"] == {"missing": 24, "distinct": 0, "classes": {}}
+    assert facts["notes"] == ["24 rows of styles.csv had commas without quotes in their last column; kept."]
+
+
+def test_the_thesis_split_is_the_default_of_kaggle(shop, target):
+    assert pack(Request("kaggle", str(shop(22))), target).facts["splits"] == {"train": 18, "val": 4, "test": 0}
+
+
+def test_the_split_is_stratified_by_the_source_s_own_label_when_none_is_named(put, photo, target):
+    root = put({f"{kind}/{number}.jpg": photo(number) for kind in ("cat", "dog", "owl") for number in range(20)})
+    artifact = pack(Request(source="folder", path=str(root)), target)
+    items = pd.read_csv(artifact.path / "items.csv")
+    assert pd.crosstab(items["class"], items["split"])[["train", "val", "test"]].to_numpy().tolist() == [[16, 2, 2]] * 3
+
+
+def test_folders_keep_their_own_split_unless_another_is_asked(put, photo, target):
+    names = ("train/cat/1.jpg", "train/dog/2.jpg", "train/dog/4.jpg", "test/cat/3.jpg")
+    source = put({name: photo(number) for number, name in enumerate(names)})
+    assert pack(Request("folder", str(source)), target).facts["splits"] == {"train": 3, "val": 0, "test": 1}
+    other = pack(Request("folder", str(source), split=(1, 1, 0)), target.with_name("other"))
+    assert other.facts["splits"] == {"train": 2, "val": 2, "test": 0}
+
+
+def test_names_that_are_not_ascii_survive(put, photo, tmp_path):
+    source = put({"Größe, ½/été 1.jpg": photo(1), "靴/一.png": photo(2, "PNG")}, "Квелле")
+    records = pack(Request("folder", str(source)), tmp_path / "täfrecords" / "set")
+    assert stored(records) == {"Größe, ½/été 1.jpg": photo(1), "靴/一.png": photo(2, "PNG")}
+    assert set(table(records.path)["class"]) == {"Größe, ½", "靴"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes as a file name")
+def test_a_name_that_is_no_utf8_is_packed(put, photo, target):
+    source = put({"a/1.jpg": photo(1)})
+    with open(os.path.join(os.fsencode(source), b"a", b"caf\xe9.jpg"), "wb") as file:
+        file.write(photo(2))
+    assert set(stored(pack(Request("folder", str(source)), target))) == {"a/1.jpg", "a/caf\\xe9.jpg"}
+
+
+def test_what_is_skipped_is_listed_and_counted(shop, target):
+    source = shop(6)
+    (source / "images/1.jpg").unlink()
+    (source / "images/2.jpg").write_bytes(b"")
+    (source / "images/99.jpg").write_bytes(b"no row")
+    records = pack(Request("kaggle", str(source)), target)
+    assert set(stored(records)) == {"0", "3", "4", "5"}
+    assert sorted(table(target, "skipped.csv").itertuples(index=False, name=None)) == [
+        ("1", "styles.csv: no image with this id"),
+        ("2", "empty file"),
+        ("99", "images: no row in styles.csv"),
+    ]
+    assert (records.facts["skipped"], records.facts["bad"]) == (3, 1)
+    assert records.facts["skipped_by_reason"]["empty file"] == 1
+
+
+def test_only_bad_images_are_an_error_and_leave_no_folder(put, target):
+    source = put({"a/1.jpg": b"", "a/2.jpg": b"text"})
+    with pytest.raises(UserError) as caught:
+        pack(Request("folder", str(source)), target)
+    assert str(caught.value).startswith(
+        "`path` must be a source with a whole image. Received: 2 files, all of them bad"
+    )
+    assert [path for path in target.parent.iterdir() if path.is_dir()] == []
+
+
+def test_strict_makes_a_bad_image_an_error(shop, target):
+    source = shop(6)
+    (source / "images/2.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"`2` must be a whole image. Received: empty file."):
+        pack(Request("kaggle", str(source), strict=True), target)
+    assert not target.exists()
+    assert pack(Request("kaggle", str(source)), target).facts["bad"] == 1
+    with pytest.raises(UserError, match=r"must be a record set without bad images. Received: 1 that an earlier run"):
+        pack(Request("kaggle", str(source), strict=True), target)
+
+
+def test_rows_without_an_image_are_never_fatal(shop, target):
+    source = shop(6)
+    (source / "images/2.jpg").unlink()
+    assert pack(Request("kaggle", str(source), strict=True), target).facts["skipped"] == 1
+
+
+def test_threads_do_not_change_a_byte(shop, target, tree_of):
+    source = str(shop())
+    sets = [pack(Request("kaggle", source, shard_size=4), target.with_name(str(n)), threads=n).path for n in (1, 4)]
+    one, four = ({k: v for k, v in tree_of(path).items() if k != "manifest.json"} for path in sets)
+    assert one == four
+
+
+def test_a_zip_gives_the_same_records_as_its_folder(shop, tmp_path, target, tree_of):
+    source = shop()
+    with zipfile.ZipFile(tmp_path / "shop.zip", "w") as archive:
+        for path in sorted(source.rglob("*")):
+            archive.write(path, path.relative_to(source))
+    first = pack(Request("kaggle", str(source)), target)
+    second = pack(Request("kaggle", str(tmp_path / "shop.zip")), target)
+    assert second.reused and second.fingerprint == first.fingerprint
+    other = pack(Request("kaggle", str(tmp_path / "shop.zip")), target.with_name("zip"))
+    assert stored(other) == stored(first)
+
+
+def test_the_same_request_is_reused_and_another_refused_unless_overwritten(shop, target):
+    source = str(shop())
+    assert not pack(Request("kaggle", source, label="baseColour", classes=["Red", "Blue"]), target).reused
+    assert pack(Request("kaggle", source, label="baseColour", classes=["Blue", "Red", "Red"]), target, threads=1).reused
+    with pytest.raises(UserError) as caught:
+        pack(Request("kaggle", source, label="baseColour", classes=["Red"], seed=3), target)
+    message = str(caught.value)
+    assert 'classes: ["Blue", "Red"] -> ["Red"]; seed: 0 -> 3' in message and "--overwrite" in message
+    assert pack(Request("kaggle", source, label="baseColour", classes=["Red"]), target, overwrite=True).facts[
+        "splits"
+    ] == {"train": 7, "val": 1, "test": 0}
+
+
+def test_a_changed_label_in_the_csv_is_noticed(shop, target):
+    source = shop()
+    pack(Request("kaggle", str(source)), target)
+    styles = source / "styles.csv"
+    styles.write_text(styles.read_text().replace("Red", "Tan"))
+    with pytest.raises(UserError, match=r"differs \(source: "):
+        pack(Request("kaggle", str(source)), target)
+
+
+def test_garments_need_no_path_and_their_size_is_resolved(target):
+    assert not pack(Request("garments", count=3), target).reused
+    assert pack(Request("garments", count=3, size=(224, 224)), target).reused
+    with pytest.raises(UserError, match=r"`path` must be left out for garments, which are drawn. Received: x."):
+        pack(Request("garments", path="x"), target)
+
+
+def test_size_and_strip_metadata(shop, target):
+    source = str(shop(4, size=(40, 20)))
+    small = stored(pack(Request("kaggle", source, size=(8, 6)), target))
+    assert {Image.open(io.BytesIO(data)).size for data in small.values()} == {(6, 8)}
+    stripped = stored(pack(Request("kaggle", source, strip_metadata=True), target.with_name("stripped")))
+    assert all(len(data) <= len((Path(source) / f"images/{name}.jpg").read_bytes()) for name, data in stripped.items())
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from fashionprobe.records.pack import Request, pack
+pack(Request("kaggle", sys.argv[1]), Path(sys.argv[2]))
+sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+"""
+
+
+def test_the_real_catalogue_whole(tmp_path):
+    root = os.environ.get("FASHIONPROBE_REAL_DATA")
+    if not root:
+        pytest.skip("set FASHIONPROBE_REAL_DATA to the folder with fashion_products_12k.zip")
+    source, target = Path(root) / "fashion_products_12k.zip", tmp_path / "set"
+    done = subprocess.run([sys.executable, "-c", PEAK, source, target], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 1.5 * 2**30
+    records = pack(Request("kaggle", str(source)), target)
+    assert records.reused
+    assert sum(records.facts["splits"].values()) == 12_041
+    assert (records.facts["skipped"], len(table(target))) == (0, 12_041)
+    with zipfile.ZipFile(source) as archive:
+        images = {Path(name).stem: name for name in archive.namelist() if name.endswith(".jpg")}
+        found = stored(records)
+        assert found.keys() == images.keys()
+        assert all(found[name] == archive.read(entry) for name, entry in images.items())
+    (batch,) = read(records, outputs=("image",), batch_size=64).take(1)
+    assert batch.shape == (64, 224, 224, 3)
+    assert next(pictures(records, [table(target)["id"][0]], shard_paths(records)))[1].shape == (80, 60, 3)
