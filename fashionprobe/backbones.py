@@ -2,12 +2,10 @@
 
 import hashlib
 import itertools
-import random
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +15,7 @@ import numpy as np
 
 from fashionprobe.blocks import DEFAULT_SIZE, TAPS, choose_taps
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.graphs import copy_weights, flatten, kept_random_state
 from fashionprobe.preprocessing import PREPROCESSING, Preprocessing, probe
 
 
@@ -41,16 +40,6 @@ class Backbone:
     size: tuple[int, int]
     weights: str
     weights_sha256: str
-
-
-@contextmanager
-def kept_random_state() -> Iterator[None]:
-    """Leave Python's random numbers as they are: Keras draws a default seed from them for every layer it makes."""
-    state = random.getstate()
-    try:
-        yield
-    finally:
-        random.setstate(state)
 
 
 @kept_random_state()
@@ -187,60 +176,6 @@ def _from_file(path: Path) -> keras.Model:
             received=f"input shape {shape}",
         )
     return model
-
-
-def flatten(model: keras.Model) -> keras.Model:
-    """Return a functional model that computes the same as `model` and has no model inside it.
-
-    Args:
-        model: Any functional or sequential model, with models nested to any depth.
-
-    Returns:
-        A copy, or `model` itself when there is nothing to flatten.
-    """
-
-    def inline(layer: keras.Layer, *args, **kwargs):
-        # `call` runs the inner model's layers on our tensor one by one; calling it would add it as one node.
-        return layer.call(*args) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
-
-    flat = model
-    if isinstance(model, keras.Sequential):
-        inputs = keras.Input(model.input_shape[1:], name="image")
-        flat = keras.Model(inputs, model.call(inputs), name=model.name)
-    while any(isinstance(layer, keras.Model) for layer in flat.layers):
-        flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=inline)
-    # Inlined layers now serve two graphs, so `layer.output` would be ambiguous: give the flat one its own.
-    return model if flat is model else copy_model(flat)
-
-
-def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:
-    """Copy a functional model, layers and weights.
-
-    Args:
-        model: The model.
-        dtype: Name of a Keras dtype policy for all layers, such as "mixed_bfloat16"; None keeps each layer's own.
-    """
-
-    def copy(layer: keras.Layer) -> keras.Layer:
-        config = layer.get_config()
-        # Plain operations, such as the `a + b` of ConvNeXt, have no precision of their own.
-        if dtype is not None and isinstance(layer, keras.Layer) and not isinstance(layer, keras.layers.InputLayer):
-            config["dtype"] = dtype
-        return layer.__class__.from_config(config)
-
-    copied = keras.models.clone_model(model, clone_function=copy)
-    for layer in model.layers:
-        if layer.weights:
-            copy_weights(layer, copied.get_layer(layer.name))
-    return copied
-
-
-def copy_weights(source: keras.Layer, target: keras.Layer) -> None:
-    """Copy all weights of a layer to its twin."""
-    target.set_weights(source.get_weights())
-    if isinstance(target, keras.layers.Normalization):
-        # Without this it goes on with the mean and variance it was made with.
-        target.finalize_state()
 
 
 def _load_weights(model: keras.Model, path: Path) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from fashionprobe.backbones import Backbone, copy_model, copy_weights, kept_random_state
+from fashionprobe.backbones import Backbone
 from fashionprobe.errors import UserError
+from fashionprobe.graphs import copy_model, fold, kept_random_state, reverse_first_kernel
 
 Extractor = Callable[[tf.Tensor], list[tf.Tensor]]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -45,9 +45,11 @@ def extractor(
             )  # fmt: skip
     model = _inference_copy(backbone, blocks, precision)
     # Reversing the channels of every image costs several times the input pipeline; reversing one kernel costs nothing.
-    reverse = backbone.preprocessing.bgr and not _reverse_first_kernel(model)
-    mean = tf.constant(backbone.preprocessing.mean, tf.float32)
-    scale = tf.constant(backbone.preprocessing.scale, tf.float32)
+    reverse = backbone.preprocessing.bgr and not reverse_first_kernel(model)
+    # One value for each channel of a whole row: TensorFlow's broadcasting over three channels alone is slow.
+    row = (backbone.size[1], 3)
+    mean = tf.broadcast_to(tf.constant(backbone.preprocessing.mean, tf.float32), row)
+    scale = tf.broadcast_to(tf.constant(backbone.preprocessing.scale, tf.float32), row)
 
     @tf.function(input_signature=[tf.TensorSpec((None, *backbone.size, 3), tf.float32)])
     def forward(images: tf.Tensor) -> list[tf.Tensor]:
@@ -69,89 +71,4 @@ def _inference_copy(backbone: Backbone, blocks: Sequence[int], precision: Precis
     """Copy the part of the model that the blocks need, in this precision, batch normalisation folded."""
     outputs = [backbone.model.get_layer(backbone.taps[block - 1]).output for block in blocks]
     cut = keras.Model(backbone.model.input, outputs)
-    return _fold(copy_model(cut, dtype=precision if precision == "float32" else f"mixed_{precision}"))
-
-
-def _fold(model: keras.Model) -> keras.Model:
-    """Fold each batch normalisation that follows a convolution into the kernel and bias of that convolution.
-
-    TensorFlow's own optimiser does so only where the convolution has no bias and the normalisation no shift.
-
-    Args:
-        model: A functional model whose layers serve no other.
-
-    Returns:
-        A copy that computes the same.
-    """
-    folded = {}
-    for layer in model.layers:
-        if type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3):
-            source = layer.input._keras_history.operation
-            if _is_foldable(source) and all(output is not source.output for output in model.outputs):
-                folded[source.name] = layer
-    dropped = {layer.name for layer in folded.values()}
-
-    def copy(layer: keras.Layer) -> keras.Layer:
-        config = layer.get_config()
-        if layer.name in folded:
-            config["use_bias"] = True
-        return layer.__class__.from_config(config)
-
-    def call(layer: keras.Layer, *args, **kwargs):
-        return args[0] if layer.name in dropped else layer(*args, **kwargs)
-
-    copied = keras.models.clone_model(model, clone_function=copy, call_function=call)
-    for layer in model.layers:
-        if layer.name in folded:
-            copied.get_layer(layer.name).set_weights(_folded_weights(layer, folded[layer.name]))
-        elif layer.weights and layer.name not in dropped:
-            copy_weights(layer, copied.get_layer(layer.name))
-    return copied
-
-
-def _is_foldable(layer: keras.Layer) -> bool:
-    """Return whether a layer is a plain convolution that only one other layer reads."""
-    return (
-        type(layer) in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-        and layer.activation is keras.activations.linear
-        and len(layer._inbound_nodes) == len(layer._outbound_nodes) == 1
-    )
-
-
-def _folded_weights(convolution: keras.Layer, normalization: keras.Layer) -> list[np.ndarray]:
-    """Return the kernel and bias of a convolution that does the work of the normalisation after it."""
-    kernel, *bias = (weight.astype(np.float64) for weight in convolution.get_weights())
-    factor = 1 / np.sqrt(np.asarray(normalization.moving_variance, np.float64) + normalization.epsilon)
-    if normalization.gamma is not None:
-        factor *= np.asarray(normalization.gamma, np.float64)
-    shift = ((bias[0] if bias else 0) - np.asarray(normalization.moving_mean, np.float64)) * factor
-    if normalization.beta is not None:
-        shift += np.asarray(normalization.beta, np.float64)
-    # A depthwise kernel ends in (channels, multiplier), which number the output channels together.
-    depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
-    return [kernel * (factor.reshape(kernel.shape[2:]) if depthwise else factor), shift]
-
-
-def _reverse_first_kernel(model: keras.Model) -> bool:
-    """Make the one convolution that reads the pixels take RGB for BGR, if there is one; return whether."""
-    consumers = [
-        operation
-        for operation in model.operations
-        if not isinstance(operation, keras.layers.InputLayer | keras.layers.ZeroPadding2D)
-        and any(_reads_pixels(tensor) for tensor in keras.tree.flatten(operation.input))
-    ]
-    # A padded image that is itself asked for must come with its channels reversed, too.
-    if len(consumers) != 1 or any(_reads_pixels(tensor) for tensor in model.outputs):
-        return False
-    first = consumers[0]
-    if type(first) is not keras.layers.Conv2D or first.groups != 1:
-        return False
-    first.kernel.assign(np.asarray(first.kernel)[:, :, ::-1, :])
-    return True
-
-
-def _reads_pixels(tensor: keras.KerasTensor) -> bool:
-    source = tensor._keras_history.operation
-    while isinstance(source, keras.layers.ZeroPadding2D):
-        source = source.input._keras_history.operation
-    return isinstance(source, keras.layers.InputLayer)
+    return fold(copy_model(cut, dtype=precision if precision == "float32" else f"mixed_{precision}"))

@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 from fashionprobe import backbones
-from fashionprobe.backbones import copy_model, flatten, load
+from fashionprobe.backbones import load
 from fashionprobe.errors import UserError
 from fashionprobe.preprocessing import PREPROCESSING
 
@@ -142,19 +142,6 @@ def test_nested_and_sequential_models_flatten_to_equal_outputs(tmp_path):
     backbone = load(saved(outer, tmp_path), preprocessing="none")
     assert not any(isinstance(layer, keras.Model) for layer in backbone.model.layers)
     np.testing.assert_array_equal(backbone.model(BATCH), outer(BATCH))
-
-
-def test_flatten_leaves_a_flat_model_as_it_is():
-    model = small()
-    assert flatten(model) is model
-
-
-def test_copy_keeps_an_adapted_normalization():
-    normalization = layers.Normalization()
-    normalization.adapt(BATCH)
-    inputs = keras.Input((32, 32, 3))
-    model = keras.Model(inputs, layers.Conv2D(4, 3)(normalization(inputs)))
-    np.testing.assert_array_equal(copy_model(model)(BATCH), model(BATCH))
 
 
 def test_random_weights_keep_an_adapted_normalization(tmp_path):

@@ -4,9 +4,9 @@ import keras
 import pytest
 from keras import layers
 
-from fashionprobe.backbones import flatten
 from fashionprobe.blocks import TAPS, choose_taps, find_taps
 from fashionprobe.errors import UserError
+from fashionprobe.graphs import flatten
 
 
 def conv(name, filters=4, **options):

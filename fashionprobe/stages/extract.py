@@ -119,7 +119,7 @@ def extract(
     recipe = Recipe(
         "extract",
         {
-            "backbone": loaded.name, "taps": layers, "block": blocks, "size": loaded.size, "fit": fit,
+            "backbone": loaded.name, "taps": _places(loaded, blocks), "block": blocks, "size": loaded.size, "fit": fit,
             "preprocessing": asdict(loaded.preprocessing), "split": splits, "precision": precision, "xla": xla,
         },
         {"records": records.fingerprint},
@@ -145,6 +145,12 @@ def _blocks(blocks: list[int] | None, backbone: "Backbone") -> list[int]:
             remedy="Leave --block out for all of them.",
         )  # fmt: skip
     return blocks
+
+
+def _places(backbone: "Backbone", blocks: list[int]) -> list[int]:
+    """Return where the taps stand among the layers: names that Keras gave differ from process to process."""
+    names = [layer.name for layer in backbone.model.layers]
+    return [names.index(backbone.taps[block - 1]) for block in blocks]
 
 
 def _write(

@@ -198,7 +198,7 @@ def _notes(run: _Run, best: dict[str, Any]) -> list[str]:
     else:
         skipped = run.records.facts["skipped"]
         if skipped:
-            notes.append(f"{skipped} images or rows of the source could not be used; skipped.csv of the record set lists them.")
+            notes.append(f"{skipped} images or rows of the source could not be used; skipped.csv lists them.")
         notes += run.records.facts["notes"]
     return notes
 

@@ -154,12 +154,3 @@ def test_a_read_only_folder(tmp_path):
 def test_errors_are_user_errors_for_scripts(tmp_path):
     with pytest.raises(UserError, match=r"`source` must be one of"):
         ingest(dataset="x", source="imagenet", tfrecords_root=str(tmp_path))
-
-
-def test_real_data(tmp_path):
-    path = os.environ.get("FASHIONPROBE_REAL_DATA")
-    if not path:
-        pytest.skip("FASHIONPROBE_REAL_DATA does not name the Fashion Product Images folder or zip file")
-    records = ingest(dataset="real", source="kaggle", path=path, label="baseColour", classes="Red,Blue", per_class=20,
-                     tfrecords_root=str(tmp_path))  # fmt: skip
-    assert records.images + records.skipped >= 40

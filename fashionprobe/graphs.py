@@ -1,0 +1,164 @@
+"""Changes to the graph of a Keras model, each on a copy: flatten, copy, fold batch normalisation, take RGB for BGR."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Leave Python's random numbers as they are: Keras draws a default seed from them for every layer it makes."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def flatten(model: keras.Model) -> keras.Model:
+    """Return a functional model that computes the same as `model` and has no model inside it.
+
+    Args:
+        model: Any functional or sequential model, with models nested to any depth.
+
+    Returns:
+        A copy, or `model` itself when there is nothing to flatten.
+    """
+
+    def inline(layer: keras.Layer, *args, **kwargs):
+        # `call` runs the inner model's layers on our tensor one by one; calling it would add it as one node.
+        return layer.call(*args) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
+
+    flat = model
+    if isinstance(model, keras.Sequential):
+        inputs = keras.Input(model.input_shape[1:], name="image")
+        flat = keras.Model(inputs, model.call(inputs), name=model.name)
+    while any(isinstance(layer, keras.Model) for layer in flat.layers):
+        flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=inline)
+    # Inlined layers now serve two graphs, so `layer.output` would be ambiguous: give the flat one its own.
+    return model if flat is model else copy_model(flat)
+
+
+def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:
+    """Copy a functional model, layers and weights.
+
+    Args:
+        model: The model.
+        dtype: Name of a Keras dtype policy for all layers, such as "mixed_bfloat16"; None keeps each layer's own.
+    """
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        # Plain operations, such as the `a + b` of ConvNeXt, have no precision of their own.
+        if dtype is not None and isinstance(layer, keras.Layer) and not isinstance(layer, keras.layers.InputLayer):
+            config["dtype"] = dtype
+        return layer.__class__.from_config(config)
+
+    copied = keras.models.clone_model(model, clone_function=copy)
+    for layer in model.layers:
+        if layer.weights:
+            copy_weights(layer, copied.get_layer(layer.name))
+    return copied
+
+
+def copy_weights(source: keras.Layer, target: keras.Layer) -> None:
+    """Copy all weights of a layer to its twin."""
+    target.set_weights(source.get_weights())
+    if isinstance(target, keras.layers.Normalization):
+        # Without this it goes on with the mean and variance it was made with.
+        target.finalize_state()
+
+
+def fold(model: keras.Model) -> keras.Model:
+    """Fold each batch normalisation that follows a convolution into the kernel and bias of that convolution.
+
+    TensorFlow's own optimiser does so only where the convolution has no bias and the normalisation no shift.
+
+    Args:
+        model: A functional model whose layers serve no other.
+
+    Returns:
+        A copy that computes the same.
+    """
+    folded = {}
+    for layer in model.layers:
+        if type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3):
+            source = layer.input._keras_history.operation
+            if _is_foldable(source) and all(output is not source.output for output in model.outputs):
+                folded[source.name] = layer
+    dropped = {layer.name for layer in folded.values()}
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if layer.name in folded:
+            config["use_bias"] = True
+        return layer.__class__.from_config(config)
+
+    def call(layer: keras.Layer, *args, **kwargs):
+        return args[0] if layer.name in dropped else layer(*args, **kwargs)
+
+    copied = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    for layer in model.layers:
+        if layer.name in folded:
+            copied.get_layer(layer.name).set_weights(_folded_weights(layer, folded[layer.name]))
+        elif layer.weights and layer.name not in dropped:
+            copy_weights(layer, copied.get_layer(layer.name))
+    return copied
+
+
+def _is_foldable(layer: keras.Layer) -> bool:
+    """Return whether a layer is a plain convolution that only one other layer reads."""
+    return (
+        type(layer) in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+        and layer.activation is keras.activations.linear
+        and len(layer._inbound_nodes) == len(layer._outbound_nodes) == 1
+    )
+
+
+def _folded_weights(convolution: keras.Layer, normalization: keras.Layer) -> list[np.ndarray]:
+    """Return the kernel and bias of a convolution that does the work of the normalisation after it."""
+    kernel, *bias = (weight.astype(np.float64) for weight in convolution.get_weights())
+    factor = 1 / np.sqrt(np.asarray(normalization.moving_variance, np.float64) + normalization.epsilon)
+    if normalization.gamma is not None:
+        factor *= np.asarray(normalization.gamma, np.float64)
+    shift = ((bias[0] if bias else 0) - np.asarray(normalization.moving_mean, np.float64)) * factor
+    if normalization.beta is not None:
+        shift += np.asarray(normalization.beta, np.float64)
+    # A depthwise kernel ends in (channels, multiplier), which number the output channels together.
+    depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+    return [kernel * (factor.reshape(kernel.shape[2:]) if depthwise else factor), shift]
+
+
+def reverse_first_kernel(model: keras.Model) -> bool:
+    """Make the one convolution that reads the pixels take RGB for BGR, in place, if there is one.
+
+    Args:
+        model: A functional model whose layers serve no other.
+
+    Returns:
+        Whether there is one; if not, nothing has changed.
+    """
+    consumers = [
+        operation
+        for operation in model.operations
+        if not isinstance(operation, keras.layers.InputLayer | keras.layers.ZeroPadding2D)
+        and any(_reads_pixels(tensor) for tensor in keras.tree.flatten(operation.input))
+    ]
+    # A padded image that is itself asked for must come with its channels reversed, too.
+    if len(consumers) != 1 or any(_reads_pixels(tensor) for tensor in model.outputs):
+        return False
+    first = consumers[0]
+    if type(first) is not keras.layers.Conv2D or first.groups != 1:
+        return False
+    first.kernel.assign(np.asarray(first.kernel)[:, :, ::-1, :])
+    return True
+
+
+def _reads_pixels(tensor: keras.KerasTensor) -> bool:
+    source = tensor._keras_history.operation
+    while isinstance(source, keras.layers.ZeroPadding2D):
+        source = source.input._keras_history.operation
+    return isinstance(source, keras.layers.InputLayer)
