@@ -191,21 +191,13 @@ def reading(what: str, folder: Path, rounds: int) -> None:
 
 
 def preprocessing(what: str, records: Artifact, count: int, rounds: int) -> None:
-    """Compare reading alone with reading and `(rgb - mean) * scale` in a graph behind it."""
+    """Compare reading alone with reading and what `descriptors` leaves of the preprocessing: subtracting the mean."""
     images = read(records, outputs=("image",), size=(224, 224))
-    jobs: dict[str, Job] = {"plain": lambda: drain(images, tf.function(tf.identity))}
-    # TensorFlow broadcasts along the last axis alone four times slower than along whole rows of pixels.
-    for shape in ((3,), (224, 3)):
-        mean, scale = (np.broadcast_to(np.asarray(values, np.float32), shape) for values in _torch())
-        prepare = tf.function(lambda batch, mean=mean, scale=scale: (batch - mean) * scale)
-        jobs[str(shape)] = lambda prepare=prepare: drain(images, prepare)
-    cost = measure(jobs, count, rounds)
-    for shape in ("(3,)", "(224, 3)"):
-        line(f"reading {what}: without, with preprocessing {shape}", cost["plain"], cost[shape], ">= 0.91")
-
-
-def _torch() -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    return PREPROCESSING["torch"].mean, PREPROCESSING["torch"].scale
+    # Whole rows, as in `descriptors`: TensorFlow broadcasts along the last axis alone four times slower.
+    mean = np.broadcast_to(np.asarray(PREPROCESSING["caffe"].mean, np.float32), (224, 3))
+    steps = {"plain": tf.function(tf.identity), "prepared": tf.function(lambda batch: batch - mean)}
+    cost = measure({name: lambda then=then: drain(images, then) for name, then in steps.items()}, count, rounds)
+    line(f"reading {what} -> 224: without, with preprocessing", cost["plain"], cost["prepared"], ">= 0.91")
 
 
 def drain(images: tf.data.Dataset, then: Callable = lambda batch: batch) -> None:

@@ -9,7 +9,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from fashionprobe.backbones import Backbone
 from fashionprobe.errors import UserError
-from fashionprobe.graphs import copy_model, fold, kept_random_state, reverse_first_kernel
+from fashionprobe.graphs import absorb_scale, copy_model, fold, kept_random_state
 
 Extractor = Callable[[tf.Tensor], list[tf.Tensor]]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -44,17 +44,17 @@ def extractor(
                 remedy="Leave --block out for all of them.",
             )  # fmt: skip
     model = _inference_copy(backbone, blocks, precision)
-    # Reversing the channels of every image costs several times the input pipeline; reversing one kernel costs nothing.
-    reverse = backbone.preprocessing.bgr and not reverse_first_kernel(model)
+    wanted = backbone.preprocessing
+    absorbed = absorb_scale(model, wanted.scale, bgr=wanted.bgr)
     # One value for each channel of a whole row: TensorFlow's broadcasting over three channels alone is slow.
-    row = (backbone.size[1], 3)
-    mean = tf.broadcast_to(tf.constant(backbone.preprocessing.mean, tf.float32), row)
-    scale = tf.broadcast_to(tf.constant(backbone.preprocessing.scale, tf.float32), row)
+    mean = tf.broadcast_to(tf.constant(wanted.mean, tf.float32), (backbone.size[1], 3))
 
     @tf.function(input_signature=[tf.TensorSpec((None, *backbone.size, 3), tf.float32)])
     def forward(images: tf.Tensor) -> list[tf.Tensor]:
-        pixels = (images - mean) * scale
-        maps = keras.tree.flatten(model(tf.reverse(pixels, [-1]) if reverse else pixels, training=False))
+        pixels = images - mean
+        if not absorbed:
+            pixels = tf.reverse(pixels * wanted.scale, [-1]) if wanted.bgr else pixels * wanted.scale
+        maps = keras.tree.flatten(model(pixels, training=False))
         return [tf.reduce_mean(tf.cast(feature_map, tf.float32), axis=(1, 2)) for feature_map in maps]
 
     # TensorFlow offers no public name for freezing a concrete function; this one has been stable since 2.0.

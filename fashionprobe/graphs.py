@@ -1,7 +1,7 @@
-"""Changes to the graph of a Keras model, each on a copy: flatten, copy, fold batch normalisation, take RGB for BGR."""
+"""Changes to the graph of a Keras model: flatten, copy, fold batch normalisation, absorb preprocessing."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import keras
@@ -132,11 +132,16 @@ def _folded_weights(convolution: keras.Layer, normalization: keras.Layer) -> lis
     return [kernel * (factor.reshape(kernel.shape[2:]) if depthwise else factor), shift]
 
 
-def reverse_first_kernel(model: keras.Model) -> bool:
-    """Make the one convolution that reads the pixels take RGB for BGR, in place, if there is one.
+def absorb_scale(model: keras.Model, scale: Sequence[float], *, bgr: bool) -> bool:
+    """Make the one convolution that reads the pixels do their scaling and reordering, in place, if there is one.
+
+    Doing this to each image costs up to several times the input pipeline; doing it once to a kernel costs nothing.
+    (A mean cannot be absorbed: it would show where zeros are padded.)
 
     Args:
         model: A functional model whose layers serve no other.
+        scale: Factor for red, green and blue.
+        bgr: Whether the model wants blue first; afterwards it takes red first.
 
     Returns:
         Whether there is one; if not, nothing has changed.
@@ -147,13 +152,14 @@ def reverse_first_kernel(model: keras.Model) -> bool:
         if not isinstance(operation, keras.layers.InputLayer | keras.layers.ZeroPadding2D)
         and any(_reads_pixels(tensor) for tensor in keras.tree.flatten(operation.input))
     ]
-    # A padded image that is itself asked for must come with its channels reversed, too.
+    # A padded image that is itself asked for must come preprocessed, too.
     if len(consumers) != 1 or any(_reads_pixels(tensor) for tensor in model.outputs):
         return False
     first = consumers[0]
     if type(first) is not keras.layers.Conv2D or first.groups != 1:
         return False
-    first.kernel.assign(np.asarray(first.kernel)[:, :, ::-1, :])
+    kernel = np.asarray(first.kernel)
+    first.kernel.assign((kernel[:, :, ::-1] if bgr else kernel) * np.asarray(scale, kernel.dtype)[:, None])
     return True
 
 

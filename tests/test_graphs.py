@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fashionprobe.graphs import copy_model, flatten, fold, reverse_first_kernel
+from fashionprobe.graphs import absorb_scale, copy_model, flatten, fold
 
 BATCH = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
 
@@ -39,17 +39,20 @@ def test_fold_by_hand():
     assert (kernel.ravel().tolist(), bias.tolist()) == ([2.0, 2.0, 2.0], [1.0])
 
 
-def test_reverse_first_kernel_takes_rgb_for_bgr(normalized):
-    before = np.asarray(normalized(BATCH[..., ::-1], training=False))
-    assert reverse_first_kernel(normalized)
-    np.testing.assert_allclose(normalized(BATCH, training=False), before, rtol=1e-6)
+@pytest.mark.parametrize("bgr", [True, False])
+def test_absorb_scale_does_the_preprocessing_of_the_pixels(normalized, bgr):
+    scale = np.array([0.5, 2.0, 3.0], np.float32)
+    prepared = BATCH * scale
+    before = np.asarray(normalized(prepared[..., ::-1] if bgr else prepared, training=False))
+    assert absorb_scale(normalized, scale.tolist(), bgr=bgr)
+    np.testing.assert_allclose(normalized(BATCH, training=False), before, rtol=1e-5)
 
 
-def test_reverse_first_kernel_leaves_a_model_whose_pixels_two_layers_read():
+def test_absorb_scale_leaves_a_model_whose_pixels_two_layers_read():
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, layers.Add()([layers.Conv2D(3, 1)(inputs), inputs]))
     before = np.asarray(model(BATCH))
-    assert not reverse_first_kernel(model)
+    assert not absorb_scale(model, (1.0, 2.0, 3.0), bgr=True)
     np.testing.assert_array_equal(model(BATCH), before)
 
 
