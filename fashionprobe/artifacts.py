@@ -26,6 +26,8 @@ from fashionprobe.errors import UserError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+COMMITTED = ".committed.json"
+"""A stage that writes this note into its draft says: go on with what is here even after an error of the user."""
 KEYS = {"schema", "stage", "fingerprint", "arguments", "inputs", "files", "facts"}
 PACKAGES = ("fashionprobe", "tensorflow", "keras", "numpy", "scikit-learn", "pandas", "pillow", "matplotlib")
 
@@ -238,11 +240,12 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _tidied(draft: Path) -> Iterator[None]:
-    """Remove what bad input left, which no later run can use; a full disk or a kill leaves what is done."""
+    """Remove what bad input left, unless part of it is committed; a full disk or a kill leaves what is done."""
     try:
         yield
     except UserError:
-        shutil.rmtree(draft, ignore_errors=True)
+        if not (draft / COMMITTED).exists():
+            shutil.rmtree(draft, ignore_errors=True)
         raise
     except OSError as error:
         # An error while writing into an open file does not name it.

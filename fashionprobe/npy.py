@@ -9,9 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from fashionprobe.artifacts import write_text
-
-NOTE = ".rows.json"
+from fashionprobe.artifacts import COMMITTED, write_text
 
 
 class RowWriter:
@@ -58,11 +56,11 @@ class RowWriter:
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
-        write_text(self._folder / NOTE, json.dumps({"rows": self.done, "step": self._step}))
+        write_text(self._folder / COMMITTED, json.dumps({"rows": self.done, "step": self._step}))
 
     def _committed(self) -> int:
         try:
-            note = json.loads((self._folder / NOTE).read_text(encoding="utf-8"))
+            note = json.loads((self._folder / COMMITTED).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return 0
         return note["rows"] if note["step"] == self._step else 0

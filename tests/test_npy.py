@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from fashionprobe.npy import NOTE, RowWriter
+from fashionprobe.artifacts import COMMITTED
+from fashionprobe.npy import RowWriter
 
 COLUMNS = {"a.npy": 3, "b.npy": 5}
 
@@ -58,7 +59,7 @@ def test_a_note_whose_file_is_gone_or_cut_counts_for_nothing(tmp_path, damage):
 
 def test_note_is_plain_json(tmp_path):
     write(tmp_path, commit_at=(10,))
-    assert json.loads((tmp_path / NOTE).read_text()) == {"rows": 10, "step": 2}
+    assert json.loads((tmp_path / COMMITTED).read_text()) == {"rows": 10, "step": 2}
 
 
 def test_full_disk_is_an_error_and_no_crash(tmp_path):

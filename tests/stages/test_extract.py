@@ -169,6 +169,21 @@ def test_damaged_records(command, world, model_path, tmp_path, damage):
     assert not [path for path in (tmp_path / "runs/small").glob("*") if not path.name.startswith(".")]
 
 
+def test_a_damaged_record_does_not_cost_the_rows_before_it(world, model_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["fashionprobe.stages.extract"], "COMMIT_EVERY", 8)
+    shutil.copytree(world / "tfrecords", tmp_path / "tfrecords")
+    shard = next((tmp_path / "tfrecords/small").glob("test-*.tfrecord"))
+    whole = shard.read_bytes()
+    flip(shard)
+    run = {"dataset": tmp_path / "tfrecords/small", "backbone": str(model_path), "size": 32, "batch_size": 8}
+    with pytest.raises(UserError, match=shard.name):
+        extract(**run, runs_root=str(tmp_path / "runs"))
+    shard.write_bytes(whole)
+    made = extract(**run, runs_root=str(tmp_path / "runs"))
+    assert json.loads((made.path / "manifest.json").read_text())["run"]["settings"]["rows_resumed"] >= 8
+    np.testing.assert_array_equal(block(made.path, 2), block(extract(**run, runs_root=str(tmp_path / "anew")).path, 2))
+
+
 def test_records_of_another_set(command, world, model_path, tmp_path):
     shutil.copytree(world / "tfrecords", tmp_path / "tfrecords")
     items = tmp_path / "tfrecords/small/items.csv"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fashionprobe import cli
+from fashionprobe.artifacts import COMMITTED
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 
@@ -138,7 +139,7 @@ def descriptors(start, extraction, tmp_path_factory) -> dict[str, bytes | dict]:
 def committed(root: Path) -> int:
     draft = draft_of(root / "many")
     try:
-        return json.loads((draft / ".rows.json").read_text())["rows"] if draft else 0
+        return json.loads((draft / COMMITTED).read_text())["rows"] if draft else 0
     except FileNotFoundError:
         return 0
 
