@@ -69,7 +69,7 @@ def cross_validate(
     _check_folds(name, np.bincount(fold, minlength=folds), neighbours)
     found, predictions = [], []
     for block, matrix in blocks.items():
-        descriptors = np.asarray(matrix[rows])
+        descriptors = _rescaled(np.asarray(matrix[rows]))
         predicted: dict[tuple[str, str], np.ndarray] = {}
         for number in range(folds):
             train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
@@ -170,6 +170,15 @@ def wilson(correct: np.ndarray, total: np.ndarray, z: float = 1.959964) -> tuple
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2)) / (1 + z**2 / total)
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+
+
+def _rescaled(descriptors: np.ndarray) -> np.ndarray:
+    """Divide by the power of two that brings the largest value into [0.5, 1), which changes no classifier's answer.
+
+    Untrained networks give values of 1e-19, whose norms scikit-learn takes for zero.
+    """
+    exponent = int(np.frexp(np.abs(descriptors).max(initial=0))[1])
+    return np.ldexp(descriptors, -exponent)
 
 
 def _predict(

@@ -1,6 +1,7 @@
 """Cross-validated classification against points worked by hand, scikit-learn and plain NumPy."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import make_blobs
 from sklearn.model_selection import StratifiedKFold
@@ -118,6 +119,14 @@ def test_cosine_equals_a_numpy_twin():
         right.append(np.mean(classes[similarity.argmax(axis=1)] == labels[test]))
     scores = cross_validate({1: points}, labels)
     assert accuracy(scores, "nearest_mean", "cosine") == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize("factor", [2.0**-64, 2.0**64])
+def test_the_scale_of_the_descriptors_changes_no_answer(factor):
+    points, labels = blobs(seed=2)
+    pd.testing.assert_frame_equal(
+        cross_validate({1: points * np.float32(factor)}, labels).accuracy, cross_validate({1: points}, labels).accuracy
+    )
 
 
 def test_channels_that_are_always_zero_are_no_trouble():

@@ -103,9 +103,17 @@ def _download() -> str:
         raise UserError(
             "path", expected="the data set's folder or zip file", received="nothing",
             remedy=f"Download https://www.kaggle.com/datasets/{HANDLE} and pass --path, "
-            "or let fashionprobe download it: pip install 'fashionprobe[kaggle]'.",
+            "or install kagglehub (the extra [kaggle]) to have it downloaded.",
         ) from error  # fmt: skip
-    return kagglehub.dataset_download(HANDLE)
+    try:
+        return kagglehub.dataset_download(HANDLE)
+    except Exception as error:  # of many kinds: no connection, no account, no space
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            "path", expected="the data set's folder or zip file, or a download that works",
+            received=f"a failed download ({lines[0]})",
+            remedy=f"Download https://www.kaggle.com/datasets/{HANDLE} and pass --path.",
+        ) from error  # fmt: skip
 
 
 def _find_styles(tree: FileTree) -> str:

@@ -1,5 +1,8 @@
 """The catalogue of Kaggle: which rows and images become items, and what is said about the rest."""
 
+import sys
+import types
+
 import pandas as pd
 import pytest
 
@@ -140,7 +143,7 @@ def test_no_csv_and_no_image_are_refused(put, photo, row):
 
 
 def test_without_a_path_and_without_kagglehub_the_ways_to_get_it_are_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(UserError, match=r"Download https://www.kaggle.com/.* and pass --path, or .*\[kaggle\]"):
         kaggle.catalogue()
 
@@ -161,3 +164,12 @@ def test_without_a_path_and_without_kagglehub_the_ways_to_get_it_are_named(monke
 )
 def test_title_pattern(title, pattern):
     assert kaggle.title_pattern(pd.Series([title])).tolist() == [pattern]
+
+
+def test_a_failed_download_is_one_line(monkeypatch):
+    def fail(handle):
+        raise ConnectionError(f"no way to {handle}\nmore")
+
+    monkeypatch.setitem(sys.modules, "kagglehub", types.SimpleNamespace(dataset_download=fail))
+    with pytest.raises(UserError, match=r"a failed download \(no way to paramaggarwal/[\w-]+\)\. Download https://"):
+        kaggle.catalogue(None)
