@@ -4,25 +4,13 @@ import io
 
 import numpy as np
 import pytest
+from image_files import encode, picture
 from PIL import Image, ImageOps
 
 from fashionprobe.records import images
 
 tf = pytest.importorskip("tensorflow")
 from fashionprobe.records import decode  # noqa: E402
-
-
-def picture(size=(40, 30), mode="RGB"):
-    """A smooth picture whose corners all differ, so that no turn looks like another."""
-    ramp = Image.linear_gradient("L")
-    blue = Image.radial_gradient("L").crop((0, 0, 200, 160)).resize(ramp.size)
-    return Image.merge("RGB", (ramp, ramp.rotate(90), blue)).resize(size).convert(mode)
-
-
-def encode(image, kind="JPEG", **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def exif(orientation):

@@ -3,35 +3,10 @@
 import io
 
 import pytest
+from image_files import encode, exif, picture, refusal
 from PIL import Image, ImageCms
 
 from fashionprobe.records import images
-
-
-def picture(size=(40, 30), mode="RGB"):
-    """A smooth picture whose corners all differ, so that no turn looks like another."""
-    ramp = Image.linear_gradient("L")
-    blue = Image.radial_gradient("L").crop((0, 0, 200, 160)).resize(ramp.size)
-    return Image.merge("RGB", (ramp, ramp.rotate(90), blue)).resize(size).convert(mode)
-
-
-def encode(image, kind="JPEG", **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def exif(orientation, thumbnail=b""):
-    tags = Image.Exif()
-    tags[0x0112] = orientation
-    tags[0x010F] = "A camera"
-    return tags.tobytes() + thumbnail
-
-
-def refusal(data, **options):
-    with pytest.raises(images.BadImage) as caught:
-        images.inspect(data, **options)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_blocks": 2}, {"optimize": True}])

@@ -5,32 +5,14 @@ import struct
 import zlib
 
 import pytest
+from image_files import encode, picture, refusal
 from PIL import Image, ImageCms
 
 from fashionprobe.records import images
 
 
-def picture(size=(40, 30), mode="RGB"):
-    """A smooth picture whose corners all differ, so that no turn looks like another."""
-    ramp = Image.linear_gradient("L")
-    blue = Image.radial_gradient("L").crop((0, 0, 200, 160)).resize(ramp.size)
-    return Image.merge("RGB", (ramp, ramp.rotate(90), blue)).resize(size).convert(mode)
-
-
-def encode(image, kind="JPEG", **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
 def chunk(kind, payload):
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
-
-
-def refusal(data, **options):
-    with pytest.raises(images.BadImage) as caught:
-        images.inspect(data, **options)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
