@@ -78,7 +78,7 @@ def load(
     if weights == "random":
         model = _randomized(model, seed)
     elif weights != "imagenet":
-        _load_weights(model, Path(weights))
+        _load_weights(model, Path(weights), architecture or Path(name).name)
     size = _input_size(model, size)
     return Backbone(
         name=name if architecture else Path(name).name,
@@ -178,7 +178,7 @@ def _from_file(path: Path) -> keras.Model:
     return model
 
 
-def _load_weights(model: keras.Model, path: Path) -> None:
+def _load_weights(model: keras.Model, path: Path, name: str) -> None:
     if not path.is_file():
         raise UserError(
             "weights", expected="'imagenet', 'random' or the path of a weights file",
@@ -190,9 +190,10 @@ def _load_weights(model: keras.Model, path: Path) -> None:
             warnings.simplefilter("error")
             model.load_weights(path)
     except Exception as error:
+        reason = "layers are missing in it" if isinstance(error, UserWarning) else _first_line(error)
         raise UserError(
-            "weights", expected=f"weights of {model.name} without its classification layer",
-            received=f"{str(path)!r} ({_first_line(error)})", remedy="Check that file and --backbone belong together.",
+            "weights", expected=f"weights of {name} without its classification layer",
+            received=f"{str(path)!r} ({reason})", remedy="Check that file and --backbone belong together.",
         ) from error  # fmt: skip
 
 

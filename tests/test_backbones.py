@@ -327,7 +327,7 @@ def test_weights_that_do_not_fit(tmp_path):
     other.save_weights(tmp_path / "other.weights.h5")
     weights = f"{tmp_path}/other.weights.h5"
     text = error(saved(small(), tmp_path), weights=weights, preprocessing="none")
-    start = "`weights` must be weights of small without its classification layer. Received: "
+    start = "`weights` must be weights of small.keras without its classification layer. Received: "
     assert text.startswith(f"{start}'{weights}' (")
     assert text.endswith("Check that file and --backbone belong together.")
 

@@ -1,5 +1,6 @@
 """Items -> sharded TFRecord files, several shards at a time, each there whole or not at all."""
 
+import errno
 import json
 import os
 from collections import Counter
@@ -161,8 +162,11 @@ def _write_shard(
                 writer.write(schema.serialize(image, name=name, orientation=info.orientation, labels=labelled))
                 infos.append(info)
     except tf.errors.OpError as error:
-        # TensorFlow's file system reports a full disk or a missing permission with exceptions of its own.
-        raise OSError(f"{draft.parent}: {error.message}") from error
+        # TensorFlow's file system reports a full disk or a missing permission with exceptions of its own, which end in
+        # the system's words.
+        reason = error.message.rpartition("; ")[2]
+        code = next((code for code in errno.errorcode if os.strerror(code) == reason), errno.EIO)
+        raise OSError(code, reason, str(draft)) from error
     os.replace(draft, folder / shard.name)
     note = {
         "skipped": skipped,

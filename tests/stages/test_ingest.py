@@ -116,7 +116,8 @@ def test_full_disk(command, tmp_path, limit):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "incomplete.x." in err
+    assert err.startswith("fashionprobe: error: `tfrecords/incomplete.x.")
+    assert "Received: File too large. " in err
     assert err.endswith("Free some space; the same command goes on where this one stopped.\n")
     assert not (tmp_path / "tfrecords/x").exists()
     assert command(*words)[1].startswith("wrote tfrecords/x: 100 images")
