@@ -23,6 +23,7 @@ format: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/records.py
 	$(BIN)/python benchmarks/extract.py
+	$(BIN)/python benchmarks/train.py
 
 # The stamp is newer than setup.cfg only when the last installation was for it.
 .venv/ready: setup.cfg

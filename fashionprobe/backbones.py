@@ -13,6 +13,7 @@ from typing import Literal
 import keras
 import numpy as np
 
+from fashionprobe import mini
 from fashionprobe.blocks import DEFAULT_SIZE, TAPS, choose_taps
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.graphs import copy_weights, flatten, kept_random_state
@@ -46,19 +47,20 @@ class Backbone:
 def load(
     name: str = "resnet50",
     *,
-    weights: str = "imagenet",
+    weights: str = "pretrained",
     taps: Sequence[str] | None = None,
     preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
     size: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Backbone:
-    """Build a backbone of `keras.applications`, or load one from a `.keras` file.
+    """Build a backbone of `keras.applications`, or `mini`, or load one from a `.keras` file.
 
     Args:
-        name: "resnet50", "vgg16", "mobilenet" or any other name of `keras.applications`, or the path of a `.keras`
-            file.
-        weights: "imagenet", "random", or the path of a weights file (`.weights.h5`, `.h5` or `.keras`). A `.keras` file
-            brings its own weights, which "imagenet" leaves as they are and "random" replaces.
+        name: "resnet50", "vgg16", "mobilenet" or any other name of `keras.applications`; "mini", the small network that
+            comes with this package; or the path of a `.keras` file.
+        weights: "pretrained" for those that belong to it: ImageNet for `keras.applications`, the shipped ones for
+            `mini`, its own for a `.keras` file. Or "imagenet", "random", or the path of a weights file
+            (`.weights.h5`, `.h5` or `.keras`).
         taps: Names of the layers that end block 1, 2, ...; None takes them from `TAPS` or finds them (`find_taps`).
         preprocessing: "auto" takes what `keras.applications` does for this architecture.
         size: (height, width) of the input in pixels; None takes the model's own, else 224 x 224.
@@ -71,22 +73,31 @@ def load(
         UserError: If the name, a tap or the weights do not fit, or the weights cannot be downloaded.
     """
     if name.endswith((".keras", ".h5", ".hdf5")) or "/" in name:
-        model, architecture = _from_file(Path(name)), None
+        model, architecture, own_size = _from_file(Path(name)), None, DEFAULT_SIZE
+    elif name.lower() == mini.NAME:
+        model, architecture, own_size = mini.build(), None, mini.SIZE
+        if weights == "pretrained":
+            mini.load_weights(model)
     else:
-        architecture = _architecture(name)
+        architecture, own_size = _architecture(name), DEFAULT_SIZE
         model = _build(architecture, weights)
     if weights == "random":
         model = _randomized(model, seed)
-    elif weights != "imagenet":
+    elif weights == "imagenet" and architecture is None:
+        raise UserError(
+            "weights", expected=f"'pretrained', 'random' or a path for {Path(name).name}", received="imagenet",
+            remedy="Only the backbones of keras.applications have ImageNet weights.",
+        )  # fmt: skip
+    elif weights not in ("pretrained", "imagenet"):
         _load_weights(model, Path(weights), architecture or Path(name).name)
-    size = _input_size(model, size)
+    size = _input_size(model, size, own_size)
     return Backbone(
-        name=name if architecture else Path(name).name,
+        name=Path(name).name,
         model=model,
         taps=choose_taps(model, taps or TAPS.get(name.lower()), size),
         preprocessing=_choose_preprocessing(model, architecture, preprocessing),
         size=size,
-        weights=_describe_weights(weights, architecture, seed),
+        weights=_describe_weights(name, weights, architecture, seed),
         weights_sha256=_sha256(model),
     )
 
@@ -96,7 +107,8 @@ def _architecture(name: str) -> str:
     known = {key.lower(): key for key in dir(keras.applications) if key[0].isupper()}
     plain = name.lower().replace("_", "").replace("-", "")
     if plain not in known:
-        raise unknown_name("backbone", name, [*TAPS, *sorted(set(known) - set(TAPS))], remedy="Or pass a .keras file.")
+        names = [*TAPS, *sorted(set(known) - set(TAPS))]
+        raise unknown_name("backbone", name, names, remedy="Or pass a .keras file.")
     return known[plain]
 
 
@@ -112,7 +124,7 @@ def _build(architecture: str, weights: str) -> keras.Model:
             warnings.filterwarnings("ignore", message="`input_shape` is undefined")
             model = getattr(keras.applications, architecture)(
                 include_top=False,
-                weights="imagenet" if weights == "imagenet" else None,
+                weights="imagenet" if weights in ("pretrained", "imagenet") else None,
             )
             return flatten(model)
     except Exception as error:
@@ -181,7 +193,7 @@ def _from_file(path: Path) -> keras.Model:
 def _load_weights(model: keras.Model, path: Path, name: str) -> None:
     if not path.is_file():
         raise UserError(
-            "weights", expected="'imagenet', 'random' or the path of a weights file",
+            "weights", expected="'pretrained', 'imagenet', 'random' or the path of a weights file",
             received=f"{str(path)!r}, which does not exist",
         )  # fmt: skip
     try:
@@ -219,7 +231,7 @@ def _randomized(model: keras.Model, seed: int) -> keras.Model:
     return fresh
 
 
-def _input_size(model: keras.Model, size: tuple[int, int] | None) -> tuple[int, int]:
+def _input_size(model: keras.Model, size: tuple[int, int] | None, default: tuple[int, int]) -> tuple[int, int]:
     """Return the input size to use; a model with a fixed one takes no other."""
     fixed = model.input_shape[1:3]
     if None not in fixed:
@@ -227,7 +239,7 @@ def _input_size(model: keras.Model, size: tuple[int, int] | None) -> tuple[int, 
             raise UserError("size", expected=f"{list(fixed)}, the fixed input of {model.name}", received=list(size))
         return tuple(fixed)
     if size is None:
-        return DEFAULT_SIZE
+        return default
     if len(size) != 2 or min(size) < 8 or max(size) > 4096:
         raise UserError("size", expected="[height, width], each in the range [8, 4096]", received=list(size))
     return (int(size[0]), int(size[1]))
@@ -244,7 +256,7 @@ def _choose_preprocessing(model: keras.Model, architecture: str | None, choice: 
         return PREPROCESSING["none"]
     names = {layer.name for layer in model.layers}
     for known, taps in TAPS.items():
-        if set(taps[:4]) <= names:
+        if known != mini.NAME and set(taps[:4]) <= names:
             return probe(_preprocess_input(_architecture(known)))
     raise UserError(
         "preprocessing", expected=f"one of {', '.join(PREPROCESSING)} for a model of unknown origin", received="auto",
@@ -260,11 +272,11 @@ def _preprocesses(model: keras.Model) -> bool:
     return any(isinstance(operation, scaling) or not isinstance(operation, keras.Layer) for operation in first)
 
 
-def _describe_weights(weights: str, architecture: str | None, seed: int) -> str:
+def _describe_weights(name: str, weights: str, architecture: str | None, seed: int) -> str:
     if weights == "random":
         return f"random, seed {seed}"
-    if weights == "imagenet":
-        return "imagenet" if architecture else "of the file"
+    if weights in ("pretrained", "imagenet"):
+        return "imagenet" if architecture else "product titles" if name.lower() == mini.NAME else "of the file"
     return Path(weights).name
 
 

@@ -19,7 +19,9 @@ from fashionprobe import stages
 from fashionprobe.errors import UserError, nearest, system_error, unknown_name
 from fashionprobe.quiet import quiet_tensorflow
 
-COMMANDS = {name: getattr(stages, name) for name in ("ingest", "extract", "classify", "report", "verify", "demo")}
+COMMANDS = {
+    name: getattr(stages, name) for name in ("ingest", "train", "extract", "classify", "report", "verify", "demo")
+}
 OWN_OPTIONS = ("config", "help", "print_config")
 WORDS_FOR = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 

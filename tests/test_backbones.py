@@ -234,7 +234,7 @@ def test_other_errors_of_keras_come_through(monkeypatch):
 
 def test_unknown_name():
     text = error("resnet5")
-    assert text.startswith("`backbone` must be one of: resnet50, vgg16, mobilenet, convnextbase, ")
+    assert text.startswith("`backbone` must be one of: resnet50, vgg16, mini, mobilenet, convnextbase, ")
     assert text.endswith("Received: resnet5. Did you mean 'resnet50'?")
     assert error("qqq").endswith("Received: qqq. Or pass a .keras file.")
 
@@ -317,7 +317,7 @@ def test_model_of_unknown_origin(tmp_path):
 
 def test_weights_that_are_not_there(tmp_path):
     assert error(saved(small(), tmp_path), weights="imagnet") == (
-        "`weights` must be 'imagenet', 'random' or the path of a weights file. "
+        "`weights` must be 'pretrained', 'imagenet', 'random' or the path of a weights file. "
         "Received: 'imagnet', which does not exist."
     )
 

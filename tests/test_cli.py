@@ -70,9 +70,9 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "`command` must be one of: ingest, extract, classify, report, verify, demo. Received: nothing. "
+        ("", "`command` must be one of: ingest, train, extract, classify, report, verify, demo. Received: nothing. "
          "`fashionprobe --help` tells what each does."),
-        ("ingst", "`command` must be one of: ingest, extract, classify, report, verify, demo. Received: ingst. "
+        ("ingst", "`command` must be one of: ingest, train, extract, classify, report, verify, demo. Received: ingst. "
          "Did you mean 'ingest'?"),
         ("ingest", "`dataset` must be given. Received: nothing. Pass --dataset; `fashionprobe ingest --help` explains "
          "it."),

@@ -70,7 +70,9 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
     )
     if request.split is not None or "split" not in items:
         parts, label = request.split or catalogue.split, request.label or catalogue.stratify
-        items = items.assign(split=assign_splits(items, parts, label=label, seed=request.seed))
+        contents = catalogue.contents(list(items["id"])) if catalogue.contents else None
+        split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
+        items = items.assign(split=split)
     threads = threads or os.cpu_count() or 1
     artifact = build(
         path,
@@ -148,6 +150,7 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
         "images": images,
         "columns": {column: _describe(table[column]) for column in label_columns(table.drop(columns=["row", "shard"]))},
         "notes": list(catalogue.notes),
+        "stratify": request.label or catalogue.stratify,
     }
 
 

@@ -1,6 +1,6 @@
 """TFRecord files -> a `tf.data.Dataset` of decoded, resized images: the one reader that every stage uses."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +13,8 @@ from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records import decode, schema
 from fashionprobe.records.select import SPLITS
 
-SHUFFLE_BUFFER = 2048
-"""Records, still encoded, that the shuffle buffer holds: some 100 MB of photographs."""
+SHUFFLED_TOGETHER = 2048
+"""Records, still encoded, that are in memory to be shuffled: some 100 MB of photographs."""
 
 
 def read(
@@ -26,10 +26,14 @@ def read(
     fit: Literal["pad", "stretch"] = "pad",
     batch_size: int = 32,
     skip: int = 0,
-    shuffle: bool = False,
+    numbers: Mapping[str, Mapping[str, int]] | None = None,
+    passes: range | None = None,
     seed: int = 0,
 ) -> tf.data.Dataset:
     """Read a record set.
+
+    Without `passes` the order is that of `items.csv`. With it the set is read several times, shuffled anew in each
+    pass; the order of pass 7 depends on the seed and on 7 alone, so training goes on after epoch 7 as if never stopped.
 
     Args:
         records: The artifact that `ingest` wrote.
@@ -40,7 +44,9 @@ def read(
         fit: Keep the aspect ratio and pad with white, or stretch.
         batch_size: Images a batch; the last batch may be smaller.
         skip: Records at the start that are not wanted; they are not decoded.
-        shuffle: Shuffle files and records anew in each epoch; without it the order is that of `items.csv`.
+        numbers: For a label column the number of each class that is wanted, in place of the vocabulary's; records of
+            other classes are left out.
+        passes: Numbers of the passes, such as `range(10)`; an epoch is a pass.
         seed: Seed of the shuffling.
 
     Returns:
@@ -51,9 +57,15 @@ def read(
         UserError: If an output is not there, or the splits hold no record.
     """
     columns = [output for output in outputs if output not in ("image", "id")]
-    tables = {column: _lookup(vocabulary(records, column)) for column in columns}
+    tables = {column: _lookup(_numbers(records, column, numbers)) for column in columns}
     features = schema.features(columns)
     kinds = _kinds(records)
+    chosen = [column for column in columns if column in (numbers or {})]
+
+    def is_wanted(record: tf.Tensor) -> tf.Tensor:
+        found = tf.io.parse_single_example(record, schema.features(chosen))
+        known = [tables[column].lookup(found[schema.LABEL_PREFIX + column]) >= 0 for column in chosen]
+        return tf.reduce_all(known)
 
     def parse(record: tf.Tensor) -> Any:
         found = tf.io.parse_single_example(record, features)
@@ -75,16 +87,33 @@ def read(
             "split", expected=f"one with images: {', '.join(name for name in SPLITS if counts[name])}",
             received=", ".join(splits),
         )  # fmt: skip
-    if shuffle:
-        paths = tf.data.Dataset.from_tensor_slices(files).shuffle(len(files), seed=seed)
-        dataset = paths.interleave(tf.data.TFRecordDataset, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE)
-        dataset = dataset.shuffle(SHUFFLE_BUFFER, seed=seed)
-    else:
-        dataset = tf.data.TFRecordDataset(files)
-    if skip:
-        dataset = dataset.skip(skip)
-    dataset = dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def images(encoded: tf.data.Dataset) -> tf.data.Dataset:
+        wanted = encoded.filter(is_wanted) if chosen else encoded
+        rest = wanted.skip(skip) if skip else wanted
+        return rest.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
+
+    if passes is None:
+        return images(tf.data.TFRecordDataset(files)).prefetch(tf.data.AUTOTUNE)
+    epochs = tf.data.Dataset.range(passes.start, passes.stop, passes.step)
+    return epochs.flat_map(lambda epoch: images(_shuffled(files, seed, epoch))).prefetch(tf.data.AUTOTUNE)
+
+
+def _shuffled(files: list[str], seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Return the encoded records in an order that seed and epoch fix: files first, then records within reach.
+
+    `Dataset.shuffle` would do, but its order depends on how often it was read before, and on TensorFlow's global seed.
+    """
+    order = tf.random.experimental.stateless_shuffle(tf.constant(files), seed=(seed, epoch))
+    encoded = tf.data.Dataset.from_tensor_slices(order).interleave(
+        tf.data.TFRecordDataset, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+    def shuffle(number: tf.Tensor, together: tf.Tensor) -> tf.Tensor:
+        # The first number may not repeat that of the files, nor those of other parts of this epoch.
+        return tf.random.experimental.stateless_shuffle(together, seed=(seed + (number + 1) * 2**32, epoch))
+
+    return encoded.batch(SHUFFLED_TOGETHER).enumerate().map(shuffle).unbatch()
 
 
 def shard_paths(records: Artifact, splits: Sequence[str] = SPLITS) -> list[Path]:
@@ -172,8 +201,14 @@ def _kinds(records: Artifact) -> dict[str, Any]:
     }
 
 
-def _lookup(classes: list[str]) -> tf.lookup.StaticHashTable:
+def _numbers(records: Artifact, column: str, numbers: Mapping[str, Mapping[str, int]] | None) -> Mapping[str, int]:
+    """Return the number of each class of a column."""
+    classes = vocabulary(records, column)
+    return (numbers or {}).get(column) or {name: number for number, name in enumerate(classes)}
+
+
+def _lookup(numbers: Mapping[str, int]) -> tf.lookup.StaticHashTable:
     # The missing label is a key of its own: a column without any label would make a table that TensorFlow refuses.
-    keys = tf.constant(["", *classes], tf.string)
-    numbers = tf.range(-1, len(classes), dtype=tf.int64)
-    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, numbers), default_value=-1)
+    keys = tf.constant(["", *numbers], tf.string)
+    values = tf.constant([-1, *numbers.values()], tf.int64)
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), default_value=-1)

@@ -76,17 +76,26 @@ def shuffled(items: pd.DataFrame, seed: int) -> pd.DataFrame:
     return items.iloc[np.random.default_rng(seed).permutation(len(items))]
 
 
-def assign_splits(items: pd.DataFrame, parts: Sequence[float], *, label: str | None = None, seed: int = 0) -> pd.Series:
+def assign_splits(
+    items: pd.DataFrame,
+    parts: Sequence[float],
+    *,
+    label: str | None = None,
+    contents: Sequence[str] | None = None,
+    seed: int = 0,
+) -> pd.Series:
     """Draw a split for each item, stratified by the label.
 
     Systematic sampling: the items are sorted by class in random order within a class, and every n/k-th goes to a
     split of k items. So the totals are exact, rounded to whole items, and each class gets its share of test and val
-    to within one item or little more, and the rest for train.
+    to within one item or little more, and the rest for train. Copies of one file then follow the first of them, or
+    a network would be tested on a picture that it was trained on.
 
     Args:
         items: One row an image.
         parts: Sizes of train, val and test in any unit: shares, percent or numbers of images.
         label: Column to stratify by; None draws at random.
+        contents: A key for each row; rows with the same key hold the same file. None when no two do.
         seed: Seed of the draw.
 
     Returns:
@@ -115,7 +124,8 @@ def assign_splits(items: pd.DataFrame, parts: Sequence[float], *, label: str | N
         rest, left = rest[~chosen], left - part
         if left <= 0:
             break
-    return split.reindex(items.index)
+    split = split.reindex(items.index)
+    return split if contents is None else split.groupby(list(contents), sort=False).transform("first")
 
 
 def _every(total: int, count: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from fashionprobe.stages.demo import demo
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.ingest import ingest
 from fashionprobe.stages.report import report
+from fashionprobe.stages.train import train
 from fashionprobe.stages.verify import verify
 
-__all__ = ["classify", "demo", "extract", "ingest", "report", "verify"]
+__all__ = ["classify", "demo", "extract", "ingest", "report", "train", "verify"]

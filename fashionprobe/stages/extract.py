@@ -48,7 +48,7 @@ def extract(
     dataset: shared.Place,
     run: str | None = None,
     backbone: str = "resnet50",
-    weights: str = "imagenet",
+    weights: str = "pretrained",
     block: int | list[int] | None = None,
     taps: list[str] | str | None = None,
     preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
@@ -71,8 +71,8 @@ def extract(
     Args:
         dataset: Name of the record set, or what `ingest` returned. A set of drawn images (garments) is made if missing.
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
-        backbone: resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file.
-        weights: imagenet, random, or the path of a weights file.
+        backbone: mini, resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file.
+        weights: pretrained, imagenet, random, or the path of a weights file.
         block: Block number, or several as [1,4]. Default: all.
         taps: Names of the layers that end block 1, 2, ...; default: known for resnet50, vgg16 and mobilenet, else
             found.
@@ -105,7 +105,7 @@ def extract(
     records = shared.open_records(records_path)
     items, splits = _items(records, shared.listed("split", split))
 
-    from fashionprobe import backbones
+    from fashionprobe import backbones, devices
 
     loaded = backbones.load(
         backbone,
@@ -125,7 +125,7 @@ def extract(
         {"records": records.fingerprint},
         loaded.weights_sha256,
     )  # fmt: skip
-    settings = {"batch_size": batch_size, "device": _device()}
+    settings = {"batch_size": batch_size, "device": devices.name()}
     artifact = build(
         folder,
         recipe,
@@ -242,16 +242,6 @@ def _check_order(names: Any, items: "pd.DataFrame", start: int, records: Artifac
             str(records.path), expected="records in the order of its items.csv", received="records of another set",
             remedy=f"Make it again: fashionprobe ingest --dataset {records.path.name} --overwrite ...",
         )  # fmt: skip
-
-
-def _device() -> str:
-    import tensorflow as tf
-
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
-    return ", ".join(gpus) or "CPU"
 
 
 def _result(artifact: Artifact) -> Descriptors:

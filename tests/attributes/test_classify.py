@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
 from fashionprobe.attributes import classify
-from fashionprobe.attributes.classify import assign_folds, cross_validate, identical, wilson
+from fashionprobe.attributes.classify import assign_folds, cross_validate, identical
 from fashionprobe.errors import UserError
 
 
@@ -178,16 +178,6 @@ def test_identical_compares_beyond_the_next_row():
     assert identical(rows).tolist() == [0, 1, 0, 1, 4, 0]
     assert identical(rows[:1]).tolist() == [0]
     assert identical(np.zeros((4000, 3), np.float32)).tolist() == [0] * 4000
-
-
-@pytest.mark.parametrize(
-    ("correct", "total", "low", "high"),
-    # Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 1998, table I.
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_wilson_gives_the_published_intervals(correct, total, low, high):
-    found = wilson(np.array([correct]), np.array([total]))
-    assert np.concatenate(found).tolist() == pytest.approx([low, high], abs=5e-5)
 
 
 def test_the_seed_decides():

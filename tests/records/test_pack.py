@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -228,3 +229,16 @@ def test_the_real_catalogue_whole(tmp_path):
     (batch,) = read(records, outputs=("image",), batch_size=64).take(1)
     assert batch.shape == (64, 224, 224, 3)
     assert next(pictures(records, [table(target)["id"][0]], shard_paths(records)))[1].shape == (80, 60, 3)
+
+
+def test_a_photo_listed_twice_is_not_on_both_sides_of_a_split(shop, tmp_path):
+    """Else a network would be tested on a picture that it was trained on."""
+    source = shop()
+    images = sorted((source / "images").iterdir())
+    for original, copy in zip(images[::2], images[1::2], strict=True):
+        shutil.copyfile(original, copy)
+    records = pack(Request("kaggle", str(source), split=(1, 1, 0)), tmp_path / "set")
+    split = pd.read_csv(records.path / "items.csv", dtype=str).set_index("id")["split"]
+    for original, copy in zip(images[::2], images[1::2], strict=True):
+        assert split[original.stem] == split[copy.stem]
+    assert set(split) == {"train", "val"}

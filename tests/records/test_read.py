@@ -85,14 +85,46 @@ def test_a_turned_photograph_is_read_upright(put, photo, tmp_path):
     np.testing.assert_array_equal(turned, found["a/turned.jpg"])
 
 
-def test_shuffling_differs_by_epoch_and_is_fixed_by_the_seed(records):
-    first = read(records, outputs=("id",), shuffle=True, seed=5)
-    epochs = [ids(first), ids(first)]
-    assert epochs[0] != epochs[1] != items(records)["id"].tolist()
-    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(items(records)["id"])
-    again = read(records, outputs=("id",), shuffle=True, seed=5)
-    assert [ids(again), ids(again)] == epochs
-    assert ids(read(records, outputs=("id",), shuffle=True, seed=6)) != epochs[0]
+def test_each_pass_has_an_order_of_its_own_that_only_seed_and_number_fix(records, monkeypatch):
+    import fashionprobe.records.read as module
+
+    # Smaller than the set, so that several parts are shuffled.
+    monkeypatch.setattr(module, "SHUFFLED_TOGETHER", 5)
+    every = items(records)["id"].tolist()
+
+    def passes(numbers, seed=5):
+        return np.array(ids(read(records, outputs=("id",), passes=numbers, seed=seed))).reshape(len(numbers), -1)
+
+    # TensorFlow's global seed, which belongs to the user's script, changes nothing; most often it is 0.
+    tf.random.set_seed(0)
+    three = passes(range(3))
+    tf.random.set_seed(1)
+    assert [sorted(row) for row in three.tolist()] == [sorted(every)] * 3
+    assert len({tuple(row) for row in [*three.tolist(), every]}) == 4
+    np.testing.assert_array_equal(passes(range(2, 3)), three[2:])
+    assert passes(range(1), seed=6).tolist() != three[:1].tolist()
+
+
+def test_a_pass_ends_with_its_own_smaller_batch(records):
+    sizes = [len(batch) for batch in read(records, outputs=("id",), batch_size=10, passes=range(2))]
+    assert sizes == [10, 10, 4, 10, 10, 4]
+
+
+def test_only_numbered_classes_are_read_and_as_numbered(records):
+    wanted = {"Red": 0, "Blue": 7}
+    dataset = read(records, outputs=("id", "baseColour"), numbers={"baseColour": wanted})
+    found = {
+        name.decode(): int(number)
+        for names, numbers in dataset
+        for name, number in zip(names.numpy(), numbers, strict=True)
+    }
+    table = items(records).set_index("id")["baseColour"]
+    assert found == {name: wanted[colour] for name, colour in table.items() if colour in wanted}
+    order = [name for name in table.index if table[name] in wanted]
+    rest = read(records, outputs=("id", "baseColour"), numbers={"baseColour": wanted}, skip=3)
+    assert [name.decode() for names, _ in rest for name in names.numpy()] == order[3:]
+    shuffled = read(records, outputs=("id", "baseColour"), numbers={"baseColour": wanted}, passes=range(1))
+    assert sorted(name.decode() for names, _ in shuffled for name in names.numpy()) == sorted(order)
 
 
 def test_pictures_come_in_their_own_size_and_stop_after_the_last(records, monkeypatch):
@@ -117,11 +149,11 @@ def test_what_is_not_there_is_refused(records, options, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_an_empty_split_is_refused(shop, tmp_path, shuffle):
+@pytest.mark.parametrize("passes", [None, range(2)])
+def test_an_empty_split_is_refused(shop, tmp_path, passes):
     records = pack(Request("kaggle", str(shop(4)), split=(1, 1, 0)), tmp_path / "set")
     with pytest.raises(UserError, match=r"`split` must be one with images: train, val. Received: test."):
-        read(records, splits=("test",), shuffle=shuffle)
+        read(records, splits=("test",), passes=passes)
 
 
 def test_a_column_of_titles_is_no_vocabulary(records, monkeypatch):

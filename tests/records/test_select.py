@@ -157,3 +157,14 @@ def test_shuffled_is_fixed_by_the_seed():
     items = table(red=30)
     assert shuffled(items, 3)["id"].tolist() == shuffled(items, 3)["id"].tolist() != shuffled(items, 4)["id"].tolist()
     assert sorted(shuffled(items, 3)["id"]) == sorted(items["id"])
+
+
+def test_copies_of_a_file_are_in_one_split():
+    items = pd.DataFrame({"id": [str(number) for number in range(60)], "kind": ["a", "b"] * 30})
+    contents = [str(number // 3) for number in range(60)]
+    split = assign_splits(items, [2, 1, 1], label="kind", contents=contents, seed=3)
+    assert split.groupby(contents).nunique().eq(1).all()
+    # Items without a copy stay where they were drawn.
+    alone = assign_splits(items, [2, 1, 1], label="kind", contents=[str(number) for number in range(60)], seed=3)
+    pd.testing.assert_series_equal(alone, assign_splits(items, [2, 1, 1], label="kind", seed=3), check_names=False)
+    assert set(split) == {"train", "val", "test"}

@@ -1,6 +1,6 @@
 """Sources: where images and labels come from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,6 +18,8 @@ class Catalogue:
         items: One row an image: a unique `id`, one string column a label, optionally `split` (train, val or test).
             A missing label is the empty string.
         read: Returns the encoded bytes of the image with this id. Called from several threads.
+        contents: Returns a key for each of these ids; files with the same bytes have the same key. None when no two
+            images are the same.
         stratify: The label column that the split goes by when the user names none.
         split: Parts of train, val and test when the user names none; in any unit.
         left_out: What the source could not use: (name, reason) pairs.
@@ -27,6 +29,7 @@ class Catalogue:
 
     items: pd.DataFrame
     read: Callable[[str], bytes]
+    contents: Callable[[Sequence[str]], list[str]] | None = None
     stratify: str | None = None
     split: tuple[float, float, float] = (80, 10, 10)
     left_out: tuple[tuple[str, str], ...] = ()

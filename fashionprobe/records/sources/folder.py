@@ -62,6 +62,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
     return Catalogue(
         items=items,
         read=lambda name: tree.read(by_id[name]),
+        contents=lambda names: tree.contents([by_id[name] for name in names]),
         stratify="class",
         left_out=left_out,
         fingerprint=tree.fingerprint(),

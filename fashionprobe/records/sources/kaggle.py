@@ -77,6 +77,7 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
     return Catalogue(
         items=items[has_image].reset_index(drop=True),
         read=lambda name: tree.read(images[name]),
+        contents=lambda names: tree.contents([images[name] for name in names]),
         stratify="articleType",
         split=THESIS_SPLIT,
         left_out=tuple(left_out),

@@ -4,6 +4,8 @@ import hashlib
 import os
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from fashionprobe.errors import UserError
@@ -64,6 +66,27 @@ class FileTree:
             raise BadImage(f"damaged in the zip file ({error})") from error
         except OSError as error:
             raise BadImage(f"unreadable ({error.strerror})") from error
+
+    def contents(self, names: Sequence[str]) -> list[str]:
+        """Return a key for each of these files: the same bytes give the same key.
+
+        The key is size and CRC-32, which a zip file lists. In a folder only files of the same size are read. Two
+        different files with one key are next to impossible, and harmless: they are only kept together.
+        """
+        if self._zip is not None:
+            entries = map(self._zip.getinfo, names)
+            return [f"{entry.file_size} {entry.CRC:08x}" for entry in entries]
+        sizes = Counter(self.sizes[name] for name in names)
+        return [
+            f"{self.sizes[name]} {self._checksum(name)}" if sizes[self.sizes[name]] > 1 else f"{self.sizes[name]}"
+            for name in names
+        ]
+
+    def _checksum(self, name: str) -> str:
+        try:
+            return f"{zlib.crc32(self.read(name)):08x}"
+        except BadImage:
+            return name  # it will be skipped when it is to be packed
 
     def fingerprint(self, *contents: str) -> str:
         """Return the SHA-256 of all names and sizes, and of the contents of the named files."""

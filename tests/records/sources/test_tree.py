@@ -119,3 +119,28 @@ def test_the_fingerprint_covers_names_sizes_and_named_contents(put):
     longer = FileTree(put({**FILES, "a/1.jpg": b"ones"}, "4"))
     assert first.fingerprint() == same.fingerprint() == other.fingerprint() != longer.fingerprint()
     assert first.fingerprint("a/1.jpg") != other.fingerprint("a/1.jpg")
+
+
+def test_the_same_bytes_have_the_same_key_and_others_another(put, put_zip):
+    files = {"a.jpg": b"one", "b.jpg": b"two", "c.jpg": b"one", "d.jpg": b"three"}
+    for tree in (FileTree(put(files)), FileTree(put_zip(files))):
+        one, two, copy, three = tree.contents(["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
+        assert one == copy
+        assert len({one, two, three}) == 3
+
+
+def test_only_files_of_one_size_are_read_for_their_key(put, monkeypatch):
+    tree = FileTree(put({"a.jpg": b"one", "b.jpg": b"three", "c.jpg": b"two"}))
+    read = []
+    original = tree.read
+    monkeypatch.setattr(tree, "read", lambda name: read.append(name) or original(name))
+    tree.contents(["a.jpg", "b.jpg", "c.jpg"])
+    assert read == ["a.jpg", "c.jpg"]
+
+
+def test_a_file_that_goes_has_a_key_of_its_own(put):
+    folder = put({"a.jpg": b"one", "b.jpg": b"two"})
+    tree = FileTree(folder)
+    (folder / "a.jpg").unlink()
+    gone, there = tree.contents(["a.jpg", "b.jpg"])
+    assert gone != there

@@ -1,0 +1,318 @@
+"""Stage `train`: records -> a classifier of one label, its learning curves, scores and model card."""
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import tensorflow as tf
+
+    from fashionprobe.training.classes import Classes
+    from fashionprobe.training.job import Job, Trained
+    from fashionprobe.training.scores import Scores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trained classifier on disk.
+
+    Attributes:
+        path: Its folder, `runs/<run>/train`.
+        model: The network, `model.keras`: RGB images in [0, 255] -> class probabilities.
+        classes: Names of the classes, in the order of the probabilities.
+        epochs: Number of epochs trained.
+        best_epoch: The epoch whose weights were kept, from 1.
+        top_1: Share of validation images whose class is the most probable one.
+        top_5: Share of validation images whose class is among the five most probable.
+        reused: Whether it was there already.
+    """
+
+    path: Path
+    model: Path
+    classes: tuple[str, ...]
+    epochs: int
+    best_epoch: int
+    top_1: float
+    top_5: float
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def train(
+    *,
+    dataset: shared.Place,
+    run: str | None = None,
+    label: str | None = None,
+    backbone: str = "resnet50",
+    weights: str = "pretrained",
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    block: int | list[int] | None = None,
+    freeze: int = 0,
+    cache: bool = True,
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    min_images: int = 2,
+    rare: Literal["drop", "merge"] = "drop",
+    epochs: int = 10,
+    batch_size: int = 32,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    learning_rate: float = 1e-3,
+    warmup: float = 0.0,
+    decay: Literal["none", "cosine"] = "cosine",
+    weight_decay: float = 0.0,
+    label_smoothing: float = 0.0,
+    dropout: float = 0.0,
+    augment: list[str] | str | None = None,
+    class_weight: Literal["none", "balanced"] = "none",
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    xla: bool = False,
+    strategy: Literal["none", "mirrored"] = "none",
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Training:
+    """Train a classifier of one label on the train split, and measure it on val (and on test, if there is one).
+
+    The network is the backbone, global average pooling, and one dense layer. A run that was killed goes on behind its
+    last whole epoch. The weights of the epoch with the best validation accuracy are kept.
+
+    Args:
+        dataset: Name of the record set, or what `ingest` returned.
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
+        label: Label column. Default: the one by which the record set was split (articleType for kaggle).
+        backbone: mini, resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file.
+        weights: pretrained, imagenet, random (from scratch), or the path of a weights file.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
+        block: Block whose descriptor the dense layer reads, or several as [3,4,5]. Default: the last.
+        freeze: Keep the weights of blocks 1 to this one. 0 trains everything; the deepest block trains the head alone.
+        cache: When the head alone is trained, without augmentation, compute the descriptors once.
+        size: Height and width in pixels of the network's input; one number for a square. Default: the backbone's own.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        min_images: A class with fewer images is rare; so is one that train or val has no image of.
+        rare: Leave rare classes out, or merge them into a class "other".
+        epochs: Times the train split is seen.
+        batch_size: Images a step, over all devices together.
+        optimizer: adam, or sgd with Nesterov momentum 0.9.
+        learning_rate: Its highest value.
+        warmup: Epochs, whole or not, over which the learning rate rises from 0.
+        decay: Then keep it, or lower it to 0 along half a cosine.
+        weight_decay: Decoupled weight decay of kernels (AdamW).
+        label_smoothing: Share of each target that is spread over all classes.
+        dropout: Share of the descriptor that is left out at random in training.
+        augment: Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast or some of them.
+        class_weight: balanced weighs a class by the inverse of its size, for the long tail.
+        precision: Type of the backbone's arithmetic; bfloat16 and float16 are mixed precision.
+        xla: Compile with XLA.
+        strategy: none for one device, mirrored for all GPUs of this host.
+        seed: Seed of first weights, order, dropout and augmentation.
+        overwrite: Replace a classifier of this run that was trained with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The classifier: paths and headline numbers.
+
+    Raises:
+        UserError: If an argument does not fit, the records are missing or damaged, or the loss becomes NaN.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    _check_numbers(locals())
+    records_path = shared.records_path(dataset, tfrecords_root)
+    folder = child(runs_root, records_path.name if run is None else run, argument="run") / "train"
+    records = shared.open_records(records_path)
+    items, classes = _choose(records, label, min_images, rare)
+
+    from fashionprobe import backbones, devices
+    from fashionprobe.training.fit import Plan
+    from fashionprobe.training.job import Job
+
+    names = (shared.listed("augment", augment) or []) if augment else []
+    loaded = backbones.load(
+        backbone,
+        weights=weights,
+        taps=shared.listed("taps", taps),
+        preprocessing=preprocessing,
+        size=shared.image_size(size),
+        seed=seed,
+    )
+    blocks = shared.numbers(block) or [len(loaded.taps)]
+    job = Job(
+        records=records,
+        items=items,
+        classes=classes,
+        backbone=loaded,
+        blocks=blocks,
+        freeze=freeze,
+        fit=fit,
+        batch_size=batch_size,
+        dropout=dropout,
+        label_smoothing=label_smoothing,
+        augment=names,
+        class_weight=class_weight,
+        precision=precision,
+        seed=seed,
+        plan=Plan(epochs, optimizer, learning_rate, warmup, decay, weight_decay, xla),
+        cached=cache and not names and freeze == max(blocks),
+    )
+    job.network()  # a block or an augmentation that does not fit is refused here, before anything is written
+    artifact = build(
+        folder,
+        Recipe("train", job.arguments(), {"records": records.fingerprint}, loaded.weights_sha256),
+        lambda draft: _write(draft, job, folder, devices.strategy(strategy)),
+        overwrite=overwrite,
+        settings={"strategy": strategy, "device": devices.name()},
+    )
+    return _result(artifact)
+
+
+def _check_numbers(given: dict[str, Any]) -> None:
+    """Check the arguments that are numbers."""
+    shared.check_seed(given["seed"])
+    shared.at_least(1, **{name: given[name] for name in ("epochs", "batch_size", "min_images")})
+    for name, low, high in (
+        ("learning_rate", 0, None), ("warmup", 0, given["epochs"]), ("weight_decay", 0, None),
+        ("label_smoothing", 0, 1), ("dropout", 0, 1),
+    ):  # fmt: skip
+        value = given[name]
+        too_low = value <= low if name == "learning_rate" else value < low
+        if too_low or not math.isfinite(value) or (high is not None and value >= high):
+            start = "(0" if name == "learning_rate" else "[0"
+            raise UserError(name, expected=f"a number in {start}, {high or 'inf'})", received=value)
+
+
+def _choose(
+    records: Artifact, label: str | None, min_images: int, rare: Literal["drop", "merge"]
+) -> "tuple[pd.DataFrame, Classes]":
+    """Return the images that have one of the classes, in stored order, and the classes."""
+    import pandas as pd
+
+    from fashionprobe.records.read import vocabulary
+    from fashionprobe.training.classes import choose
+
+    label = label or records.facts.get("stratify")
+    if label is None:
+        raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
+    vocabulary(records, label)
+    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+    classes = choose(items, label, min_images=min_images, rare=rare)
+    items = items[items[label].isin(list(classes.numbers))].reset_index(drop=True)
+    number = items[label].map(dict(classes.numbers)).astype("int64")
+    return pd.DataFrame({"id": items["id"], "split": items["split"], "number": number}), classes
+
+
+def _write(draft: Path, job: "Job", folder: Path, strategy: "tf.distribute.Strategy") -> dict[str, Any]:
+    """Train, measure, and fill the files of the artifact."""
+    from fashionprobe.report.model_card import model_card
+    from fashionprobe.training.job import total_batches, train
+    from fashionprobe.training.network import finished
+    from fashionprobe.training.scores import score
+
+    with progress.bar(total=total_batches(job), unit="batch", description="train") as bar:
+        trained = train(job, draft, strategy=strategy, report=bar.update, tensorboard=folder.parent / "tensorboard")
+    names = job.classes.names
+    scores = {
+        split: score(probabilities, job.items["number"].to_numpy()[job.rows(split)], names)
+        for split, probabilities in trained.probabilities.items()
+    }
+    finished(trained.network).save(draft / "model.keras")
+    _write_tables(draft, job, scores)
+    _write_figures(draft, trained.history, scores["val"], job)
+    facts = _facts(job, trained, scores)
+    card = model_card(facts, job.arguments(), scores["val"].per_class, scores["val"].pairs, path=folder / "model.keras")
+    (draft / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    return facts
+
+
+def _write_tables(draft: Path, job: "Job", scores: "dict[str, Scores]") -> None:
+    import pandas as pd
+
+    tables = []
+    for split, found in scores.items():
+        given = job.items.iloc[job.rows(split)][["id", "split"]].reset_index(drop=True)
+        tables.append(pd.concat([given, found.predictions], axis=1))
+        ending = "" if split == "val" else f"_{split}"
+        found.per_class.to_csv(draft / f"per_class{ending}.csv", index=False, float_format="%.6f")
+        found.pairs.to_csv(draft / f"confused_pairs{ending}.csv", index=False, float_format="%.6f")
+        found.confusion.rename_axis("true / predicted").to_csv(draft / f"confusion{ending}.csv")
+    pd.concat(tables, ignore_index=True).to_csv(draft / "predictions.csv", index=False, float_format="%.6f")
+
+
+def _write_figures(draft: Path, history: "pd.DataFrame", scores: "Scores", job: "Job") -> None:
+    from fashionprobe.plots.best_worst import best_and_worst
+    from fashionprobe.plots.learning import learning_curves
+    from fashionprobe.plots.pairs import confused_pairs
+    from fashionprobe.plots.save import save
+
+    label = job.classes.label
+    best = int(history["epoch"][history["val_accuracy"].argmax()])
+    chance = 1 / len(job.classes.names)
+    save(learning_curves(history, best_epoch=best, chance=chance, title=label), draft / "learning_curves")
+    save(confused_pairs(scores.pairs, title=label), draft / "confused_pairs")
+    save(best_and_worst(scores.per_class, title=label), draft / "best_and_worst")
+
+
+def _facts(job: "Job", trained: "Trained", scores: "dict[str, Scores]") -> dict[str, Any]:
+    """Gather what the manifest, the model card and later stages need to know."""
+    best = int(trained.history["val_accuracy"].argmax())
+    counts = job.items["split"].value_counts()
+    network = trained.network
+    return {
+        "dataset": job.records.path.name,
+        "label": job.classes.label,
+        "classes": list(job.classes.names),
+        "images": {split: int(counts.get(split, 0)) for split in ("train", "val", "test")},
+        "rare": dict(job.classes.rare),
+        "merged": job.classes.merged,
+        "missing": job.classes.missing,
+        "backbone": job.backbone.name,
+        "weights": job.backbone.weights,
+        "size": job.backbone.size,
+        "parameters": network.count_params(),
+        "trained_parameters": sum(int(math.prod(weight.shape)) for weight in network.trainable_weights),
+        "epochs": len(trained.history),
+        "best_epoch": best + 1,
+        "loss": float(trained.history["val_loss"][best]),
+        "scores": {
+            split: {name: getattr(found, name) for name in ("images", "top_1", "low", "high", "top_5", "macro_f1")}
+            for split, found in scores.items()
+        },
+    }  # fmt: skip
+
+
+def _result(artifact: Artifact) -> Training:
+    facts = artifact.facts
+    found = facts["scores"]["val"]
+    if facts["missing"]:
+        log.info("%d images without a %s left out", facts["missing"], facts["label"])
+    if facts["rare"]:
+        log.info(
+            "%d rare classes (%d images) %s", len(facts["rare"]), sum(facts["rare"].values()),
+            'merged into "other"' if facts["merged"] else "left out",
+        )  # fmt: skip
+    model = artifact.path / "model.keras"
+    log.info(
+        "%s %s: %d classes, validation top-1 %.3f (%.3f to %.3f), top-5 %.3f, epoch %d of %d. "
+        "Next: fashionprobe extract --dataset %s --run %s --backbone %s",
+        "reused" if artifact.reused else "wrote", artifact.path, len(facts["classes"]), found["top_1"], found["low"],
+        found["high"], found["top_5"], facts["best_epoch"], facts["epochs"], facts["dataset"],
+        artifact.path.parent.name, model,
+    )  # fmt: skip
+    return Training(
+        artifact.path, model, tuple(facts["classes"]), facts["epochs"], facts["best_epoch"], found["top_1"],
+        found["top_5"], artifact.reused,
+    )  # fmt: skip
