@@ -106,6 +106,15 @@ def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int,
     return tuple(taps)
 
 
+def smallest_size(model: keras.Model, tap: str) -> int:
+    """Return the height and width in pixels below which some reduction before this tap has nothing left to reduce."""
+    if None not in model.input_shape[1:3]:
+        return 1
+    large = 512
+    cut = keras.Model(model.input, model.get_layer(tap).output)
+    return large // cut.compute_output_spec(keras.KerasTensor((1, large, large, 3))).shape[1]
+
+
 def _shapes(model: keras.Model, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
     """Return (height, width) of every layer and plain operation that has a feature map, at this input size."""
     operations = [operation for operation in model.operations if isinstance(operation.output, keras.KerasTensor)]

@@ -17,6 +17,7 @@ import io
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -144,11 +145,11 @@ def pretrain(
 
     trunk = network(seed)
     image, descriptor = pooled(trunk, seed)
-    start = keras.initializers.GlorotUniform(seed=seed + 4)
+    first: dict[str, Any] = {"kernel_initializer": keras.initializers.GlorotUniform(seed=seed + 4)}
     # Most words are absent from most titles: the first guess is "absent".
-    rare = keras.initializers.Constant(-4.0)
-    of_words = keras.layers.Dense(len(words), kernel_initializer=start, bias_initializer=rare)(descriptor)
-    of_fabrics = keras.layers.Dense(len(fabrics), kernel_initializer=start)(descriptor)
+    absent: dict[str, Any] = {"bias_initializer": keras.initializers.Constant(-4.0)}
+    of_words = keras.layers.Dense(len(words), **first, **absent)(descriptor)
+    of_fabrics = keras.layers.Dense(len(fabrics), **first)(descriptor)
     both = keras.layers.Concatenate()([of_words, of_fabrics])
     long, short = Plan(epochs, "adam", 3e-3, 1.0, "cosine", 0.02), Plan(mixed_epochs, "adam", 1e-3, 0.5, "cosine", 0.02)
     phases = (
@@ -199,7 +200,7 @@ def garment_batches(
     )  # fmt: skip
 
 
-def pooled(trunk: keras.Model, seed: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+def pooled(trunk: keras.Model, seed: int) -> tuple[Any, Any]:
     """Return the input, and the joined descriptors of the blocks that are read, changed at random in training."""
     image = keras.Input((*SIZE, 3))
     pixels = keras.layers.RandomFlip("horizontal", seed=seed + 1)(image)
@@ -250,7 +251,7 @@ def describe(products: Records, name: str, backbone: str, weights: str) -> Descr
     """Describe the products that were kept out."""
     run = "heldout-" + re.sub(r"\W+", "-", name)
     # The MobileNet was trained on larger pictures, and sees more in them.
-    size = 224 if "MobileNet" in name else list(SIZE)
+    size = [224, 224] if "MobileNet" in name else [*map(int, SIZE)]
     return extract(
         dataset=products, run=run, backbone=backbone, weights=weights, split="val", size=size, overwrite=True
     )

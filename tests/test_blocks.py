@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import layers
 
-from fashionprobe.blocks import TAPS, choose_taps, find_taps
+from fashionprobe.blocks import TAPS, choose_taps, find_taps, smallest_size
 from fashionprobe.errors import UserError
 from fashionprobe.graphs import flatten
 
@@ -144,3 +144,10 @@ def test_model_without_maps():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(inputs), name="flat")
     assert error(find_taps, model) == "`backbone` must be a model with feature maps. Received: flat, which has none."
+
+
+def test_the_smallest_size_is_the_product_of_the_reductions():
+    model = chain(conv("a", strides=2), layers.MaxPooling2D(name="b"), conv("c"), conv("d", strides=2))
+    assert [smallest_size(model, tap) for tap in "abcd"] == [2, 4, 4, 8]
+    fixed = keras.Sequential([keras.Input((9, 9, 3)), conv("a", strides=2)])
+    assert smallest_size(flatten(fixed), "a") == 1

@@ -17,7 +17,7 @@ SIZE = (80, 80)
 WIDTHS = (32, 64, 128, 160, 224)
 """Channels of the blocks."""
 
-SHA256 = "f1461450a9d984c6cb7555a76e9cf473fd6b1c14fe8f4d1091607fe2a326e660"
+SHA256 = "d02b6c8e4fb7096807ce5ad5d26ddc313d37852c8bd31848cb0ea42d0042be88"
 """Of `weights.npz`."""
 
 

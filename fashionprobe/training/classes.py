@@ -51,7 +51,7 @@ def choose(items: pd.DataFrame, label: str, *, min_images: int = 2, rare: Litera
         UserError: If fewer than two classes are left.
     """
     table = pd.crosstab(items[label], items["split"]).reindex(columns=["train", "val", "test"], fill_value=0)
-    missing = int(table.loc[""].sum()) if "" in table.index else 0
+    missing = int((items[label] == "").sum())
     table = table.drop(index="", errors="ignore")
     total = table.sum(axis=1)
     is_rare = (total < min_images) | (table["train"] == 0) | (table["val"] == 0)

@@ -99,7 +99,7 @@ def fit(
         UserError: If the loss is no longer a number, or the device is out of memory.
     """
     optimizer, rate = _optimizer(plan, steps)
-    model.compile(optimizer, loss=loss, metrics=list(metrics), jit_compile=plan.xla)
+    model.compile(optimizer, loss=loss, metrics=list(metrics), jit_compile=plan.xla)  # pyright: ignore[reportArgumentType]
     backup = keras.callbacks.BackupAndRestore(str(folder / BACKUP), double_checkpoint=True, delete_checkpoint=False)
     start = _restore(model, backup, folder, steps)
     report(start * steps)
@@ -120,7 +120,7 @@ def fit(
             model.fit(
                 batches(range(start, plan.epochs)), epochs=plan.epochs, initial_epoch=start, steps_per_epoch=steps,
                 validation_data=validation, class_weight=dict(class_weight) if class_weight else None,
-                callbacks=callbacks, shuffle=False, verbose=0,
+                callbacks=callbacks, shuffle=False, verbose=0,  # pyright: ignore[reportArgumentType]
             )  # fmt: skip
         except tf.errors.ResourceExhaustedError as error:
             raise out_of_memory() from error
@@ -158,7 +158,11 @@ def _optimizer(plan: Plan, steps: int) -> tuple[keras.optimizers.Optimizer, Call
         optimizer = keras.optimizers.Adam(rate)
     if plan.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer, lambda seen: float(rate(seen)) if callable(rate) else float(rate)
+    return optimizer, lambda seen: _rate_at(rate, seen)
+
+
+def _rate_at(rate: Any, seen: int) -> float:
+    return float(rate(seen)) if callable(rate) else rate  # pyright: ignore[reportArgumentType]
 
 
 def _restore(model: keras.Model, backup: keras.callbacks.BackupAndRestore, folder: Path, steps: int) -> int:
@@ -183,7 +187,7 @@ def _restore(model: keras.Model, backup: keras.callbacks.BackupAndRestore, folde
     return done
 
 
-def _seed_states(model: keras.Model) -> list[keras.Variable]:
+def _seed_states(model: Any) -> list[keras.Variable]:
     """Return where dropout and augmentation are in their random numbers."""
     return [state for state in model.non_trainable_variables if state.path.endswith("seed_generator_state")]
 

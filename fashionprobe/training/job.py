@@ -179,7 +179,7 @@ def train(
             history = _fit(
                 job, network, lambda epochs: job.images("train", epochs), job.images("val"), folder, report, tensorboard
             )
-            found = {split: softmax(network.predict(job.images(split), verbose=0)) for split in measured}
+            found = {split: _predict(network, job.images(split)) for split in measured}
         return Trained(network, history, found)
 
 
@@ -210,7 +210,7 @@ def _on_features(
     with strategy.scope():
         small = head(descriptors.shape[1], count, dropout=job.dropout, seed=job.seed)
         history = _fit(job, small, lambda epochs: batches("train", epochs), batches("val"), folder, report, tensorboard)
-        found = {split: softmax(small.predict(batches(split), verbose=0)) for split in measured}
+        found = {split: _predict(small, batches(split)) for split in measured}
     network = job.network()
     network.get_layer(LOGITS).set_weights(small.get_layer(LOGITS).get_weights())
     return Trained(network, history, found)
@@ -242,6 +242,11 @@ def _fit(
         report=report,
         tensorboard=tensorboard,
     )
+
+
+def _predict(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
+    """Return class probabilities, float64 (images, classes)."""
+    return softmax(model.predict(batches, verbose=0))  # pyright: ignore[reportArgumentType]
 
 
 def _describe(job: Job, folder: Path, report: Report) -> np.ndarray:

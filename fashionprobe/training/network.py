@@ -1,10 +1,12 @@
 """The classifier: backbone, global average pooling of one block or several, one dense layer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from fashionprobe.backbones import Backbone
+from fashionprobe.blocks import smallest_size
 from fashionprobe.errors import UserError
 from fashionprobe.graphs import copy_model, flatten, kept_random_state
 from fashionprobe.preprocessing import Preprocessing
@@ -83,7 +85,12 @@ def head(width: int, classes: int, *, dropout: float = 0.0, seed: int = 0) -> ke
     # TensorFlow takes seeds of 31 bits.
     dropped = keras.layers.Dropout(dropout, seed=(seed + 1) % 2**31, name="dropout", dtype="float32")(descriptor)
     start = keras.initializers.GlorotUniform(seed=seed % 2**31)
-    dense = keras.layers.Dense(classes, kernel_initializer=start, name=LOGITS, dtype="float32")
+    dense = keras.layers.Dense(
+        classes,
+        kernel_initializer=start,  # pyright: ignore[reportArgumentType]
+        name=LOGITS,
+        dtype="float32",
+    )
     return keras.Model(descriptor, dense(dropped), name="head")
 
 
@@ -111,12 +118,13 @@ def finished(model: keras.Model) -> keras.Model:
     return keras.Model(plain.input, probabilities, name="classifier")
 
 
-def preprocessed(pixels: keras.KerasTensor, wanted: Preprocessing) -> keras.KerasTensor:
+def preprocessed(pixels: Any, wanted: Preprocessing) -> Any:
     """Add the preprocessing that the weights expect to the graph, so that the saved model takes plain RGB pixels."""
     if wanted == Preprocessing():
         return pixels
     offset = [-mean * scale for mean, scale in zip(wanted.mean, wanted.scale, strict=True)]
-    scaled = keras.layers.Rescaling(list(wanted.scale), offset, name="preprocessing", dtype="float32")(pixels)
+    scaling: dict[str, Any] = {"scale": list(wanted.scale), "offset": offset}
+    scaled = keras.layers.Rescaling(**scaling, name="preprocessing", dtype="float32")(pixels)
     return keras.ops.flip(scaled, axis=-1) if wanted.bgr else scaled
 
 
@@ -126,6 +134,12 @@ def _check(backbone: Backbone, blocks: Sequence[int], freeze: int) -> None:
         raise UserError(
             "block", expected=f"in 1 to {most} for {backbone.name}", received=list(blocks),
             remedy="Leave --block out for the last one.",
+        )  # fmt: skip
+    smallest = smallest_size(backbone.model, backbone.taps[max(blocks) - 1])
+    if min(backbone.size) < smallest:
+        raise UserError(
+            "size", expected=f"{smallest} pixels or more for block {max(blocks)} of {backbone.name}",
+            received=list(backbone.size), remedy="Use a larger --size, or a --block before it.",
         )  # fmt: skip
     if not 0 <= freeze <= max(blocks):
         raise UserError(

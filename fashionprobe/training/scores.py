@@ -81,11 +81,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _per_class(numbers: np.ndarray, predicted: np.ndarray, classes: np.ndarray) -> pd.DataFrame:
-    precision, _, f1, images = precision_recall_fscore_support(
-        numbers, predicted, labels=range(len(classes)), zero_division=0.0
+    found = precision_recall_fscore_support(
+        numbers,
+        predicted,
+        labels=range(len(classes)),
+        zero_division=0.0,  # pyright: ignore[reportArgumentType]
     )
+    precision, _, f1, images = map(np.asarray, found)
     correct = np.bincount(numbers[numbers == predicted], minlength=len(classes))
-    there = np.asarray(images) > 0
+    there = images > 0
     recall, low, high = (np.full(len(classes), np.nan) for _ in range(3))
     recall[there] = correct[there] / images[there]
     low[there], high[there] = wilson(correct[there], images[there])

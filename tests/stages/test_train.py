@@ -224,8 +224,12 @@ def test_a_checkpoint_of_another_architecture_is_refused(given, tmp_path):
 
 
 def test_an_image_too_small_for_the_backbone_is_refused(given):
-    with pytest.raises(UserError, match="`size` must be"):
-        train(**{**given, "backbone": "mobilenet", "size": 16}, weights="random")
+    with pytest.raises(UserError) as caught:
+        train(**{**given, "backbone": "mini", "size": [32, 24]})
+    assert str(caught.value) == (
+        "`size` must be 32 pixels or more for block 5 of mini. Received: [32, 24]. Use a larger --size, or a --block "
+        "before it."
+    )
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
