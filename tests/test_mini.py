@@ -55,7 +55,7 @@ def test_it_has_no_imagenet_weights():
 
 
 def test_it_knows_more_about_drawn_garments_than_untrained(tmp_path):
-    """It has never seen one; what it learned on photographs must carry over."""
+    """These are of another seed than those that it was trained with."""
     from fashionprobe.stages import classify, extract, ingest
 
     roots = {"runs_root": str(tmp_path / "runs")}

@@ -17,8 +17,8 @@ def demo(
 ) -> Report:
     """Draw garments, describe them by a small network, ask each block for colour and pattern, write the report.
 
-    The network is `mini`, which comes with this package and was trained to read product titles off photographs. It has
-    seen no drawn garment, and nothing is trained here.
+    The network is `mini`, which comes with this package. It was trained to read product titles off photographs, and
+    colours and fabrics off other drawn garments; nothing is trained here.
 
     Args:
         count: Number of garments to draw.
