@@ -32,14 +32,19 @@ def flatten(model: keras.Model) -> keras.Model:
         # `call` runs the inner model's layers on our tensor one by one; calling it would add it as one node.
         return layer.call(*args) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
 
-    flat = model
-    if isinstance(model, keras.Sequential):
+    nested = any(isinstance(layer, keras.Model) for layer in model.layers)
+    if not nested and not isinstance(model, keras.Sequential):
+        return model
+    # Layers note each graph that uses them: without a copy, the user's own would no longer know their one output.
+    flat = keras.models.clone_model(model)
+    flat.set_weights(model.get_weights())
+    if isinstance(flat, keras.Sequential):
         inputs = keras.Input(model.input_shape[1:], name="image")
-        flat = keras.Model(inputs, model.call(inputs), name=model.name)
+        flat = keras.Model(inputs, flat.call(inputs), name=model.name)
     while any(isinstance(layer, keras.Model) for layer in flat.layers):
         flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=inline)
     # Inlined layers now serve two graphs, so `layer.output` would be ambiguous: give the flat one its own.
-    return model if flat is model else copy_model(flat)
+    return copy_model(flat)
 
 
 def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:

@@ -1,0 +1,294 @@
+"""The network that is explained: its flat graph, the layers asked for, and the score before the softmax."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fashionprobe.errors import UserError
+from fashionprobe.explain.targets import Channel, Neuron, Target
+from fashionprobe.graphs import flatten
+
+Classes = int | Sequence[int] | np.ndarray | None
+"""Which class is explained: None for the top one of each image, one number for all images, or one an image."""
+
+SQUASHING = {
+    "softmax": keras.activations.softmax,
+    "log_softmax": keras.activations.log_softmax,
+    "sigmoid": keras.activations.sigmoid,
+}
+"""What may stand behind the scores of a classifier; it is taken off before anything is explained."""
+
+PASSING = (keras.layers.Dropout, keras.layers.Identity)
+"""Layers that change nothing when the network is used."""
+
+
+class Explainer(Protocol):
+    """A method compiled for one network: images in, one map (or gradient, or curve) an image out."""
+
+    def __call__(self, images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
+        """Explain images.
+
+        Args:
+            images: float (batch, height, width, channels), values as the model takes them.
+            classes: Which class; only when the target is a class.
+
+        Returns:
+            What the method says, float32 (batch, ...).
+
+        Raises:
+            UserError: If the images or the classes do not fit the network.
+        """
+        ...
+
+
+class Network:
+    """A Keras model opened for explanation: layer outputs and the target's score in one forward pass.
+
+    The user's model is not changed, and its layers are shared, so that further training shows; a model with models
+    inside is copied with the weights it has now.
+
+    Args:
+        model: A functional or sequential model, with models nested to any depth; one image input, one output.
+        layers: Names of layers, of inner models too, whose outputs are wanted.
+        target: What is explained.
+
+    Attributes:
+        model: The flat model.
+        target: What is explained.
+
+    Raises:
+        UserError: If the model has no single input and output, a layer is not there, or the target does not fit.
+    """
+
+    def __init__(self, model: keras.Model, layers: Sequence[str] = (), target: Target = None) -> None:
+        self.model = flat(model)
+        self.target = target
+        outputs = [find_layer(self.model, name).output for name in layers]
+        self._dense: Any = None
+        self.squashing = "softmax"
+        if isinstance(target, Channel | Neuron):
+            self._last = find_layer(self.model, target.layer, argument="target").output
+            _check_unit(target, self._last.shape)
+        else:
+            self._last = self._scores()
+        self._trunk = keras.Model(self.model.input, [*outputs, self._last])
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the target chooses from; None when the target is not a class."""
+        return None if self.target is not None else int((self._dense or self.model).output.shape[-1])
+
+    def __call__(self, images: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Run the network, in inference mode.
+
+        Args:
+            images: float32 (batch, height, width, channels).
+
+        Returns:
+            The outputs of the layers asked for, and what `score` needs: (batch, classes), or the target's layer.
+        """
+        *outputs, last = keras.tree.flatten(self._trunk(images, training=False))
+        if self._dense is not None:
+            last = tf.matmul(tf.cast(last, tf.float32), tf.cast(self._dense.kernel, tf.float32))
+            last = last if self._dense.bias is None else last + tf.cast(self._dense.bias, tf.float32)
+        return outputs, tf.cast(last, tf.float32)
+
+    def score(self, last: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """Return the target's score of each image, before any softmax.
+
+        Args:
+            last: The second result of calling the network.
+            classes: int32 (batch,), -1 for the top class.
+
+        Returns:
+            float32 (batch,).
+        """
+        if isinstance(self.target, Channel):
+            channel = last[..., self.target.channel]
+            return tf.reduce_mean(tf.reshape(channel, (tf.shape(channel)[0], -1)), axis=1)
+        if isinstance(self.target, Neuron):
+            return last[:, self.target.row, self.target.column, self.target.channel]
+        if self.target is not None:
+            return tf.ensure_shape(self.target(last), (None,))
+        return tf.gather(last, self.chosen(last, classes), axis=1, batch_dims=1)
+
+    def probability(self, last: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """Return the probability of the target's class, float32 (batch,); of other targets the score itself."""
+        if self.target is not None:
+            return self.score(last, classes)
+        squash = tf.sigmoid if self.squashing == "sigmoid" else tf.nn.softmax
+        return tf.gather(squash(last), self.chosen(last, classes), axis=1, batch_dims=1)
+
+    def chosen(self, last: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """Return the number of the class of each image, the top one where -1 stands: int32 (batch,)."""
+        return tf.where(classes < 0, tf.argmax(last, axis=1, output_type=tf.int32), classes)
+
+    def compile(self, function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Explainer:
+        """Make a function of (images, classes) compile once a shape, and check what it is given.
+
+        Args:
+            function: Takes float32 images (batch, height, width, channels) and int32 classes (batch,), -1 for the top.
+        """
+        compiled = tf.function(function)
+
+        def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
+            pixels = self.check_images(images)
+            return compiled(pixels, self.check_classes(classes, len(pixels))).numpy()
+
+        return explain
+
+    def check_images(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
+        """Return the images as float32, when the network can take them.
+
+        Raises:
+            UserError: If their shape does not fit, or a value is not finite.
+        """
+        pixels = tf.cast(tf.convert_to_tensor(images), tf.float32)
+        wanted = self.model.input_shape
+        fits = len(pixels.shape) == len(wanted) and pixels.shape[0] and all(
+            side in (None, found) for side, found in zip(wanted[1:], pixels.shape[1:], strict=True)
+        )  # fmt: skip
+        if not fits:
+            shape = ", ".join(["batch", *("any" if side is None else str(side) for side in wanted[1:])])
+            received = list(pixels.shape)
+            remedy = "Add the batch axis: images[None]." if len(received) == len(wanted) - 1 else ""
+            raise UserError("images", expected=f"a batch of shape ({shape})", received=received, remedy=remedy)
+        if not bool(tf.reduce_all(tf.math.is_finite(pixels))):
+            bad = [number for number, image in enumerate(pixels.numpy()) if not np.isfinite(image).all()]
+            raise UserError("images", expected="finite numbers", received=f"NaN or infinity in image {bad[0]}")
+        return pixels
+
+    def check_classes(self, classes: Classes, batch: int) -> tf.Tensor:
+        """Return the class of each image, -1 for the top one: int32 (batch,).
+
+        Raises:
+            UserError: If a class is not there, their number is not that of the images, or the target is no class.
+        """
+        if classes is None:
+            return tf.fill((batch,), -1)
+        most = self.classes
+        if most is None:
+            raise UserError("classes", expected="left out for a target that is no class", received=classes)
+        numbers = np.asarray(classes)
+        if numbers.ndim == 0:
+            numbers = np.full(batch, numbers)
+        if numbers.shape != (batch,) or numbers.dtype.kind not in "iu":
+            raise UserError("classes", expected=f"None, an int, or {batch} ints, one an image", received=classes)
+        if numbers.min() < 0 or numbers.max() >= most:
+            raise UserError("classes", expected=f"in the range [0, {most})", received=classes)
+        return tf.constant(numbers, tf.int32)
+
+    def _scores(self) -> Any:
+        """Return the tensor that the scores are computed from, and note the dense layer between, if there is one."""
+        if len(self.model.outputs) != 1:
+            names = ", ".join(self.model.output_names)
+            raise UserError(
+                "model", expected="a model with one output", received=f"{len(self.model.outputs)}: {names}",
+                remedy="Explain one: keras.Model(model.input, model.get_layer(NAME).output).",
+            )  # fmt: skip
+        tensor = self.model.output
+        if self.target is None and len(tensor.shape) != 2:
+            raise UserError(
+                "model", expected="a classifier, output (batch, classes)", received=f"output {tensor.shape}",
+                remedy="Explain a Channel or a Neuron of it, or a function of its output.",
+            )  # fmt: skip
+        while True:
+            layer = tensor._keras_history.operation
+            if isinstance(layer, PASSING):
+                tensor = layer.input
+                continue
+            squashing = _squashing(layer)
+            if squashing is None:
+                return tensor
+            self.squashing = squashing
+            if isinstance(layer, keras.layers.Dense):
+                self._dense = layer
+                return layer.input
+            if getattr(layer, "weights", None):
+                raise UserError(
+                    "model", expected="one whose softmax belongs to a Dense layer or is a layer of its own",
+                    received=f"a softmax in {layer.name}, a {type(layer).__name__} layer",
+                )  # fmt: skip
+            tensor = layer.input
+
+
+def flat(model: keras.Model) -> keras.Model:
+    """Return a functional model without inner models; the given one, or a model of its layers, where it is flat.
+
+    Raises:
+        UserError: If this is no functional or sequential model, it has several inputs, or it uses a layer twice.
+    """
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise UserError(
+            "model", expected="a functional or sequential Keras model that knows its input shape",
+            received=type(model).__name__, remedy="Call model.build(input_shape) first, or make it functional.",
+        )  # fmt: skip
+    if len(model.inputs) != 1:
+        raise UserError("model", expected="a model with one input", received=f"{len(model.inputs)} inputs")
+    if any(isinstance(layer, keras.Model) for layer in model.layers):
+        model = flatten(model)
+    elif isinstance(model, keras.Sequential) or not isinstance(model.input, keras.KerasTensor):
+        model = keras.Model(model.inputs[0], model.outputs[0] if len(model.outputs) == 1 else model.outputs)
+    names = [operation.name for operation in model.operations]
+    for layer in model.layers:
+        if len(layer._inbound_nodes) > 1 or names.count(layer.name) > 1:
+            raise UserError("model", expected="a model that uses each layer once", received=f"{layer.name}, used again")
+    return model
+
+
+def find_layer(model: keras.Model, name: str, *, argument: str = "layer") -> keras.Layer:
+    """Return a layer by its name.
+
+    Raises:
+        UserError: If there is none of that name; the near ones are listed.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    if name in layers:
+        return layers[name]
+    near = difflib.get_close_matches(str(name), layers, n=5, cutoff=0.3) or list(layers)[-5:]
+    raise UserError(argument, expected=f"a layer of {model.name}, such as {', '.join(near)}", received=name)
+
+
+def find_map(model: keras.Model, name: str) -> keras.Layer:
+    """Return a layer that has a feature map.
+
+    Raises:
+        UserError: If there is no such layer, or its output is not (batch, height, width, channels).
+    """
+    layer = find_layer(model, name)
+    if len(layer.output.shape) != 4:
+        maps = [each.name for each in model.layers if len(getattr(each.output, "shape", ())) == 4]
+        raise UserError(
+            "layer", expected="one with a feature map (batch, height, width, channels)",
+            received=f"{name}, output {layer.output.shape}",
+            remedy=f"The last one that has is {maps[-1]}." if maps else "",
+        )  # fmt: skip
+    return layer
+
+
+def _squashing(layer: Any) -> str | None:
+    """Return the name of the softmax or sigmoid that this layer, or plain operation, applies; None for none."""
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    activation = getattr(layer, "activation", None)
+    names = [name for name, function in SQUASHING.items() if activation is function]
+    operation = type(layer).__name__.lower().replace("logsoftmax", "log_softmax")
+    if not isinstance(layer, keras.Layer) and operation in SQUASHING:
+        names = [operation]
+    return names[0].removeprefix("log_") if names else None
+
+
+def _check_unit(target: Channel | Neuron, shape: Sequence[int | None]) -> None:
+    """Check that a channel, and for a neuron its place, is inside a layer's output."""
+    if isinstance(target, Neuron) and len(shape) != 4:
+        raise UserError("target", expected="a neuron of a feature map", received=f"{target.layer}, output {shape}")
+    wanted = {"channel": (target.channel, shape[-1])}
+    if isinstance(target, Neuron):
+        wanted |= {"row": (target.row, shape[1]), "column": (target.column, shape[2])}
+    for name, (value, most) in wanted.items():
+        if value < 0 or (most is not None and value >= most):
+            raise UserError(name, expected=f"in the range [0, {most}) for {target.layer}", received=value)
