@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -100,6 +100,27 @@ def load(
         weights=_describe_weights(name, weights, architecture, seed),
         weights_sha256=_sha256(model),
     )
+
+
+@kept_random_state()
+def on_pixels(backbone: Backbone) -> keras.Model:
+    """Return the backbone's model with its preprocessing in front: RGB, float32 (batch, *size, 3) in [0, 255].
+
+    It is flat, with the layer names of the backbone, and a copy: the backbone's own model is not changed.
+    """
+    image = keras.Input((*backbone.size, 3), name="image")
+    pixels = preprocessed(image, backbone.preprocessing)
+    return flatten(keras.Model(image, backbone.model(pixels), name=backbone.model.name))
+
+
+def preprocessed(pixels: Any, wanted: Preprocessing) -> Any:
+    """Add the preprocessing that the weights expect to the graph, so that the model takes plain RGB pixels."""
+    if wanted == Preprocessing():
+        return pixels
+    offset = [-mean * scale for mean, scale in zip(wanted.mean, wanted.scale, strict=True)]
+    scaling: dict[str, Any] = {"scale": list(wanted.scale), "offset": offset}
+    scaled = keras.layers.Rescaling(**scaling, name="preprocessing", dtype="float32")(pixels)
+    return keras.ops.flip(scaled, axis=-1) if wanted.bgr else scaled
 
 
 def _architecture(name: str) -> str:

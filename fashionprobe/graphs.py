@@ -29,11 +29,12 @@ def flatten(model: keras.Model) -> keras.Model:
     """
 
     def inline(layer: keras.Layer, *args, **kwargs):
+        if _is_seam(layer):
+            return args[0]
         # `call` runs the inner model's layers on our tensor one by one; calling it would add it as one node.
         return layer.call(*args) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
 
-    nested = any(isinstance(layer, keras.Model) for layer in model.layers)
-    if not nested and not isinstance(model, keras.Sequential):
+    if is_flat(model):
         return model
     # Layers note each graph that uses them: without a copy, the user's own would no longer know their one output.
     flat = keras.models.clone_model(model)
@@ -41,10 +42,22 @@ def flatten(model: keras.Model) -> keras.Model:
     if isinstance(flat, keras.Sequential):
         inputs = keras.Input(model.input_shape[1:], name="image")
         flat = keras.Model(inputs, flat.call(inputs), name=model.name)
-    while any(isinstance(layer, keras.Model) for layer in flat.layers):
+    while not is_flat(flat):
         flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=inline)
     # Inlined layers now serve two graphs, so `layer.output` would be ambiguous: give the flat one its own.
     return copy_model(flat)
+
+
+def is_flat(model: keras.Model) -> bool:
+    """Tell whether a model is functional and holds no model, nor the seam of one that was taken out."""
+    if isinstance(model, keras.Sequential):
+        return False
+    return not any(isinstance(operation, keras.Model) or _is_seam(operation) for operation in model.operations)
+
+
+def _is_seam(operation: keras.Operation) -> bool:
+    """Tell whether this is the conversion that an inner model does first, and that changes nothing here."""
+    return type(operation).__name__ == "ConvertToTensor"
 
 
 def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:

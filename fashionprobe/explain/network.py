@@ -134,10 +134,17 @@ class Network:
             function: Takes float32 images (batch, height, width, channels) and int32 classes (batch,), -1 for the top.
         """
         compiled = tf.function(function)
+        # By shape. Called through `compiled`, a few methods made one after another would pass for needless retracing,
+        # of which TensorFlow warns.
+        traced: dict[tuple[int, ...], Any] = {}
 
         def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
             pixels = self.check_images(images)
-            return compiled(pixels, self.check_classes(classes, len(pixels))).numpy()
+            numbers = self.check_classes(classes, len(pixels))
+            shape = tuple(pixels.shape)
+            if shape not in traced:
+                traced[shape] = compiled.get_concrete_function(pixels, numbers)
+            return traced[shape](pixels, numbers).numpy()
 
         return explain
 
@@ -216,6 +223,20 @@ class Network:
             tensor = layer.input
 
 
+def probabilities(model: keras.Model) -> Explainer:
+    """Make the function that returns the probability of every class, float32 (batch, classes), softmaxed once.
+
+    Args:
+        model: A classifier, with or without a softmax of its own.
+
+    Raises:
+        UserError: If the model is no classifier.
+    """
+    network = Network(model)
+    squash = tf.sigmoid if network.squashing == "sigmoid" else tf.nn.softmax
+    return network.compile(lambda images, classes: squash(network(images)[1]))
+
+
 def flat(model: keras.Model) -> keras.Model:
     """Return a functional model without inner models; the given one, or a model of its layers, where it is flat.
 
@@ -229,10 +250,10 @@ def flat(model: keras.Model) -> keras.Model:
         )  # fmt: skip
     if len(model.inputs) != 1:
         raise UserError("model", expected="a model with one input", received=f"{len(model.inputs)} inputs")
-    if any(isinstance(layer, keras.Model) for layer in model.layers):
-        model = flatten(model)
-    elif isinstance(model, keras.Sequential) or not isinstance(model.input, keras.KerasTensor):
+    # A chain of layers needs no copy to be a graph; and Keras' own way in may be a list of one.
+    if not any(isinstance(layer, keras.Model) for layer in model.layers):
         model = keras.Model(model.inputs[0], model.outputs[0] if len(model.outputs) == 1 else model.outputs)
+    model = flatten(model)
     names = [operation.name for operation in model.operations]
     for layer in model.layers:
         if len(layer._inbound_nodes) > 1 or names.count(layer.name) > 1:

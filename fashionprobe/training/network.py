@@ -1,15 +1,13 @@
 """The classifier: backbone, global average pooling of one block or several, one dense layer."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
-from fashionprobe.backbones import Backbone
+from fashionprobe.backbones import Backbone, preprocessed
 from fashionprobe.blocks import smallest_size
 from fashionprobe.errors import UserError
 from fashionprobe.graphs import copy_model, flatten, kept_random_state
-from fashionprobe.preprocessing import Preprocessing
 
 LOGITS = "logits"
 """Name of the dense layer, whose kernel is the W of class activation mapping."""
@@ -116,16 +114,6 @@ def finished(model: keras.Model) -> keras.Model:
             layer.set_weights(model.get_layer(layer.name).get_weights())
     probabilities = keras.layers.Softmax(name="probabilities")(plain.output)
     return keras.Model(plain.input, probabilities, name="classifier")
-
-
-def preprocessed(pixels: Any, wanted: Preprocessing) -> Any:
-    """Add the preprocessing that the weights expect to the graph, so that the saved model takes plain RGB pixels."""
-    if wanted == Preprocessing():
-        return pixels
-    offset = [-mean * scale for mean, scale in zip(wanted.mean, wanted.scale, strict=True)]
-    scaling: dict[str, Any] = {"scale": list(wanted.scale), "offset": offset}
-    scaled = keras.layers.Rescaling(**scaling, name="preprocessing", dtype="float32")(pixels)
-    return keras.ops.flip(scaled, axis=-1) if wanted.bgr else scaled
 
 
 def _check(backbone: Backbone, blocks: Sequence[int], freeze: int) -> None:

@@ -1,0 +1,74 @@
+"""What the layers of a network answer to an image: feature maps, channels that never fire, first-layer kernels."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fashionprobe.errors import UserError
+from fashionprobe.explain.network import find_map, flat
+
+
+def activations(model: keras.Model, layers: Sequence[str]) -> Callable[[np.ndarray | tf.Tensor], list[np.ndarray]]:
+    """Compile the forward pass to the feature maps of several layers.
+
+    Args:
+        model: A functional or sequential model, with models nested to any depth.
+        layers: Names of layers with a feature map, of inner models too.
+
+    Returns:
+        A function from images, float (batch, height, width, channels), values as the model takes them, to one
+        float32 (batch, rows, columns, channels) array a layer, in the order asked.
+
+    Raises:
+        UserError: If a layer is not there or has no feature map.
+    """
+    model = flat(model)
+    cut = keras.Model(model.input, [find_map(model, name).output for name in layers])
+
+    @tf.function
+    def forward(images: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.cast(each, tf.float32) for each in keras.tree.flatten(cut(images, training=False))]
+
+    def run(images: np.ndarray | tf.Tensor) -> list[np.ndarray]:
+        return [each.numpy() for each in forward(tf.cast(images, tf.float32))]
+
+    return run
+
+
+def dead(maps: np.ndarray) -> np.ndarray:
+    """Tell which channels are silent for each image: nowhere above 0.
+
+    Args:
+        maps: float (batch, rows, columns, channels).
+
+    Returns:
+        bool (batch, channels).
+    """
+    return ~(np.asarray(maps) > 0).any(axis=(1, 2))
+
+
+def kernels(model: keras.Model) -> np.ndarray:
+    """Return the kernels of the first convolution as pictures.
+
+    Zero is mid-grey in all of them, and each is scaled by its own greatest value.
+
+    Args:
+        model: A functional or sequential model whose first layer with weights is a convolution.
+
+    Returns:
+        float32 (kernels, height, width, image channels) in [0, 1], in the order of the model's image channels.
+
+    Raises:
+        UserError: If the first layer with weights is no convolution.
+    """
+    model = flat(model)
+    # Normalisation of the pixels comes before and has weights of its own.
+    weighted = [layer for layer in model.layers if layer.weights and not isinstance(layer, keras.layers.Normalization)]
+    if not weighted or not isinstance(weighted[0], keras.layers.Conv2D):
+        received = f"{weighted[0].name}, a {type(weighted[0]).__name__} layer" if weighted else "no layer with weights"
+        raise UserError("model", expected="one that starts with a convolution", received=received)
+    kernel = np.moveaxis(np.asarray(keras.ops.convert_to_numpy(weighted[0].kernel), np.float32), -1, 0)
+    greatest = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True)
+    return 0.5 + 0.5 * kernel / np.where(greatest > 0, greatest, 1.0)

@@ -1,0 +1,48 @@
+"""Image files, read as records are read: any of the known formats, upright, brought to one size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from fashionprobe.errors import UserError
+from fashionprobe.records import decode, images
+from fashionprobe.records.info import BadImage
+
+
+def read_files(paths: Sequence[str], size: tuple[int, int], fit: Literal["pad", "stretch"] = "pad") -> np.ndarray:
+    """Read image files.
+
+    Args:
+        paths: JPEG, PNG, GIF, BMP or WEBP files.
+        size: (height, width) of the images in pixels.
+        fit: Keep the aspect ratio and pad with white, or stretch.
+
+    Returns:
+        float32 (files, *size, 3), RGB in [0, 255].
+
+    Raises:
+        UserError: If a file is not there, or is no image that can be read.
+    """
+    return np.stack([_read(Path(path), size, fit) for path in paths])
+
+
+def _read(path: Path, size: tuple[int, int], fit: Literal["pad", "stretch"]) -> np.ndarray:
+    expected = "an image file: JPEG, PNG, GIF, BMP or WEBP"
+    if not path.is_file():
+        received = f"{str(path)!r}, a folder" if path.is_dir() else f"{str(path)!r}, which does not exist"
+        raise UserError("images", expected=expected, received=received)
+    data = path.read_bytes()
+    try:
+        with images.quiet():
+            info = images.inspect(data, decode=True)
+        pixels = decode.decode(
+            tf.constant(data), tf.constant(info.orientation), formats={info.format},
+            orientations={info.orientation}, alpha=info.has_alpha,
+        )  # fmt: skip
+    except (BadImage, tf.errors.InvalidArgumentError) as error:
+        reason = str(error) if isinstance(error, BadImage) else "damaged"
+        raise UserError("images", expected=expected, received=f"{str(path)!r} ({reason})") from error
+    return decode.fit(pixels, size, fit).numpy()
