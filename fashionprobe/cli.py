@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import json
 import logging
 import os
 import re
@@ -20,8 +21,13 @@ from fashionprobe.errors import UserError, nearest, system_error, unknown_name
 from fashionprobe.quiet import quiet_tensorflow
 
 COMMANDS = {
-    name: getattr(stages, name) for name in ("ingest", "train", "extract", "classify", "report", "verify", "demo")
-}
+    stage.__name__: stage
+    for stage in (
+        stages.ingest, stages.train, stages.extract, stages.classify, stages.see, stages.faithfulness,
+        stages.activations, stages.maximize, stages.selectivity, stages.converge, stages.report, stages.verify,
+        stages.demo,
+    )
+}  # fmt: skip
 OWN_OPTIONS = ("config", "help", "print_config")
 WORDS_FOR = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -60,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def normalize(words: Sequence[str]) -> list[str]:
     """Bring the words of a command into the form that the parser takes.
 
-    `--batch-size` becomes `--batch_size`; a switch alone, such as `--overwrite`, becomes `--overwrite=true`; a list of
-    numbers, such as `1,4`, becomes `[1,4]`. `--config FILE` goes right behind the command, because the parser lets a
+    `--batch-size` becomes `--batch_size`; a switch alone, such as `--overwrite`, becomes `--overwrite=true`; a list,
+    such as `1,4` or `1 4`, becomes `[1,4]`. `--config FILE` goes right behind the command, because the parser lets a
     file overwrite the options before it, and an option given by hand must win.
 
     Raises:
@@ -91,6 +97,8 @@ def normalize(words: Sequence[str]) -> list[str]:
             value, equals = (pending.pop(0) if _is_truth(pending[:1]) else "true"), "="
         elif not equals and pending and not pending[0].startswith("--"):
             value, equals = pending.pop(0), " "
+            if {list[int], list[float], list[str]} & {kind, *get_args(kind)}:
+                value = _joined([value, *_values(pending)])
         value = _value(value, kind)
         if name == "config":
             _check_config(value, command, parameters)
@@ -123,6 +131,21 @@ def _command(pending: list[str]) -> str:
 
 def _is_truth(following: list[str]) -> bool:
     return bool(following) and following[0].lower() in ("true", "false", "yes", "no")
+
+
+def _values(pending: list[str]) -> list[str]:
+    """Take what stands before the next option out of the words."""
+    count = next((place for place, word in enumerate(pending) if word.startswith("--")), len(pending))
+    values, pending[:] = pending[:count], pending[count:]
+    return values
+
+
+def _joined(values: list[str]) -> str:
+    """Write several words as one list, of numbers where all are; one word alone stays as it is."""
+    if len(values) == 1:
+        return values[0]
+    numbers = all(re.fullmatch(r"-?\d+", value) for value in values)
+    return json.dumps([int(value) for value in values] if numbers else values, separators=(",", ":"))
 
 
 def _value(value: str, kind: Any) -> str:

@@ -101,7 +101,7 @@ def matched_correlations(
     # Two lines: names of files are long.
     ax.set_xlabel("\n".join(["Pairs, the most alike first", *_wrapped(names)]), parse_math=False)
     ax.set_ylabel("Correlation")
-    ax.legend(loc="lower left", fontsize=11)
+    ax.legend(loc="upper right", fontsize=11)
     ax.set_title(style.short(title, 60), parse_math=False)
     return figure
 

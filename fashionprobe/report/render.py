@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from fashionprobe.errors import UserError
 from fashionprobe.plots.curves import Curve
 from fashionprobe.report import pictures
+from fashionprobe.report.exhibits import Room
 from fashionprobe.report.headline import amount, by_label, headline, run_names
 from fashionprobe.report.section import Section
 
@@ -30,24 +31,25 @@ class _Cell:
     best: bool
 
 
-def render(sections: Sequence[Section], *, title: str, command: str = "") -> str:
+def render(sections: Sequence[Section], *, title: str, command: str = "", rooms: Sequence[Room] = ()) -> str:
     """Write the report.
 
     Args:
-        sections: One or more sections, shown in this order; sections of the same label are compared.
+        sections: Sections, shown in this order; sections of the same label are compared. None where there are rooms.
         title: Title of the page.
         command: The command that makes the report again; left out when empty.
+        rooms: Figures of other stages, shown after the sections.
 
     Returns:
         A complete HTML page: images and style are inside, and nothing is loaded from elsewhere. The same
         sections give the same page.
 
     Raises:
-        UserError: There is no section, or a section's best block or classifier is not in its accuracy table.
+        UserError: There is nothing to show, or a section's best block or classifier is not in its accuracy table.
     """
-    if not sections:
+    if not sections and not rooms:
         raise UserError("sections", expected="one section or more", received="none")
-    lead, *remarks = headline(sections)
+    lead, *remarks = headline(sections) if sections else [rooms[0].heading]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fashionprobe.report", "."),
         autoescape=True,
@@ -64,6 +66,7 @@ def render(sections: Sequence[Section], *, title: str, command: str = "") -> str
         remarks=remarks,
         sections=[_view(section) for section in sections],
         glance=_glance(sections),
+        rooms=rooms,
         comparisons=_comparisons(sections),
         shown_classes=_SHOWN_CLASSES,
     )

@@ -1,8 +1,11 @@
 """How stages read the arguments they share: names of record sets and runs, lists, results of other stages."""
 
+import inspect
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fashionprobe.artifacts import Artifact, child, load
 from fashionprobe.errors import UserError
@@ -52,9 +55,35 @@ def check_seed(seed: int) -> None:
         raise UserError("seed", expected="an int in the range [0, 2**32)", received=seed)
 
 
+def command(stage: Callable[..., Any], given: Mapping[str, Any]) -> str:
+    """Return the command line that calls a stage with these arguments; those of the default are left out."""
+    words = ["fashionprobe", stage.__name__]
+    for name, parameter in inspect.signature(stage).parameters.items():
+        value = given[name]
+        if value != parameter.default:
+            values = value if isinstance(value, list | tuple) else [value]
+            words += [f"--{name.replace('_', '-')}", *(shlex.quote(_word(each)) for each in values)]
+    return " ".join(words)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, os.PathLike):
+        return Path(value).name
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def records_path(dataset: Place, tfrecords_root: str) -> Path:
     """Return the folder of a record set, given its name or the result of `ingest`."""
     return child(tfrecords_root, dataset, argument="dataset") if isinstance(dataset, str) else Path(dataset)
+
+
+def run_name(run: str | None, dataset: Place | None, default: str) -> str:
+    """Return the name of a run: the one given, else that of the record set, else the default."""
+    if run is not None:
+        return run
+    if dataset is None:
+        return default
+    return dataset if isinstance(dataset, str) else Path(dataset).name
 
 
 def run_path(run: Place, runs_root: str) -> Path:

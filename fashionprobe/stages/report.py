@@ -11,6 +11,7 @@ from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build, child, loa
 from fashionprobe.errors import UserError
 
 if TYPE_CHECKING:
+    from fashionprobe.report.exhibits import Room
     from fashionprobe.report.section import Section
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,33 @@ class Report:
         return str(self.path)
 
 
+EXHIBITED = {
+    "train": "Training",
+    "see": "What the network looks at",
+    "faithfulness": "How far to trust the heatmaps",
+    "activations": "Inside the network",
+    "maximize": "What its channels want to see",
+    "selectivity": "What its channels select",
+    "converge": "Channels that two networks share",
+}
+"""Stages whose figures the page shows, when the run has them, and the heading above them."""
+
+SHOWN = 6
+"""Figures of one such stage on the page; the folder of the stage has the rest."""
+
+
 @dataclass(frozen=True)
 class _Run:
-    """The artifacts of one run; the records may be gone by now."""
+    """The artifacts of one run; it may hold figures alone, and the records may be gone by now."""
+
+    name: str
+    exhibited: tuple[Artifact, ...]
+    answers: "_Answers | None"
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What `classify` found, and from what."""
 
     name: str
     extracted: Artifact
@@ -55,10 +80,10 @@ def report(
 ) -> Report:
     """Write one HTML page with the pictures, curves and tables of a run, or of several side by side.
 
-    The page needs no other file and no network.
+    It shows what `classify` found, and the figures of all other stages. The page needs no other file and no network.
 
     Args:
-        run: Name of the run, or several as colour,pattern; in a script also what `classify` returned. The page is
+        run: Name of the run, or several as colour,pattern; in a script also what a stage returned. The page is
             written into the first.
         title: Title of the page. Default: the names of the runs.
         samples: Sample images a class; 0 leaves them out.
@@ -70,7 +95,7 @@ def report(
         The report: path of the folder and of the page.
 
     Raises:
-        UserError: If a run is not there or not classified yet.
+        UserError: If a run is not there, or holds nothing to show yet.
     """
     shared.at_least(0, samples=samples)
     folders = [shared.run_path(each, runs_root) for each in _several(run)]
@@ -79,8 +104,7 @@ def report(
     recipe = Recipe(
         "report",
         {"run": [each.name for each in runs], "title": title, "samples": samples},
-        {f"classify of {each.name}": each.classified.fingerprint for each in runs}
-        | {f"records of {each.name}": each.records.fingerprint if each.records else "" for each in runs},
+        {name: fingerprint for each in runs for name, fingerprint in _inputs(each).items()},
     )
     artifact = build(
         folders[0] / "report", recipe, lambda draft: _write(draft, runs, title, samples), overwrite=overwrite
@@ -99,7 +123,27 @@ def _several(run: shared.Place | Sequence[shared.Place]) -> list[shared.Place]:
     return runs
 
 
+def _inputs(run: _Run) -> dict[str, str]:
+    """Return the fingerprints of all that the page shows of a run."""
+    found = {f"{made.manifest['stage']} of {run.name}": made.fingerprint for made in run.exhibited}
+    if run.answers:
+        records = run.answers.records
+        found[f"classify of {run.name}"] = run.answers.classified.fingerprint
+        found[f"records of {run.name}"] = records.fingerprint if records else ""
+    return found
+
+
 def _open(folder: Path, tfrecords_root: str) -> _Run:
+    remedy = f"Make it again with --overwrite: fashionprobe STAGE --run {folder.name}"
+    exhibited = tuple(
+        load(folder / stage, stage=stage, remedy=remedy) for stage in EXHIBITED if (folder / stage / MANIFEST).is_file()
+    )
+    if exhibited and not (folder / "classify" / MANIFEST).is_file():
+        return _Run(folder.name, exhibited, None)
+    return _Run(folder.name, exhibited, _open_answers(folder, tfrecords_root))
+
+
+def _open_answers(folder: Path, tfrecords_root: str) -> _Answers:
     extracted = shared.open_descriptors(folder)
     remedy = f"Make it first: fashionprobe classify --run {folder.name} --label COLUMN"
     classified = load(folder / "classify", stage="classify", remedy=remedy)
@@ -112,19 +156,31 @@ def _open(folder: Path, tfrecords_root: str) -> _Run:
     records = shared.open_records(path) if (path / MANIFEST).is_file() else None
     if records and records.fingerprint != extracted.manifest["inputs"]["records"]:
         records = None
-    return _Run(folder.name, extracted, classified, records)
+    return _Answers(folder.name, extracted, classified, records)
 
 
 def _write(draft: Path, runs: list[_Run], title: str, samples: int) -> dict[str, Any]:
     from fashionprobe.report.render import render
 
-    sections = [section for each in runs for section in _sections(each, samples)]
+    sections = [section for each in runs if each.answers for section in _sections(each.answers, samples)]
+    rooms = [_room(each, made, several=len(runs) > 1) for each in runs for made in each.exhibited]
     command = f"fashionprobe report --run {','.join(each.name for each in runs)}"
-    (draft / "report.html").write_text(render(sections, title=title, command=command), encoding="utf-8")
+    page = render(sections, title=title, command=command, rooms=[room for room in rooms if room.exhibits])
+    (draft / "report.html").write_text(page, encoding="utf-8")
     return {"sections": [{"run": section.run, "label": section.label} for section in sections]}
 
 
-def _sections(run: _Run, samples: int) -> "list[Section]":
+def _room(run: _Run, made: Artifact, *, several: bool) -> "Room":
+    """Gather the figures of one stage."""
+    from fashionprobe.report.exhibits import Room, exhibits
+
+    heading = EXHIBITED[made.manifest["stage"]] + (f" (run {run.name})" if several else "")
+    hidden = max(len(made.facts.get("figures", [])) - SHOWN, 0)
+    more = f"{hidden} more {'figure is' if hidden == 1 else 'figures are'} in {made.path.as_posix()}." if hidden else ""
+    return Room(heading, exhibits(made, most=SHOWN), more)
+
+
+def _sections(run: _Answers, samples: int) -> "list[Section]":
     """Make one section a label of this run."""
     import pandas as pd
 
@@ -163,7 +219,7 @@ def _sections(run: _Run, samples: int) -> "list[Section]":
     return sections
 
 
-def _facts(run: _Run) -> dict[str, str]:
+def _facts(run: _Answers) -> dict[str, str]:
     """Return how the run was made, for the reader."""
     facts, arguments = run.extracted.facts, run.extracted.manifest["arguments"]
     shown = {
@@ -185,7 +241,7 @@ def _facts(run: _Run) -> dict[str, str]:
     return shown
 
 
-def _notes(run: _Run, best: dict[str, Any]) -> list[str]:
+def _notes(run: _Answers, best: dict[str, Any]) -> list[str]:
     """Return what a reader has to know before trusting the numbers."""
     notes = []
     if run.extracted.facts["weights"].startswith("random"):
@@ -203,7 +259,7 @@ def _notes(run: _Run, best: dict[str, Any]) -> list[str]:
     return notes
 
 
-def _samples(run: _Run, label: str, classes: list[str], count: int) -> dict[str, list[bytes]]:
+def _samples(run: _Answers, label: str, classes: list[str], count: int) -> dict[str, list[bytes]]:
     """Return thumbnails of the first images of each class; records are stored in random order."""
     if run.records is None or not count:
         return {}

@@ -266,6 +266,20 @@ def _write_figures(draft: Path, history: "pd.DataFrame", scores: "Scores", job: 
     save(best_and_worst(scores.per_class, title=label), draft / "best_and_worst")
 
 
+def _noted(best: int, epochs: int) -> list[dict[str, str]]:
+    """Return what the report says about the figures."""
+    from fashionprobe.report.exhibits import note
+
+    kept = f"Loss and accuracy over {epochs} epochs; the weights of epoch {best} were kept, the best on validation."
+    pairs = "The classes that are most often taken for each other, on the validation images."
+    ends = "F1, precision and recall of the best and the worst classes, on the validation images."
+    return [
+        note("learning_curves.png", "Learning curves", kept),
+        note("confused_pairs.png", "Confused pairs", pairs),
+        note("best_and_worst.png", "Best and worst classes", ends),
+    ]
+
+
 def _facts(job: "Job", trained: "Trained", scores: "dict[str, Scores]") -> dict[str, Any]:
     """Gather what the manifest, the model card and later stages need to know."""
     best = int(trained.history["val_accuracy"].argmax())
@@ -287,6 +301,7 @@ def _facts(job: "Job", trained: "Trained", scores: "dict[str, Scores]") -> dict[
         "epochs": len(trained.history),
         "best_epoch": best + 1,
         "loss": float(trained.history["val_loss"][best]),
+        "figures": _noted(best + 1, len(trained.history)),
         "scores": {
             split: {name: getattr(found, name) for name in ("images", "top_1", "low", "high", "top_5", "macro_f1")}
             for split, found in scores.items()

@@ -1,0 +1,111 @@
+"""Another gradient for the ReLUs of a network: what deconvnet and guided backpropagation change."""
+
+import math
+from typing import Any, Literal, get_args
+
+import keras
+import tensorflow as tf
+
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.explain.network import flat
+from fashionprobe.graphs import copy_weights, kept_random_state
+
+Rule = Literal["deconvnet", "guided"]
+"""What a ReLU does to the gradient that comes back to it."""
+
+# Each function under all the names by which a user may have given it, with the value at which it saturates.
+_FUNCTIONS = {
+    math.inf: (keras.activations.relu, keras.ops.relu, tf.nn.relu),
+    6.0: (keras.activations.relu6, keras.ops.relu6, tf.nn.relu6),
+}
+# Keras has no public name for the class of a plain operation such as `keras.ops.relu(x)`.
+_OPERATIONS = {"Relu": math.inf, "ReLU": math.inf, "Relu6": 6.0}
+
+
+def with_relu_rule(model: keras.Model, rule: Rule) -> keras.Model:
+    """Copy a model, with another gradient in each of its ReLUs; what it computes stays the same.
+
+    A ReLU is a layer `ReLU`, also one with a greatest value or a threshold, a layer `Activation("relu")`, the
+    `activation="relu"` of any other layer, or a plain operation such as `keras.ops.relu(x)`; "relu6" likewise. Leaky
+    ones are no ReLU and keep their gradient, and so does what a layer of the user's own computes inside `call`.
+
+    With R the gradient that comes from above and f the output of the ReLU, it hands down (R > 0) R by the rule
+    "deconvnet" and (f > 0)(R > 0) R by "guided", where a saturated ReLU counts as f = 0.
+
+    Args:
+        model: A functional or sequential model; it is left as it is.
+        rule: What each ReLU does to the gradient.
+
+    Returns:
+        A flat copy with the weights that the model has now.
+
+    Raises:
+        UserError: If the model has no ReLU, or the rule is not known.
+
+    Reference:
+        Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
+        Springenberg et al., "Striving for Simplicity: The All Convolutional Net", 2015.
+    """
+    if rule not in get_args(Rule):
+        raise unknown_name("rule", rule, get_args(Rule))
+    model = flat(model)
+    changed = []
+
+    def copy(operation: Any) -> Any:
+        twin = type(operation).from_config(operation.get_config())
+        limit = saturation(operation)
+        if limit is not None:
+            changed.append(operation.name)
+            # A plain operation has no policy: it goes by its input.
+            dtype = getattr(operation, "dtype_policy", None) or operation.output.dtype
+            return keras.layers.Activation(_ruled(twin.call, rule, limit), name=operation.name, dtype=dtype)
+        activation = getattr(operation, "activation", None)
+        limit = saturation(activation)
+        if limit is not None:
+            changed.append(operation.name)
+            twin.activation = _ruled(activation, rule, limit)
+        return twin
+
+    with kept_random_state():
+        # The bare graph, without the loss and the optimizer of a compiled model.
+        copied = keras.models.clone_model(keras.Model(model.input, model.output), clone_function=copy)
+    if not changed:
+        raise UserError(
+            "model", expected="a network with a ReLU", received=f"{model.name}, which has none",
+            remedy="Use `gradient`: without a ReLU this method is the same.",
+        )  # fmt: skip
+    for layer in model.layers:
+        if layer.weights:
+            copy_weights(layer, copied.get_layer(layer.name))
+    return copied
+
+
+def saturation(function: Any) -> float | None:
+    """Return the value at which a layer, operation or function that is a ReLU saturates; None for anything else."""
+    limits = [limit for limit, functions in _FUNCTIONS.items() if any(function is each for each in functions)]
+    if limits:
+        return limits[0]
+    if not isinstance(function, keras.layers.ReLU):
+        if isinstance(function, keras.Layer) or not isinstance(function, keras.Operation):
+            return None
+        if type(function).__name__ not in _OPERATIONS:
+            return None
+    if getattr(function, "negative_slope", 0):
+        return None
+    greatest = getattr(function, "max_value", None)
+    return _OPERATIONS[type(function).__name__] if greatest is None else float(greatest)
+
+
+def _ruled(function: Any, rule: Rule, limit: float) -> Any:
+    """Give a ReLU the gradient of a rule."""
+
+    @tf.custom_gradient
+    def rectify(x: tf.Tensor) -> Any:
+        y = function(x)
+        if rule == "deconvnet":
+            return y, tf.nn.relu
+        # Kept for the way back in place of the map itself: a byte a value, not four.
+        passes = (y > 0) & (y < limit)
+        return y, lambda relevance: tf.where(passes, tf.nn.relu(relevance), tf.zeros_like(relevance))
+
+    return rectify

@@ -1,0 +1,117 @@
+"""Exhibits: figures of other stages, each with a title and a caption, as the report and the gallery show them."""
+
+import base64
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+from fashionprobe.artifacts import Artifact
+
+# Wide enough for a large screen; a page with many pictures stays below some megabytes.
+_WIDEST = 1400
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One figure.
+
+    Attributes:
+        title: Its heading.
+        caption: What it shows and how to read it, for a reader who was not there.
+        source: The picture as a data URI.
+        width: Width of the picture in pixels.
+        height: Height of the picture in pixels.
+    """
+
+    title: str
+    caption: str
+    source: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """The figures of one stage.
+
+    Attributes:
+        heading: What they are about.
+        exhibits: The figures.
+        more: Where the rest is; "" when there is none.
+    """
+
+    heading: str
+    exhibits: list[Exhibit]
+    more: str
+
+
+def note(file: str, title: str, caption: str) -> dict[str, str]:
+    """Return what a stage notes in its manifest, in the list `figures`, about a figure that the pages shall show.
+
+    Args:
+        file: Name of the PNG file.
+        title: Heading.
+        caption: What it shows and how to read it.
+    """
+    return {"file": file, "title": title, "caption": caption}
+
+
+def exhibits(artifact: Artifact, *, most: int | None = None) -> list[Exhibit]:
+    """Return the figures that a stage noted.
+
+    Args:
+        artifact: What the stage wrote.
+        most: How many at most, from the first; None for all.
+    """
+    noted = artifact.facts.get("figures", [])[:most]
+    return [exhibit(artifact.path / each["file"], each) for each in noted]
+
+
+def exhibit(path: Any, noted: dict[str, str]) -> Exhibit:
+    """Read one figure.
+
+    Args:
+        path: The PNG file.
+        noted: What `note` returned for it.
+    """
+    from PIL import Image
+
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    if picture.width > _WIDEST:
+        height = max(1, round(picture.height * _WIDEST / picture.width))
+        picture = picture.resize((_WIDEST, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    # Lines and letters of a chart need full colour resolution.
+    picture.save(buffer, "JPEG", quality=88, subsampling=0)
+    source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return Exhibit(noted["title"], noted["caption"], source, picture.width, picture.height)
+
+
+def gallery(shown: Iterable[Exhibit], *, title: str, lead: str, facts: dict[str, str], command: str) -> str:
+    """Write a page of figures.
+
+    Args:
+        shown: The figures, in their order.
+        title: Title of the page.
+        lead: The sentence on top.
+        facts: How they were made.
+        command: The command that makes the page again.
+
+    Returns:
+        A complete HTML page that needs no other file and no network. The same figures give the same page.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fashionprobe.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("gallery.html.j2").render(
+        title=title, lead=lead, exhibits=list(shown), facts=facts, command=command
+    )
+    return page.lstrip()

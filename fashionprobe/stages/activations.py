@@ -1,0 +1,235 @@
+"""Stage `activations`: what the hidden layers answer to images: channel grids, silent channels, first-layer kernels."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.errors import UserError
+from fashionprobe.stages.looked_at import Images, Opened, open_images, open_network
+
+if TYPE_CHECKING:
+    import numpy as np
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Pictures of hidden layers on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/activations`.
+        page: The gallery, `gallery.html`.
+        layers: The layers.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    page: Path
+    layers: tuple[str, ...]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def activations(
+    *,
+    run: str | None = None,
+    images: list[str] | str | None = None,
+    dataset: shared.Place | None = None,
+    split: list[str] | str | None = None,
+    samples: int = 16,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    block: int | list[int] | None = None,
+    layer: list[str] | str | None = None,
+    channels: int = 64,
+    batch_size: int = 16,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Activations:
+    """Draw the feature maps of hidden layers for one image, the silent channels by depth, and the first kernels.
+
+    Args:
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
+        images: Image files, as a.jpg b.jpg; the grids show the first. Or give a dataset.
+        dataset: Name of a record set, or what `ingest` returned, of which a random sample is taken.
+        split: Which of train, val and test of the dataset. Default: all.
+        samples: Number of images of the dataset, over which silent channels are counted.
+        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
+            network that `train` wrote into this run, if there is one, else resnet50.
+        weights: pretrained, imagenet, random, or the path of a weights file.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels. auto is right for keras.applications and `train`.
+        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        block: Block number, or several as [1,4]. Default: all.
+        layer: Names of layers, in place of blocks.
+        channels: Channels in a grid: of more, the strongest.
+        batch_size: Images a forward pass.
+        seed: Seed of the sample and of random weights.
+        overwrite: Replace what this run holds, made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The pictures: path, gallery page and layers.
+
+    Raises:
+        UserError: If an argument does not fit the network or the images.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    command = shared.command(activations, locals())
+    shared.at_least(1, samples=samples, batch_size=batch_size, channels=channels)
+    shared.check_seed(seed)
+    folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    opened = open_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+    )
+    chosen = open_images(
+        images=images, dataset=dataset, split=split, samples=samples, label=opened.label, fit=fit, seed=seed,
+        tfrecords_root=tfrecords_root,
+    )  # fmt: skip
+    layers = _layers(opened, shared.numbers(block), shared.listed("layer", layer))
+    arguments = {
+        **opened.arguments(),
+        "images": list(chosen.names),
+        "fit": fit,
+        "layers": opened.places(list(layers.values())),
+        "channels": channels,
+    }
+    artifact = build(
+        folder / "activations",
+        Recipe("activations", arguments, chosen.sources, opened.backbone.weights_sha256),
+        lambda draft: _write(draft, opened, chosen, layers, channels, batch_size, command),
+        overwrite=overwrite,
+        settings={"batch_size": batch_size},
+    )
+    return _result(artifact)
+
+
+def _layers(opened: Opened, blocks: list[int] | None, names: list[str] | None) -> dict[str, str]:
+    """Return the layers to draw by the names that they are shown under: their own, or those of the blocks."""
+    from fashionprobe.explain.network import find_map
+
+    if names is not None:
+        if blocks is not None:
+            raise UserError("block", expected="left out where --layer is given", received=blocks)
+        return {name: find_map(opened.model, name).name for name in names}
+    every = list(range(1, len(opened.backbone.taps) + 1))
+    return {f"block {block}": str(opened.layer(block, None)) for block in blocks or every}
+
+
+def _write(
+    draft: Path, opened: Opened, images: Images, layers: dict[str, str], channels: int, batch_size: int, command: str
+) -> dict[str, Any]:
+    """Run the network once over the images and draw what its layers answer."""
+    import numpy as np
+
+    from fashionprobe.explain.activations import activations as feature_maps
+    from fashionprobe.explain.activations import dead
+    from fashionprobe.plots.activations import channel_grid
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    forward = feature_maps(opened.model, list(layers.values()))
+    silent: list[list[np.ndarray]] = [[] for _ in layers]
+    noted = []
+    with progress.bar(total=len(images.names), unit="image", description="activations") as bar:
+        for pixels in images.batches(opened.backbone.size, batch_size):
+            maps = forward(pixels)
+            for (name, layer), found, gathered in zip(layers.items(), maps, silent, strict=True):
+                if not gathered:
+                    file = f"activations_{name.replace(' ', '').replace('/', '_')}"
+                    save(channel_grid(found[0], title=f"{name} ({layer})", most=channels), draft / file)
+                    noted.append(note(f"{file}.png", f"Activations of {name}", _grid_caption(images.names[0], layer)))
+                gathered.append(dead(found))
+            bar.update(len(pixels))
+    noted.append(_write_dead(draft, layers, [np.concatenate(each) for each in silent]))
+    noted += _write_kernels(draft, opened)
+    _write_page(draft, opened, noted, command)
+    return {"layers": list(layers.values()), "images": len(images.names), "figures": noted}
+
+
+def _grid_caption(image: str, layer: str) -> str:
+    return (
+        f"What the channels of {layer} answer to image {image}. Bright is strong; each channel has its own scale; "
+        "plain grey ones are silent."
+    )
+
+
+def _write_dead(draft: Path, layers: dict[str, str], silent: "list[np.ndarray]") -> dict[str, str]:
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.plots.activations import dead_by_depth
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    shares = np.stack([each.mean(axis=1) for each in silent])
+    everywhere = np.array([each.all(axis=0).mean() for each in silent])
+    table = pd.DataFrame(
+        {
+            "layer": list(layers.values()), "channels": [each.shape[1] for each in silent],
+            "images": [len(each) for each in silent], "silent_for_one_image": shares.mean(axis=1),
+            "deviation": shares.std(axis=1), "silent_for_all_images": everywhere,
+        }
+    )  # fmt: skip
+    table.to_csv(draft / "dead_channels.csv", index=False, float_format="%.6f")
+    save(dead_by_depth(list(layers), shares, everywhere), draft / "dead_channels")
+    caption = (
+        f"The share of a layer's channels that are nowhere above 0, over {shares.shape[1]} images: for a single image "
+        "(mean and standard deviation), and for all of them. Deeper channels are choosier."
+    )
+    return note("dead_channels.png", "Silent channels by depth", caption)
+
+
+def _write_kernels(draft: Path, opened: Opened) -> list[dict[str, str]]:
+    """Draw the kernels of the first convolution, where the network starts with one."""
+    from fashionprobe.explain.activations import kernels
+    from fashionprobe.plots.activations import kernel_grid
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    try:
+        found = kernels(opened.model)
+    except UserError:
+        return []
+    save(kernel_grid(found[..., ::-1] if opened.backbone.preprocessing.bgr else found), draft / "kernels")
+    height, width = found.shape[1:3]
+    caption = f"The {len(found)} kernels of the first layer, {height} x {width} pixels each. Mid-grey is 0."
+    return [note("kernels.png", "Kernels of the first layer", caption)]
+
+
+def _write_page(draft: Path, opened: Opened, noted: list[dict[str, str]], command: str) -> None:
+    from fashionprobe.report.exhibits import exhibit, gallery
+
+    network = opened.backbone
+    page = gallery(
+        [exhibit(draft / each["file"], each) for each in noted],
+        title=f"fashionprobe: inside {network.name}",
+        lead="What the hidden layers answer to an image.",
+        facts={"network": network.name, "weights": network.weights, "size": "{} x {} px".format(*network.size)},
+        command=command,
+    )
+    (draft / "gallery.html").write_text(page, encoding="utf-8")
+
+
+def _result(artifact: Artifact) -> Activations:
+    facts, page = artifact.facts, artifact.path / "gallery.html"
+    log.info(
+        "%s %s: %d layers, %d images. Open %s in a browser.", "reused" if artifact.reused else "wrote", artifact.path,
+        len(facts["layers"]), facts["images"], page,
+    )  # fmt: skip
+    return Activations(artifact.path, page, tuple(facts["layers"]), artifact.reused)

@@ -1,0 +1,320 @@
+"""Stage `converge`: records -> whether the channels of two networks, or of two blocks, answer to the same."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.errors import UserError
+from fashionprobe.stages.looked_at import open_network
+
+if TYPE_CHECKING:
+    from fashionprobe.backbones import Backbone
+    from fashionprobe.explain.channels import TopImages
+    from fashionprobe.explain.convergent import Correlations, Pairs
+    from fashionprobe.records.stream import Stream
+
+log = logging.getLogger(__name__)
+
+SHEET = 4
+"""Images of each channel of a pair that is drawn."""
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Matched channels on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/converge`.
+        pairs: The pairs of both matchings, `pairs.csv`.
+        bipartite: Mean correlation of the pairs matched one to one, silent channels left out.
+        semi_matching: Mean correlation of the channels with their best partners, silent channels left out.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    pairs: Path
+    bipartite: float
+    semi_matching: float
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two layers."""
+
+    backbone: "Backbone"
+    block: int
+
+    @property
+    def layer(self) -> str:
+        return self.backbone.taps[self.block - 1]
+
+    @property
+    def name(self) -> str:
+        return f"{self.backbone.name} ({self.backbone.weights}), block {self.block}"
+
+    def arguments(self) -> dict[str, Any]:
+        names = [layer.name for layer in self.backbone.model.layers]
+        return {
+            "backbone": self.backbone.name, "tap": names.index(self.layer), "block": self.block,
+            "preprocessing": asdict(self.backbone.preprocessing),
+        }  # fmt: skip
+
+
+def converge(
+    *,
+    dataset: shared.Place,
+    run: str | None = None,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    block: int | None = None,
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    other_backbone: str | None = None,
+    other_weights: str | None = None,
+    other_block: int | None = None,
+    other_taps: list[str] | str | None = None,
+    other_preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    split: list[str] | str | None = None,
+    pool: Literal["auto", "never", "always"] = "auto",
+    pairs: int = 4,
+    batch_size: int = 32,
+    seed: int = 0,
+    other_seed: int = 1,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Convergence:
+    """Match the channels of two networks, or of two blocks of one, by the correlation of their activations.
+
+    Args:
+        dataset: Name of the record set, or what `ingest` returned. A set of drawn images (garments) is made if missing.
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
+        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
+            network that `train` wrote into this run, if there is one, else resnet50.
+        weights: pretrained, imagenet, random, or the path of a weights file.
+        block: Block number. Default: the last.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
+        other_backbone: The network to compare with. Default: the same.
+        other_weights: Its weights. Default: the same, or pretrained for another network.
+        other_block: Its block. Default: the same number, or the last for another network.
+        other_taps: Its taps.
+        other_preprocessing: What its weights expect of the pixels.
+        size: Height and width in pixels of the input of both. Default: the first backbone's own.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        split: Which of train, val and test. Default: all.
+        pool: Correlate over all places of the feature maps (never), over their means (always), or over places where the
+            maps have the same size (auto).
+        pairs: Pairs drawn of the best, and of the worst.
+        batch_size: Images a forward pass.
+        seed: Seed of random weights.
+        other_seed: Seed of random weights of the network to compare with.
+        overwrite: Replace the comparison of this run that was made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The comparison: paths and headline numbers.
+
+    Raises:
+        UserError: If an argument does not fit, nothing differs between the two, or the records are missing or damaged.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    shared.at_least(1, batch_size=batch_size, pairs=pairs)
+    shared.check_seed(seed)
+    shared.check_seed(other_seed)
+    records_path = shared.records_path(dataset, tfrecords_root)
+    folder = child(runs_root, records_path.name if run is None else run, argument="run")
+    records = shared.open_records(records_path)
+
+    from fashionprobe import devices
+    from fashionprobe.records.stream import Stream, choose_items
+
+    items, splits = choose_items(records, shared.listed("split", split), least=2)
+    loaded = open_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+    ).backbone
+    is_same = other_backbone in (None, backbone)
+    other = open_network(
+        folder,
+        backbone=other_backbone or backbone,
+        weights=other_weights or (weights if is_same else "pretrained"),
+        taps=other_taps or (taps if is_same else None),
+        preprocessing=preprocessing if is_same and other_preprocessing == "auto" else other_preprocessing,
+        size=list(loaded.size),
+        seed=other_seed,
+    ).backbone
+    sides = (_side("block", loaded, block), _side("other_block", other, other_block or (block if is_same else None)))
+    if loaded.weights_sha256 == other.weights_sha256 and sides[0].layer == sides[1].layer:
+        raise UserError(
+            "other_backbone", expected="another network, or --other-weights or --other-block given",
+            received=f"{sides[0].name}, twice",
+        )  # fmt: skip
+    recipe = Recipe(
+        "converge",
+        {
+            "first": sides[0].arguments(), "second": sides[1].arguments(), "second_weights": other.weights_sha256,
+            "size": loaded.size, "fit": fit, "split": splits, "pool": pool, "pairs": pairs,
+        },
+        {"records": records.fingerprint},
+        loaded.weights_sha256,
+    )  # fmt: skip
+    stream = Stream(records, items, splits, loaded.size, fit, batch_size)
+    artifact = build(
+        folder / "converge",
+        recipe,
+        lambda draft: _write(draft, stream, sides, pool, pairs),
+        overwrite=overwrite,
+        settings={"batch_size": batch_size, "device": devices.name()},
+    )
+    return _result(artifact)
+
+
+def _side(argument: str, backbone: "Backbone", block: int | None) -> _Side:
+    most = len(backbone.taps)
+    if block is not None and not 1 <= block <= most:
+        raise UserError(argument, expected=f"in 1 to {most} for {backbone.name}", received=block)
+    return _Side(backbone, block or most)
+
+
+def _write(
+    draft: Path, stream: "Stream", sides: tuple[_Side, _Side], pool: Literal["auto", "never", "always"], pairs: int
+) -> dict[str, Any]:
+    """Compute, and fill the files of the artifact."""
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe import backbones
+    from fashionprobe.explain.channels import top_images
+    from fashionprobe.explain.convergent import bipartite, correlate, semi_matching
+
+    models = [backbones.on_pixels(side.backbone) for side in sides]
+    layers = [side.layer for side in sides]
+    found = correlate(models[0], layers[0], models[1], layers[1], stream.batches("correlate"), pool=pool)
+    np.save(draft / "correlation.npy", found.between)
+    np.save(draft / "correlation_within.npy", found.first)
+    np.save(draft / "correlation_within_other.npy", found.second)
+    matchings = {"bipartite": bipartite(found.between), "semi": semi_matching(found.between)}
+    tables = [
+        pd.DataFrame({
+            "matching": name, "channel": match.channels, "other": match.others, "correlation": match.correlations,
+            "alive": found.alive[match.channels] & found.other_alive[match.others],
+        })
+        for name, match in matchings.items()
+    ]  # fmt: skip
+    pd.concat(tables, ignore_index=True).to_csv(draft / "pairs.csv", index=False, float_format="%.6f")
+    _figures(draft, found, matchings, sides)
+    tops = [
+        top_images(model, [layer], stream.batches("top images"), count=SHEET)[layer]
+        for model, layer in zip(models, layers, strict=True)
+    ]
+    _sheets(draft, stream, found, matchings["bipartite"], tops, sides, pairs)
+    means = {
+        name: round(float(table.loc[table["alive"], "correlation"].mean()), 6) if table["alive"].any() else 0.0
+        for name, table in zip(matchings, tables, strict=True)
+    }
+    return {
+        "dataset": stream.records.path.name,
+        "rows": len(stream.items),
+        "first": sides[0].name,
+        "second": sides[1].name,
+        "channels": list(found.between.shape),
+        "silent": [int((~found.alive).sum()), int((~found.other_alive).sum())],
+        "pooled": found.pooled,
+        "samples": found.samples,
+        "mean_correlation": means,
+        "figures": [each for each in _noted(sides) if (draft / each["file"]).is_file()],
+    }
+
+
+def _noted(sides: tuple[_Side, _Side]) -> list[dict[str, str]]:
+    """Return what the report says about the figures."""
+    from fashionprobe.report.exhibits import note
+
+    both = f"{sides[0].name} and {sides[1].name}"
+    matched = f"How alike the channels of {both} are, matched one to one and with the best partner of each."
+    matrix = f"Correlation of every channel with every other, of {both}, before and after the channels were matched."
+    pairs = (
+        "Matched channels, each with the images that activate it most: first those of one network, then its partner's."
+    )
+    return [
+        note("matched_correlations.png", "How alike matched channels are", matched),
+        note("correlation.png", "Correlation of channels", matrix),
+        note("best_pairs.png", "The best matched pairs", pairs),
+        note("worst_pairs.png", "The worst matched pairs", pairs),
+    ]
+
+
+def _figures(draft: Path, found: "Correlations", matchings: "dict[str, Pairs]", sides: tuple[_Side, _Side]) -> None:
+    from fashionprobe.plots.convergent import correlation_matrices, matched_correlations
+    from fashionprobe.plots.save import save
+
+    names = (sides[0].name, sides[1].name)
+    title = f"Correlation of channels over {found.samples} " + ("images" if found.pooled else "places")
+    one, semi = matchings["bipartite"], matchings["semi"]
+    save(correlation_matrices(found.between, one.channels, one.others, names=names, title=title), draft / "correlation")
+    alive = [found.alive[match.channels] & found.other_alive[match.others] for match in (one, semi)]
+    curves = [match.correlations[kept] for match, kept in zip((one, semi), alive, strict=True)]
+    if all(len(curve) for curve in curves):
+        figure = matched_correlations(*curves, names=names, title="How alike matched channels are")
+        save(figure, draft / "matched_correlations")
+
+
+def _sheets(
+    draft: Path,
+    stream: "Stream",
+    found: "Correlations",
+    match: "Pairs",
+    tops: "list[TopImages]",
+    sides: tuple[_Side, _Side],
+    count: int,
+) -> None:
+    """Draw the best and the worst pairs of channels that are not silent, each with its top images."""
+    import numpy as np
+
+    from fashionprobe.plots.contact import Row, contact_sheet
+    from fashionprobe.plots.save import save
+
+    alive = np.nonzero(found.alive[match.channels] & found.other_alive[match.others])[0]
+    chosen = {"best": alive[:count], "worst": alive[::-1][:count]}
+    drawn = np.unique(np.concatenate(list(chosen.values())))
+    numbers = np.concatenate([tops[0].images[match.channels[drawn]], tops[1].images[match.others[drawn]]])
+    pictures = stream.pictures({int(row) for row in numbers.ravel()})
+    for kind, places in chosen.items():
+        rows = []
+        for place in places:
+            one, other = int(match.channels[place]), int(match.others[place])
+            images, captions = [], []
+            for top, channel in zip(tops, (one, other), strict=True):
+                images += [np.rint(pictures[int(row)]).astype(np.uint8) for row in top.images[channel]]
+                captions += [f"{value:.3g}" for value in top.values[channel]]
+            rows.append(Row(f"channel {one}\nwith {other}\nr = {match.correlations[place]:.2f}", images, captions))
+        if rows:
+            shown = tops[0].images.shape[1]
+            remark = (
+                f"First {shown} pictures of a row: what activates the channel of {sides[0].name}, most. The others:"
+            )
+            remark += f" its partner of {sides[1].name}. Captions: the peak of the activation."
+            title = f"The {kind} matched pairs of channels"
+            save(contact_sheet(rows, title=title, remark=remark), draft / f"{kind}_pairs")
+
+
+def _result(artifact: Artifact) -> Convergence:
+    facts = artifact.facts
+    one, semi = (facts["mean_correlation"][name] for name in ("bipartite", "semi"))
+    log.info(
+        "%s %s: %s with %s, mean correlation %.3f one to one, %.3f with the best partner, over %d %s. "
+        "Next: fashionprobe report --run %s",
+        "reused" if artifact.reused else "wrote", artifact.path, facts["first"], facts["second"], one, semi,
+        facts["samples"], "images" if facts["pooled"] else "places", artifact.path.parent.name,
+    )  # fmt: skip
+    return Convergence(artifact.path, artifact.path / "pairs.csv", one, semi, artifact.reused)

@@ -1,0 +1,307 @@
+"""Stage `faithfulness`: which heatmaps to trust: deletion and insertion curves, and the randomisation check."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.stages.looked_at import (
+    Column,
+    Images,
+    Opened,
+    choose_columns,
+    open_images,
+    open_network,
+    relevance_of,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fashionprobe.explain.faithfulness import Curve
+
+log = logging.getLogger(__name__)
+
+DEFAULT_METHODS = ("grad_cam", "guided_backpropagation", "gradient", "occlusion")
+RANDOM = "random"
+"""A heatmap of noise: what a method has to beat."""
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """Measures of heatmaps on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/faithfulness`, with `faithfulness.csv`.
+        images: Number of images.
+        best: The method with the greatest area of insertion less that of deletion.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    images: int
+    best: str
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def faithfulness(
+    *,
+    run: str | None = None,
+    images: list[str] | str | None = None,
+    dataset: shared.Place | None = None,
+    split: list[str] | str | None = None,
+    samples: int = 16,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    method: list[str] | str | None = None,
+    layer: str | None = None,
+    block: int | None = None,
+    percentile: int | list[int] | None = None,
+    windows: int | list[int] | None = None,
+    score_channels: int = 32,
+    noise_samples: int = 25,
+    steps: int = 50,
+    curve_steps: int = 25,
+    randomization: int = 4,
+    batch_size: int = 8,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Faithfulness:
+    """Measure how far heatmaps of a classifier can be trusted, for several methods side by side.
+
+    Deletion takes the pixels that a method marks out of the image, insertion puts them into a blurred one, most
+    relevant first; the probability of the class is followed. The randomisation check shuffles the weights, layer by
+    layer from the output: heatmaps of a method that explains the network change. A heatmap of noise is measured beside.
+
+    Args:
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
+        images: Image files, as a.jpg b.jpg. Or give a dataset.
+        dataset: Name of a record set, or what `ingest` returned, of which a random sample is taken.
+        split: Which of train, val and test of the dataset. Default: all.
+        samples: Number of images of the dataset.
+        backbone: The path of a .keras file with a classifier. Default: the one that `train` wrote into this run.
+        weights: pretrained, random, or the path of a weights file.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels. auto is right for `train`.
+        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        method: One or several of those of `fashionprobe see`; or all. Default: grad_cam, guided_backpropagation,
+            gradient, occlusion.
+        layer: The layer that the CAM methods look at. Default: the last feature map.
+        block: The same by block number.
+        percentile: For percentile_cam: which percentiles of the gradient. Default: 50 and 90.
+        windows: For occlusion: heights of the square windows in pixels; strides are half of them. Default: an eighth
+            and a quarter of the image.
+        score_channels: For score_cam: how many channels to try, those that vary most.
+        noise_samples: For smooth_grad: noisy copies of an image.
+        steps: For integrated_gradients: points on the path from a black image.
+        curve_steps: Steps of the deletion and insertion curves.
+        randomization: Images of the randomisation check, each explained anew for up to 16 layers; 0 leaves it out.
+        batch_size: Images explained together.
+        seed: Seed of the sample, of noise, and of the randomised weights.
+        overwrite: Replace what this run holds, made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The measures: path, and the best method.
+
+    Raises:
+        UserError: If an argument does not fit the network or the images.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    shared.at_least(1, samples=samples, batch_size=batch_size, score_channels=score_channels)
+    shared.at_least(1, noise_samples=noise_samples, steps=steps, curve_steps=curve_steps)
+    shared.at_least(0, randomization=randomization)
+    shared.check_seed(seed)
+    folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    opened = open_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+    )
+    chosen = open_images(
+        images=images, dataset=dataset, split=split, samples=samples, label=opened.label, fit=fit, seed=seed,
+        tfrecords_root=tfrecords_root,
+    )  # fmt: skip
+    columns = choose_columns(
+        shared.listed("method", method) or list(DEFAULT_METHODS), opened, of_channel=False,
+        percentile=shared.numbers(percentile) or [50, 90],
+        windows=shared.numbers(windows) or [min(opened.backbone.size) // 8, min(opened.backbone.size) // 4],
+        score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
+    )  # fmt: skip
+    looked_at = opened.layer(block, layer)
+    arguments = {
+        **opened.arguments(), "images": list(chosen.names), "fit": fit, "curve_steps": curve_steps, "seed": seed,
+        "methods": {column.name: column.options for column in columns}, "randomization": randomization,
+        "layer": opened.places([looked_at]) if looked_at else None,
+    }  # fmt: skip
+    job = _Job(opened, chosen, columns, looked_at, curve_steps, randomization, seed)
+    artifact = build(
+        folder / "faithfulness",
+        Recipe("faithfulness", arguments, chosen.sources, opened.backbone.weights_sha256),
+        lambda draft: _write(draft, job, batch_size),
+        overwrite=overwrite,
+        settings={"batch_size": batch_size},
+    )
+    return _result(artifact)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """All that decides what one run of this stage measures."""
+
+    opened: Opened
+    images: Images
+    columns: list[Column]
+    layer: str | None
+    curve_steps: int
+    randomization: int
+    seed: int
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Return the names of the methods as a person writes them."""
+        return {column.name: column.title for column in self.columns} | {RANDOM: "noise"}
+
+
+def _write(draft: Path, job: _Job, batch_size: int) -> dict[str, Any]:
+    import pandas as pd
+
+    curves, rows = _measure(job, batch_size)
+    table = pd.DataFrame(rows)
+    table.to_csv(draft / "per_image.csv", index=False, float_format="%.6f")
+    summary = _summary(job, table)
+    summary.to_csv(draft / "faithfulness.csv", index=False, float_format="%.6f")
+    noted = [_draw_curves(draft, job, curves)]
+    if job.randomization:
+        noted.append(_check_randomized(draft, job))
+    methods = summary[summary["method"] != RANDOM]
+    best = methods.loc[(methods["insertion"] - methods["deletion"]).idxmax(), "method"]
+    return {"images": len(job.images.names), "best": best, "figures": noted}
+
+
+def _measure(job: _Job, batch_size: int) -> "tuple[dict[str, dict[str, Curve]], list[dict[str, Any]]]":
+    """Return the curves of each kind and method over all images, and one row an image, method and kind."""
+    import numpy as np
+
+    from fashionprobe.explain.faithfulness import Curve, deletion, insertion
+    from fashionprobe.explain.network import probabilities
+
+    model = job.opened.model
+    predict = probabilities(model)
+    explainers = {column.name: column.explainer(model, job.layer, None) for column in job.columns}
+    erasers = {"deletion": deletion(model, steps=job.curve_steps), "insertion": insertion(model, steps=job.curve_steps)}
+    found: dict[str, dict[str, list[Curve]]] = {kind: {name: [] for name in job.titles} for kind in erasers}
+    random = np.random.default_rng(job.seed)
+    rows: list[dict[str, Any]] = []
+    done = 0
+    with progress.bar(total=len(job.images.names), unit="image", description="faithfulness") as bar:
+        for pixels in job.images.batches(job.opened.backbone.size, batch_size):
+            classes = predict(pixels).argmax(axis=1)
+            relevance = {
+                name: relevance_of(explain(pixels, classes), pixels.shape[1:3]) for name, explain in explainers.items()
+            }
+            relevance[RANDOM] = random.random(pixels.shape[:3])
+            ids = job.images.names[done : done + len(pixels)]
+            names = [job.opened.class_name(int(number)) for number in classes]
+            for kind, erase in erasers.items():
+                for name, maps in relevance.items():
+                    curve = erase(pixels, maps, classes)
+                    found[kind][name].append(curve)
+                    rows += [
+                        {"id": each, "class": explained, "method": name, "curve": kind, "area": area}
+                        for each, explained, area in zip(ids, names, curve.auc, strict=True)
+                    ]
+            done += len(pixels)
+            bar.update(len(pixels))
+    joined = {kind: {name: _joined(parts) for name, parts in each.items()} for kind, each in found.items()}
+    return joined, rows
+
+
+def _joined(parts: "list[Curve]") -> "Curve":
+    """Return the curves of all batches as one."""
+    import numpy as np
+
+    from fashionprobe.explain.faithfulness import Curve
+
+    probabilities = np.concatenate([part.probabilities for part in parts])
+    return Curve(parts[0].fractions, probabilities, np.concatenate([part.auc for part in parts]))
+
+
+def _summary(job: _Job, table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return one row a method: mean areas and their standard errors."""
+    import pandas as pd
+
+    grouped = table.groupby(["method", "curve"])["area"]
+    mean, error = grouped.mean().unstack(), grouped.sem().unstack()
+    summary = pd.DataFrame(
+        {
+            "deletion": mean["deletion"], "deletion_standard_error": error["deletion"],
+            "insertion": mean["insertion"], "insertion_standard_error": error["insertion"],
+        }
+    )  # fmt: skip
+    return summary.loc[list(job.titles)].rename_axis("method").reset_index()
+
+
+def _draw_curves(draft: Path, job: _Job, curves: "dict[str, dict[str, Curve]]") -> dict[str, str]:
+    from fashionprobe.plots.faithfulness import deletion_insertion
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    named = {kind: {job.titles[name]: curve for name, curve in each.items()} for kind, each in curves.items()}
+    save(deletion_insertion(named["deletion"], named["insertion"]), draft / "deletion_insertion")
+    caption = (
+        "The probability of the class while the pixels that a method marks are taken out of the image (deletion: lower "
+        "is better) or put into a blurred one (insertion: higher is better), most relevant first. Lines are means over "
+        f"{len(job.images.names)} images, bands their standard error; noise is a heatmap of random numbers."
+    )
+    return note("deletion_insertion.png", "How much the marked pixels matter", caption)
+
+
+def _check_randomized(draft: Path, job: _Job) -> dict[str, str]:
+    """Run the randomisation check on the first images, write its table and draw it."""
+    import pandas as pd
+
+    from fashionprobe.explain.faithfulness import randomization
+    from fashionprobe.plots import faithfulness as plots
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    pixels = job.images.first(job.opened.backbone.size, job.randomization)
+    tables = []
+    for column in job.columns:
+        table = randomization(
+            job.opened.model, lambda model, column=column: column.explainer(model, job.layer, None), pixels,
+            seed=job.seed % 2**31,
+        )  # fmt: skip
+        tables.append(table.assign(method=column.title))
+    joined = pd.concat(tables, ignore_index=True)
+    joined.to_csv(draft / "randomization.csv", index=False, float_format="%.6f")
+    save(plots.randomization(joined), draft / "randomization")
+    caption = (
+        "Rank correlation between a method's map and its map after the weights were shuffled, layer by layer from the "
+        "output. A method that explains what the network learned falls to 0; one that stays high mostly shows the "
+        f"image. Means over {len(pixels)} images, bars their standard deviation."
+    )
+    return note("randomization.png", "Does the heatmap depend on what was learned?", caption)
+
+
+def _result(artifact: Artifact) -> Faithfulness:
+    facts = artifact.facts
+    log.info(
+        "%s %s: %d images; insertion less deletion is greatest for %s. Next: fashionprobe report --run %s",
+        "reused" if artifact.reused else "wrote", artifact.path, facts["images"], facts["best"],
+        artifact.path.parent.name,
+    )  # fmt: skip
+    return Faithfulness(artifact.path, facts["images"], facts["best"], artifact.reused)

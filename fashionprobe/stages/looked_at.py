@@ -1,0 +1,340 @@
+"""The network and the images that the stages of seeing look at: opened from the same arguments everywhere."""
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import MANIFEST, Artifact, read_manifest, sha256
+from fashionprobe.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from fashionprobe.backbones import Backbone
+    from fashionprobe.explain.network import Explainer
+    from fashionprobe.explain.targets import Target
+
+Preprocessing = Literal["auto", "none", "tf", "caffe", "torch"]
+Fit = Literal["pad", "stretch"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network ready to be looked at.
+
+    Attributes:
+        backbone: The network as it was loaded, with its blocks.
+        classes: Names of its classes, when `train` made it; else None.
+        label: The label column that it was trained on; "" when unknown.
+    """
+
+    backbone: "Backbone"
+    classes: tuple[str, ...] | None
+    label: str
+
+    @functools.cached_property
+    def model(self) -> "keras.Model":
+        """The network with its preprocessing in front: RGB pixels in [0, 255]; flat."""
+        from fashionprobe.backbones import on_pixels
+
+        return on_pixels(self.backbone)
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the network ends in one score a class."""
+        return len(self.model.output.shape) == 2 and self.model.output_shape[-1] > 1 and _ends_in_scores(self.model)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a recipe has to hold of it; the weights have their own place there."""
+        return {
+            "backbone": self.backbone.name,
+            "size": self.backbone.size,
+            "preprocessing": asdict(self.backbone.preprocessing),
+        }
+
+    def layer(self, block: int | None, layer: str | None) -> str | None:
+        """Return the name of the layer that one of the two names; None for none.
+
+        Raises:
+            UserError: If both are given, or it is not there.
+        """
+        if block is not None and layer is not None:
+            raise UserError("block", expected="left out where --layer is given", received=block)
+        if block is not None:
+            taps = self.backbone.taps
+            if not 1 <= block <= len(taps):
+                raise UserError("block", expected=f"in 1 to {len(taps)} for {self.backbone.name}", received=block)
+            return taps[block - 1]
+        if layer is not None:
+            from fashionprobe.explain.network import find_layer
+
+            return find_layer(self.model, layer).name
+        return None
+
+    def places(self, layers: list[str]) -> list[int]:
+        """Return where layers stand, for a recipe: names that Keras gave differ from process to process."""
+        names = [layer.name for layer in self.model.layers]
+        return [names.index(layer) for layer in layers]
+
+    def class_number(self, name: str, argument: str = "target", also: Sequence[str] = ()) -> int:
+        """Return the number of a class, given its name or number.
+
+        Args:
+            name: The name, or the number.
+            argument: Name of the argument, for the error.
+            also: Words that this argument takes besides.
+
+        Raises:
+            UserError: If there is no such class.
+        """
+        if self.classes and name in self.classes:
+            return self.classes.index(name)
+        most = int(self.model.output_shape[-1])
+        if name.isdigit() and int(name) < most:
+            return int(name)
+        if self.classes and not name.lstrip("-").isdigit():
+            raise unknown_name(argument, name, [*also, *self.classes])
+        raise UserError(argument, expected=f"the number of a class, 0 to {most - 1}", received=name)
+
+    def class_name(self, number: int) -> str:
+        """Return the name of a class, or its number where names are not known."""
+        return self.classes[number] if self.classes else f"class {number}"
+
+
+def open_network(
+    run: Path | None,
+    *,
+    backbone: str | None,
+    weights: str,
+    taps: list[str] | str | None,
+    preprocessing: Preprocessing,
+    size: int | list[int] | None,
+    seed: int,
+) -> Opened:
+    """Load a network, by default the one that `train` wrote into this run, else resnet50."""
+    from fashionprobe import backbones
+
+    trained = run / "train" / "model.keras" if run else None
+    name = backbone or (str(trained) if trained and trained.is_file() else "resnet50")
+    loaded = backbones.load(
+        name,
+        weights=weights,
+        taps=shared.listed("taps", taps),
+        preprocessing=preprocessing,
+        size=shared.image_size(size),
+        seed=seed,
+    )
+    facts = _trained(Path(name))
+    classes = tuple(facts["classes"]) if facts else None
+    return Opened(loaded, classes, facts.get("label", "") if facts else "")
+
+
+def _trained(path: Path) -> dict[str, Any] | None:
+    """Return what `train` noted about the model file that it wrote; None for any other file."""
+    if path.name != "model.keras" or not (path.parent / MANIFEST).is_file():
+        return None
+    manifest = read_manifest(path.parent, remedy="Move that file away.")
+    return manifest["facts"] if manifest["stage"] == "train" else None
+
+
+def _ends_in_scores(model: "keras.Model") -> bool:
+    """Tell a classifier from a network that ends in pooled features."""
+    import keras
+
+    operation: Any = model.output._keras_history.operation
+    while isinstance(operation, keras.layers.Softmax | keras.layers.Activation | keras.layers.Reshape):
+        operation = operation.input._keras_history.operation
+    return not isinstance(operation, keras.layers.GlobalAveragePooling2D | keras.layers.GlobalMaxPooling2D)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One method with its options: one picture an image.
+
+    Attributes:
+        name: The method, with the option that tells it from its neighbours.
+        method: The name in `explain.methods`.
+        options: Its options.
+    """
+
+    name: str
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Return the name as a person writes it."""
+        words = {"grad_cam": "Grad-CAM", "grad_cam_plus_plus": "Grad-CAM++", "cam": "CAM", "smooth_grad": "SmoothGrad"}
+        words |= {"score_cam": "Score-CAM", "layer_cam": "Layer-CAM", "guided_grad_cam": "guided Grad-CAM"}
+        return words.get(self.name, self.name.replace("_", " ").replace("cam", "CAM"))
+
+    def explainer(self, model: "keras.Model", layer: str | None, target: "Target") -> "Explainer":
+        """Make the method for a model."""
+        from fashionprobe.explain.methods import explainer
+
+        return explainer(self.method, model, layer=layer, target=target, **self.options)
+
+
+def choose_columns(
+    methods: list[str],
+    opened: Opened,
+    *,
+    of_channel: bool,
+    percentile: list[int],
+    windows: list[int],
+    score_channels: int,
+    noise_samples: int,
+    steps: int,
+    seed: int,
+) -> list[Column]:
+    """Return one column a method with the options of each, and one a percentile.
+
+    Raises:
+        UserError: If there is no such method, or no class to explain.
+    """
+    from fashionprobe.explain.methods import FACTORIES, OF_CLASSES
+
+    if not of_channel and not opened.is_classifier:
+        raise UserError(
+            "backbone", expected="a classifier, such as the model.keras that `fashionprobe train` writes",
+            received=f"{opened.backbone.name}, which ends in features",
+            remedy="Or explain a channel of it: --block 5 --channel 0.",
+        )  # fmt: skip
+    if methods == ["all"]:
+        methods = [name for name in FACTORIES if not of_channel or name not in OF_CLASSES]
+    options = {
+        "occlusion": {"windows": windows, "seed": seed},
+        "score_cam": {"channels": score_channels},
+        "smooth_grad": {"samples": noise_samples, "seed": seed},
+        "integrated_gradients": {"steps": steps},
+    }
+    columns = []
+    for method in methods:
+        if method not in FACTORIES:
+            raise unknown_name("method", method, ["all", *FACTORIES])
+        if method == "percentile_cam":
+            columns += [Column(f"{method}_{q}", method, {"q": q}) for q in percentile]
+        else:
+            columns.append(Column(method, method, options.get(method, {})))
+    return columns
+
+
+def relevance_of(maps: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
+    """Bring raw maps or signed gradients to relevance in [0, 1], float32 (batch, *size)."""
+    import numpy as np
+
+    from fashionprobe.explain.heatmaps import heatmap
+    from fashionprobe.plots.heatmaps import strength
+
+    return heatmap(maps, size) if maps.ndim == 3 else np.stack([strength(each) for each in maps])
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that are looked at, in the order in which they are read.
+
+    Attributes:
+        names: Ids of records, or names of files.
+        labels: The class of each in the label column; "" where it has none or is not known.
+        sources: What a recipe has to hold of them: fingerprint of the records, or SHA-256 of each file.
+        records: The record set; None for files.
+        paths: The files, or the TFRecord files that hold the records.
+        fit: How they are brought to the size of the input.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    sources: dict[str, str]
+    records: Artifact | None
+    paths: tuple[str, ...]
+    fit: Fit
+
+    def batches(self, size: tuple[int, int], batch_size: int) -> "Iterator[np.ndarray]":
+        """Yield the images, float32 (batch, *size, 3), RGB in [0, 255]."""
+        import numpy as np
+
+        images = self._read(size)
+        while batch := list(itertools.islice(images, batch_size)):
+            yield np.stack(batch)
+
+    def first(self, size: tuple[int, int], count: int) -> "np.ndarray":
+        """Return the first images, float32 (count, *size, 3), RGB in [0, 255]."""
+        return next(self.batches(size, count))
+
+    def _read(self, size: tuple[int, int]) -> "Iterator[np.ndarray]":
+        from fashionprobe.records import decode
+        from fashionprobe.records.files import read_files
+        from fashionprobe.records.read import pictures, readable
+
+        if self.records is None:
+            for path in self.paths:
+                yield read_files([path], size, self.fit)[0]
+            return
+        with readable(self.records):
+            shards = [self.records.path / shard for shard in self.paths]
+            for _, picture in pictures(self.records, self.names, shards):
+                yield decode.fit(picture, size, self.fit).numpy()
+
+
+def open_images(
+    *,
+    images: Sequence[str] | str | None,
+    dataset: shared.Place | None,
+    split: Sequence[str] | str | None,
+    samples: int,
+    label: str,
+    fit: Fit,
+    seed: int,
+    tfrecords_root: str,
+) -> Images:
+    """Choose image files, or a random sample of a record set.
+
+    Raises:
+        UserError: If neither or both are given, or there is nothing to read.
+    """
+    if (images is None) == (dataset is None):
+        received = "neither" if images is None else "both"
+        raise UserError("images", expected="given, or --dataset, and not both", received=received)
+    if dataset is None:
+        paths = [images] if isinstance(images, str) else list(images or [])
+        return _files(paths, fit)
+    records = shared.open_records(shared.records_path(dataset, tfrecords_root))
+    return _sample(records, shared.listed("split", split), samples, label, fit, seed)
+
+
+def _files(paths: list[str], fit: Fit) -> Images:
+    if not paths:
+        raise UserError("images", expected="one image file or more", received="nothing")
+    for path in paths:
+        if not Path(path).is_file():
+            received = f"{path!r}, {'a folder' if Path(path).is_dir() else 'which does not exist'}"
+            raise UserError("images", expected="image files", received=received)
+    names = tuple(Path(path).name for path in paths)
+    hashes = {f"image {number}": sha256(Path(path)) for number, path in enumerate(paths, start=1)}
+    return Images(names, ("",) * len(paths), hashes, None, tuple(paths), fit)
+
+
+def _sample(records: Artifact, splits: list[str] | None, samples: int, label: str, fit: Fit, seed: int) -> Images:
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.records.select import SPLITS
+
+    for split in splits or []:
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+    items = items[items["split"].isin(splits or SPLITS)]
+    if items.empty:
+        counts = ", ".join(f"{count} {split}" for split, count in records.facts["splits"].items())
+        raise UserError("split", expected=f"one with images ({counts})", received=", ".join(splits or []))
+    rows = np.random.default_rng(seed).choice(len(items), min(samples, len(items)), replace=False)
+    chosen = items.iloc[np.sort(rows)]
+    labels = tuple(chosen[label]) if label in chosen else ("",) * len(chosen)
+    shards = tuple(chosen["shard"].drop_duplicates())
+    return Images(tuple(chosen["id"]), labels, {"records": records.fingerprint}, records, shards, fit)

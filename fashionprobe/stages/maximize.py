@@ -1,0 +1,328 @@
+"""Stage `maximize`: a backbone -> the pictures that chosen channels or classes answer to most."""
+
+import logging
+import math
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages.looked_at import Opened, open_network
+
+if TYPE_CHECKING:
+    import keras
+
+    from fashionprobe.backbones import Backbone
+    from fashionprobe.explain import maximize as explain
+    from fashionprobe.explain.regularizers import Penalty, Transform
+
+log = logging.getLogger(__name__)
+
+SHOWN = 16
+"""Channels that are shown when none are named."""
+
+
+@dataclass(frozen=True)
+class Maximized:
+    """Pictures on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/maximize`.
+        mosaic: All of them in one figure, `mosaic.png`.
+        images: One PNG a channel or class.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    mosaic: Path
+    images: tuple[Path, ...]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A channel or a class: its file, its words for a person, its layer ("" for a class) and its number."""
+
+    name: str
+    title: str
+    layer: str
+    number: int
+
+
+def maximize(
+    *,
+    run: str | None = None,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    block: int | None = None,
+    layer: str | None = None,
+    channels: list[int] | int | None = None,
+    classes: list[str] | list[int] | str | int | None = None,
+    size: int | list[int] | None = None,
+    steps: int = 64,
+    learning_rate: float | None = None,
+    start: Literal["noise", "grey"] = "noise",
+    fourier: bool = False,
+    jitter: int = 8,
+    blur: float = 0.5,
+    l2: float = 0.0,
+    total_variation: float = 0.0,
+    small_norm: float = 0.0,
+    small_contribution: float = 0.0,
+    every: int = 4,
+    batch_size: int = 16,
+    seed: int = 0,
+    overwrite: bool = False,
+    runs_root: str = "runs",
+) -> Maximized:
+    """Make the pictures that channels of a layer, or classes, answer to most, by gradient ascent on the pixels.
+
+    Args:
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the backbone.
+        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
+            network that `train` wrote into this run, if there is one, else resnet50.
+        weights: pretrained, imagenet, random, or the path of a weights file.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
+        block: Number of the block whose last layer is shown.
+        layer: Name of a layer, instead of a block.
+        channels: Channels of that layer, as 0 1 2. Default: 16, evenly spread over the layer.
+        classes: Classes instead of channels, by number, or by name where `train` wrote the model.
+        size: Height and width in pixels of the pictures; one number for a square. Default: the model's own, or 128.
+        steps: Steps of the ascent.
+        learning_rate: Size of a step; pixels go from -1 to 1. Default: 0.05 for pixels, 0.1 for Fourier coefficients.
+        start: Where to start: noise about grey, or grey.
+        fourier: Look for Fourier coefficients of decorrelated colours, which look more natural, instead of pixels.
+        jitter: Most pixels by which the picture is shifted before each step.
+        blur: Standard deviation in pixels of the Gaussian blur; 0 for none. Not used with Fourier coefficients.
+        l2: Weight of the penalty on strong colours.
+        total_variation: Weight of the penalty on roughness.
+        small_norm: Share of the pixels, those nearest to grey, that are made grey.
+        small_contribution: Share of the pixels, those that matter least to the activation, that are made grey.
+        every: Steps from one blur, and one removal of pixels, to the next.
+        batch_size: Pictures made at the same time.
+        seed: Seed of the noise, the shifts, and random weights.
+        overwrite: Replace pictures of this run that were made with other arguments.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The pictures: paths.
+
+    Raises:
+        UserError: If an argument does not fit.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    _check(locals())
+
+    from fashionprobe import devices
+
+    asked = child(runs_root, run, argument="run") if run is not None else None
+    opened = open_network(
+        asked, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+    )
+    opened = opened if size is not None else _sized(opened)
+    loaded, model = opened.backbone, opened.model
+    folder = asked or child(runs_root, re.sub(r"[^\w-]+", "-", loaded.name.removesuffix(".keras")), argument="run")
+    units = _channels(opened, block, layer, channels) if classes is None else _classes(opened, classes)
+    arguments = {
+        "steps": steps, "learning_rate": learning_rate, "start": start, "fourier": fourier, "jitter": jitter,
+        "blur": 0.0 if fourier else blur, "l2": l2, "total_variation": total_variation, "small_norm": small_norm,
+        "small_contribution": small_contribution, "every": every, "seed": seed,
+    }  # fmt: skip
+    recipe = Recipe("maximize", {**_network(loaded, model, units), **arguments}, {}, loaded.weights_sha256)
+    facts = {"backbone": loaded.name, "weights": loaded.weights, "size": loaded.size, "block": block, "steps": steps}
+    artifact = build(
+        folder / "maximize",
+        recipe,
+        lambda draft: {
+            **facts,
+            **_write(draft, model, units, loaded.size, arguments, batch_size, _title(loaded, units)),
+        },
+        overwrite=overwrite,
+        settings={"batch_size": batch_size, "device": devices.name()},
+    )
+    return _result(artifact)
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Check what does not depend on the network."""
+    shared.check_seed(given["seed"])
+    shared.at_least(1, **{name: given[name] for name in ("steps", "every", "batch_size")})
+    shared.at_least(0, jitter=given["jitter"])
+    for name, most in (
+        ("blur", math.inf), ("l2", math.inf), ("total_variation", math.inf),
+        ("small_norm", 1.0), ("small_contribution", 1.0),
+    ):  # fmt: skip
+        if not 0 <= given[name] < most:
+            raise UserError(name, expected=f"a number in the range [0, {most:g})", received=given[name])
+    rate = given["learning_rate"]
+    if rate is not None and not 0 < rate < math.inf:
+        raise UserError("learning_rate", expected="a number in the range (0, inf)", received=rate)
+    if given["start"] not in ("noise", "grey"):
+        raise unknown_name("start", given["start"], ["noise", "grey"])
+    chosen = [f"--{name}" for name in ("block", "layer", "classes") if given[name] is not None]
+    if len(chosen) != 1:
+        raise UserError(
+            "block", expected="given, or --layer, or --classes, and only one of them",
+            received=" and ".join(chosen) or "none of them", remedy="Such as --block 5 --channels 0 1 2 3.",
+        )  # fmt: skip
+    if given["classes"] is not None and given["channels"] is not None:
+        raise UserError("channels", expected="left out where --classes is given", received=given["channels"])
+
+
+def _sized(opened: Opened) -> Opened:
+    """Return the network at the size of the pictures: one of any size is not held to that of its training."""
+    from fashionprobe.explain.units import SIZE
+
+    free = None in opened.backbone.model.input_shape[1:3]
+    return replace(opened, backbone=replace(opened.backbone, size=SIZE)) if free else opened
+
+
+def _channels(opened: Opened, block: int | None, layer: str | None, channels: list[int] | int | None) -> list[_Unit]:
+    """Return the channels that are asked for, or some from all over the layer."""
+    import numpy as np
+
+    from fashionprobe.explain.network import find_layer
+
+    found = find_layer(opened.model, str(opened.layer(block, layer)))
+    most = int(found.output.shape[-1])
+    chosen = shared.numbers(channels)
+    if chosen is None:
+        chosen = [int(number) for number in np.unique(np.linspace(0, most - 1, min(SHOWN, most)).astype(int))]
+    if not chosen or chosen[0] < 0 or chosen[-1] >= most:
+        raise UserError(
+            "channels", expected=f"in the range [0, {most}) for {found.name}", received=chosen,
+            remedy="Leave --channels out for some from all over the layer.",
+        )  # fmt: skip
+    prefix = f"block{block}" if block is not None else re.sub(r"[^\w-]+", "-", found.name)
+    return [_Unit(f"{prefix}_channel{number:04d}", f"channel {number}", found.name, number) for number in chosen]
+
+
+def _classes(opened: Opened, classes: list[str] | list[int] | str | int) -> list[_Unit]:
+    """Return the classes that are asked for by number or, where `train` noted their names, by name."""
+    if not opened.is_classifier:
+        raise UserError(
+            "classes", expected="left out for a network without classes", received=classes,
+            remedy="Pass --block or --layer, or as --backbone the model.keras that `fashionprobe train` writes.",
+        )  # fmt: skip
+    given = [str(each) for each in classes] if isinstance(classes, list) else str(classes)
+    numbers = [opened.class_number(name, "classes") for name in shared.listed("classes", given) or []]
+    # A class may have been given by name and by number.
+    return [_Unit(f"class{number:04d}", opened.class_name(number), "", number) for number in dict.fromkeys(numbers)]
+
+
+def _network(backbone: "Backbone", model: "keras.Model", units: list[_Unit]) -> dict[str, Any]:
+    """Return what the recipe holds of the network and the units, in terms that are the same in each process."""
+    places = [layer.name for layer in model.layers]
+    return {
+        "backbone": backbone.name,
+        "size": backbone.size,
+        "preprocessing": asdict(backbone.preprocessing),
+        "layer": places.index(units[0].layer) if units[0].layer else "classes",
+        "units": [unit.number for unit in units],
+        # The files are named after the block, or after the layer.
+        "files": [unit.name for unit in units],
+    }
+
+
+def _title(backbone: "Backbone", units: list[_Unit]) -> str:
+    return f"{backbone.name}: {units[0].layer or 'classes'}"
+
+
+def _regularizers(given: dict[str, Any]) -> "list[Penalty | Transform]":
+    """Return the penalties and transforms that the numbers ask for."""
+    from fashionprobe.explain.regularizers import L2, Blur, DropSmallContribution, DropSmallNorm, TotalVariation
+
+    every = given["every"]
+    made = {
+        "l2": lambda: L2(given["l2"]),
+        "total_variation": lambda: TotalVariation(given["total_variation"]),
+        "blur": lambda: Blur(given["blur"], every),
+        "small_norm": lambda: DropSmallNorm(given["small_norm"], every),
+        "small_contribution": lambda: DropSmallContribution(given["small_contribution"], every),
+    }
+    return [make() for name, make in made.items() if given[name]]
+
+
+def _write(
+    draft: Path,
+    model: "keras.Model",
+    units: list[_Unit],
+    size: tuple[int, int],
+    given: dict[str, Any],
+    batch_size: int,
+    title: str,
+) -> dict[str, Any]:
+    """Make the pictures and fill the files of the artifact."""
+    import numpy as np
+    import tensorflow as tf
+    from PIL import Image
+
+    from fashionprobe.explain import maximize as explain
+    from fashionprobe.explain.targets import Channel
+    from fashionprobe.plots.mosaic import mosaic
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    targets = [Channel(unit.layer, unit.number) if unit.layer else unit.number for unit in units]
+    options = {name: given[name] for name in ("steps", "learning_rate", "start", "fourier", "jitter", "seed")}
+    try:
+        made = explain.maximize(
+            model, targets, size=size, regularizers=_regularizers(given), batch_size=batch_size, **options
+        )
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            "batch_size", expected="small enough for the memory of this device", received=batch_size,
+            remedy="Lower --batch-size or --size.",
+        ) from error  # fmt: skip
+    images = np.round(made.images).astype(np.uint8)
+    for unit, image in zip(units, images, strict=True):
+        Image.fromarray(image).save(draft / f"{unit.name}.png")
+    save(mosaic(images, [unit.title for unit in units], title=title), draft / "mosaic")
+    what = units[0].layer or "classes"
+    caption = (
+        f"Pictures made from nothing that {title} answers to most, one a channel or class, by gradient ascent on the "
+        f"pixels ({given['steps']} steps). They show what each one looks for."
+    )
+    noted = note("mosaic.png", f"What {what} wants to see", caption)
+    return {"layer": units[0].layer, "units": _tables(draft, units, made), "figures": [noted]}
+
+
+def _tables(draft: Path, units: list[_Unit], made: "explain.Maximized") -> list[dict[str, Any]]:
+    """Write `units.csv` and `history.csv`, and return the rows of the first."""
+    import pandas as pd
+
+    rows = [
+        {
+            "file": f"{unit.name}.png", "title": unit.title, "layer": unit.layer, "channel": unit.number,
+            "score": float(score), "start_score": float(history[0]),
+        }
+        for unit, score, history in zip(units, made.scores, made.history, strict=True)
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(draft / "units.csv", index=False, float_format="%.6g")
+    steps = pd.DataFrame(made.history.T, columns=pd.Index([unit.name for unit in units]))
+    steps.rename_axis("step").to_csv(draft / "history.csv", float_format="%.6g")
+    return rows
+
+
+def _result(artifact: Artifact) -> Maximized:
+    facts = artifact.facts
+    images = tuple(artifact.path / row["file"] for row in facts["units"])
+    log.info(
+        "%s %s: %d pictures of %s, %d x %d pixels, all of them in mosaic.png. Next: fashionprobe report --run %s",
+        "reused" if artifact.reused else "wrote",
+        artifact.path,
+        len(images),
+        facts["layer"] or "classes",
+        *facts["size"],
+        artifact.path.parent.name,
+    )
+    return Maximized(artifact.path, artifact.path / "mosaic.png", images, artifact.reused)

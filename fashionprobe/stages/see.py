@@ -1,0 +1,342 @@
+"""Stage `see`: what a network looks at in chosen images: heatmaps over them, by several methods."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.errors import UserError
+from fashionprobe.stages.looked_at import (
+    Column,
+    Images,
+    Opened,
+    choose_columns,
+    open_images,
+    open_network,
+    relevance_of,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fashionprobe.explain.network import Explainer
+    from fashionprobe.explain.targets import Target
+
+log = logging.getLogger(__name__)
+
+CLASS_METHODS = ("grad_cam", "guided_backpropagation")
+CHANNEL_METHODS = ("guided_backpropagation", "gradient")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Heatmaps on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/see`.
+        page: The gallery, `gallery.html`.
+        images: Number of images.
+        methods: The methods.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    page: Path
+    images: int
+    methods: tuple[str, ...]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """All that decides what one run of this stage shows."""
+
+    opened: Opened
+    images: Images
+    columns: list[Column]
+    layer: str | None
+    target: str
+    explained: "Target"
+    seed: int
+    command: str
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the recipe holds."""
+        return {
+            **self.opened.arguments(),
+            "images": list(self.images.names),
+            "fit": self.images.fit,
+            "methods": {column.name: column.options for column in self.columns},
+            "layer": self.opened.places([self.layer]) if self.layer else None,
+            "target": self.target,
+            "seed": self.seed,
+        }
+
+    def explainers(self) -> "dict[str, Explainer]":
+        """Make the methods; one that explains a channel looks at the last feature map below it, if at any."""
+        layer = self.layer if self.explained is None else None
+        return {each.name: each.explainer(self.opened.model, layer, self.explained) for each in self.columns}
+
+
+def see(
+    *,
+    run: str | None = None,
+    images: list[str] | str | None = None,
+    dataset: shared.Place | None = None,
+    split: list[str] | str | None = None,
+    samples: int = 8,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    method: list[str] | str | None = None,
+    target: str = "top",
+    channel: int | None = None,
+    layer: str | None = None,
+    block: int | None = None,
+    percentile: int | list[int] | None = None,
+    windows: int | list[int] | None = None,
+    score_channels: int = 32,
+    noise_samples: int = 25,
+    steps: int = 50,
+    batch_size: int = 8,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Seen:
+    """Show what a network looks at: heatmaps over images by several methods, and a gallery page.
+
+    A classifier is explained at the score of a class before its softmax; with --channel, any network at a channel.
+
+    Args:
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
+        images: Image files, as a.jpg b.jpg. Or give a dataset.
+        dataset: Name of a record set, or what `ingest` returned, of which a random sample is shown.
+        split: Which of train, val and test of the dataset. Default: all.
+        samples: Number of images of the dataset.
+        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file, such as the
+            model.keras that `train` wrote. Default: that of this run, if there is one, else resnet50.
+        weights: pretrained, imagenet, random, or the path of a weights file.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels. auto is right for keras.applications and `train`.
+        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        method: One or several of cam, grad_cam, percentile_cam, grad_cam_plus_plus, score_cam, layer_cam, occlusion,
+            gradient, deconvnet, guided_backpropagation, guided_grad_cam, smooth_grad, integrated_gradients; or all.
+            Default: grad_cam and guided_backpropagation; with --channel the second and gradient.
+        target: The class to explain: top (the network's first guess), true (the label of the dataset), or the name or
+            number of a class.
+        channel: Number of a channel, from 0, to explain in place of a class; of --block or --layer.
+        layer: The layer that the CAM methods look at, or that holds the channel. Default: the last feature map.
+        block: The same by block number.
+        percentile: For percentile_cam: which percentiles of the gradient. Default: 50 and 90.
+        windows: For occlusion: heights of the square windows in pixels; strides are half of them. Default: an eighth
+            and a quarter of the image.
+        score_channels: For score_cam: how many channels to try, those that vary most.
+        noise_samples: For smooth_grad: noisy copies of an image.
+        steps: For integrated_gradients: points on the path from a black image.
+        batch_size: Images explained together.
+        seed: Seed of the sample, of noise, and of random weights.
+        overwrite: Replace what this run holds, made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The heatmaps: path, gallery page and counts.
+
+    Raises:
+        UserError: If an argument does not fit the network or the images.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    command = shared.command(see, locals())
+    shared.at_least(1, samples=samples, batch_size=batch_size, score_channels=score_channels)
+    shared.at_least(1, noise_samples=noise_samples, steps=steps)
+    shared.at_least(0, channel=channel)
+    shared.check_seed(seed)
+
+    from fashionprobe.explain.targets import Channel
+
+    folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    opened = open_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+    )
+    chosen = open_images(
+        images=images, dataset=dataset, split=split, samples=samples, label=opened.label, fit=fit, seed=seed,
+        tfrecords_root=tfrecords_root,
+    )  # fmt: skip
+    looked_at = opened.layer(block, layer)
+    job = _Job(
+        opened=opened,
+        images=chosen,
+        columns=choose_columns(
+            shared.listed("method", method) or list(CLASS_METHODS if channel is None else CHANNEL_METHODS),
+            opened,
+            of_channel=channel is not None,
+            percentile=shared.numbers(percentile) or [50, 90],
+            windows=shared.numbers(windows) or [min(opened.backbone.size) // 8, min(opened.backbone.size) // 4],
+            score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
+        ),
+        layer=looked_at,
+        target=_check_target(target, channel, looked_at, opened, chosen),
+        explained=None if channel is None or looked_at is None else Channel(looked_at, channel),
+        seed=seed,
+        command=command,
+    )  # fmt: skip
+    # What does not fit the network is refused here, before anything is written.
+    explainers = job.explainers()
+    artifact = build(
+        folder / "see",
+        Recipe("see", job.arguments(), chosen.sources, opened.backbone.weights_sha256),
+        lambda draft: _write(draft, job, explainers, batch_size),
+        overwrite=overwrite,
+        settings={"batch_size": batch_size},
+    )
+    return _result(artifact)
+
+
+def _check_target(target: str, channel: int | None, layer: str | None, opened: Opened, images: Images) -> str:
+    """Return what is explained, for the recipe: top, true, the number of a class, or a channel."""
+    if channel is not None:
+        if target != "top":
+            raise UserError("target", expected="left out where --channel is given", received=target)
+        if layer is None:
+            raise UserError("block", expected="given with --channel, or --layer", received="nothing")
+        return f"channel {channel}"
+    if target == "true":
+        unknown = [name for name, label in zip(images.names, images.labels, strict=True) if not label]
+        if unknown or not opened.classes:
+            why = f"image {unknown[0]} without one" if opened.classes and images.records else "images without labels"
+            raise UserError(
+                "target", expected="top or a class, where the true class is not known", received=f"true, for {why}",
+                remedy="Labels come from a dataset, class names from the model.keras that `train` writes.",
+            )  # fmt: skip
+        for label in images.labels:
+            opened.class_number(label)
+    return target if target in ("top", "true") else str(opened.class_number(target, also=["top", "true"]))
+
+
+def _write(draft: Path, job: _Job, explainers: "dict[str, Explainer]", batch_size: int) -> dict[str, Any]:
+    """Explain the images batch by batch, and write the page."""
+    import pandas as pd
+
+    from fashionprobe.explain.network import probabilities
+    from fashionprobe.report.exhibits import note
+
+    predict = None if job.explained is not None else probabilities(job.opened.model)
+    rows, noted = [], []
+    with progress.bar(total=len(job.images.names), unit="image", description="see") as bar:
+        for pixels in job.images.batches(job.opened.backbone.size, batch_size):
+            shares = predict(pixels) if predict else None
+            classes, described = _describe(job, shares, len(pixels), start=len(rows))
+            raw = {name: explain(pixels, classes) for name, explain in explainers.items()}
+            for place, row in enumerate(described):
+                number = len(rows) + 1
+                _write_image(draft, job, number, row, pixels[place], {name: maps[place] for name, maps in raw.items()})
+                noted.append(note(f"image_{number:03d}.png", _title(job, row), _caption(job, row)))
+                rows.append({"image": number, **row})
+                bar.update()
+    pd.DataFrame(rows).to_csv(draft / "items.csv", index=False, float_format="%.6f")
+    facts = {"images": len(rows), "methods": [column.name for column in job.columns], "figures": noted}
+    _write_page(draft, job, facts)
+    return facts
+
+
+def _describe(
+    job: _Job, shares: "np.ndarray | None", count: int, start: int
+) -> "tuple[np.ndarray | None, list[dict[str, Any]]]":
+    """Return the class to explain for each image, and what is known of the image."""
+    import numpy as np
+
+    names = job.images.names[start : start + count]
+    labels = job.images.labels[start : start + count]
+    rows: list[dict[str, Any]] = [{"id": name, "true": label} for name, label in zip(names, labels, strict=True)]
+    if shares is None:
+        return None, [{**row, "explained": f"{job.target} of {job.layer}"} for row in rows]
+    top = shares.argmax(axis=1)
+    if job.target == "top":
+        classes = top
+    elif job.target == "true":
+        classes = np.array([job.opened.class_number(label) for label in labels])
+    else:
+        classes = np.full(count, int(job.target))
+    for place, row in enumerate(rows):
+        row["explained"] = job.opened.class_name(int(classes[place]))
+        row["probability"] = float(shares[place, classes[place]])
+        row["top"] = job.opened.class_name(int(top[place]))
+        row["top_probability"] = float(shares[place, top[place]])
+    return classes, rows
+
+
+def _write_image(
+    draft: Path, job: _Job, number: int, row: dict[str, Any], pixels: "np.ndarray", raw: "dict[str, np.ndarray]"
+) -> None:
+    """Write the raw maps of one image, a picture of each, and the figure of all."""
+    import numpy as np
+    from PIL import Image
+
+    from fashionprobe.plots.heatmaps import colour_map, explained, overlay, signed_picture
+    from fashionprobe.plots.save import save
+
+    image = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+    np.savez(draft / f"image_{number:03d}.npz", **raw)
+    panels = []
+    for column in job.columns:
+        maps = raw[column.name]
+        relevance = relevance_of(maps[None], image.shape[:2])[0]
+        if column.method in ("deconvnet", "guided_backpropagation", "guided_grad_cam"):
+            picture = signed_picture(maps)
+        else:
+            picture = overlay(image, relevance) if maps.ndim == 2 else colour_map(relevance)
+        Image.fromarray(picture).save(draft / f"image_{number:03d}_{column.name}.png")
+        panels.append((column.title, picture))
+    scale = "relevance, from the least to the greatest of each picture"
+    save(explained(image, panels, title=_title(job, row), scale=scale), draft / f"image_{number:03d}")
+
+
+def _title(job: _Job, row: dict[str, Any]) -> str:
+    """Say what is explained: the class with its probability, and the true one where it differs."""
+    if job.explained is not None:
+        return f"{row['id']}: {row['explained']}"
+    text = f"{row['explained']} {row['probability']:.0%}"
+    if row["top"] != row["explained"]:
+        text += f", first guess {row['top']} {row['top_probability']:.0%}"
+    return text + (f", true {row['true']}" if row["true"] and row["true"] != row["explained"] else "")
+
+
+def _caption(job: _Job, row: dict[str, Any]) -> str:
+    what = row["explained"] if job.explained is not None else f"the score of {row['explained']}"
+    return f"Image {row['id']}. Bright places speak for {what}; each picture has its own scale."
+
+
+def _write_page(draft: Path, job: _Job, facts: dict[str, Any]) -> None:
+    """Write the gallery."""
+    from fashionprobe.report.exhibits import exhibit, gallery
+
+    shown = [exhibit(draft / each["file"], each) for each in facts["figures"]]
+    network = job.opened.backbone
+    page = gallery(
+        shown,
+        title=f"fashionprobe: what {network.name} looks at",
+        lead=f"{facts['images']} images, {len(job.columns)} methods.",
+        facts={"network": network.name, "weights": network.weights, "methods": ", ".join(facts["methods"])},
+        command=job.command,
+    )
+    (draft / "gallery.html").write_text(page, encoding="utf-8")
+
+
+def _result(artifact: Artifact) -> Seen:
+    facts, page = artifact.facts, artifact.path / "gallery.html"
+    log.info(
+        "%s %s: %d images by %s. Open %s in a browser.", "reused" if artifact.reused else "wrote", artifact.path,
+        facts["images"], ", ".join(facts["methods"]), page,
+    )  # fmt: skip
+    return Seen(artifact.path, page, facts["images"], tuple(facts["methods"]), artifact.reused)

@@ -1,0 +1,402 @@
+"""Stage `selectivity`: records -> neuron features and selectivity indices of every channel of a backbone's blocks."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages.looked_at import Opened, open_network
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.backbones import Backbone
+    from fashionprobe.explain.selectivity import Selectivity
+    from fashionprobe.records.stream import Stream
+
+log = logging.getLogger(__name__)
+
+SHEET = 8
+"""Pictures in a row of a sheet."""
+
+MASKED = 4
+"""Channels of each block whose top images are drawn with their masks."""
+
+TOP_CLASSES = 3
+"""Classes that a caption names at most."""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Selectivity of channels on disk.
+
+    Attributes:
+        path: Its folder, `runs/<run>/selectivity`.
+        table: One row a channel, `selectivity.csv`.
+        blocks: The blocks.
+        channels: Number of channels.
+        silent: Number of them that no image activates.
+        reused: Whether it was there already.
+    """
+
+    path: Path
+    table: Path
+    blocks: tuple[int, ...]
+    channels: int
+    silent: int
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def selectivity(
+    *,
+    dataset: shared.Place,
+    run: str | None = None,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    block: int | list[int] | None = None,
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    split: list[str] | str | None = None,
+    label: str | None = None,
+    images: int = 100,
+    features: int = 16,
+    batch_size: int = 32,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Selected:
+    """Find what each channel of some blocks selects: its neuron feature, and how selective it is for class and colour.
+
+    The records are read three times: for the images that activate each channel most, for their grey versions and the
+    crops, and for the pictures that are drawn.
+
+    Args:
+        dataset: Name of the record set, or what `ingest` returned. A set of drawn images (garments) is made if missing.
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
+        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
+            network that `train` wrote into this run, if there is one, else resnet50.
+        weights: pretrained, imagenet, random, or the path of a weights file.
+        block: Block number, or several as [1,4]. Default: all.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
+        size: Height and width in pixels of the backbone's input; one number for a square. Default: the backbone's own.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        split: Which of train, val and test. Default: all.
+        label: Label column whose classes are meant. Default: the one by which the record set was split.
+        images: Images a channel: those that activate it most.
+        features: Neuron features drawn a block, half of them with the highest class index, half with the highest
+            colour index; the files hold all.
+        batch_size: Images a forward pass.
+        seed: Seed of random weights.
+        overwrite: Replace the selectivity of this run that was made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The selectivity: paths and counts.
+
+    Raises:
+        UserError: If an argument does not fit, or the records are missing or damaged.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    shared.at_least(1, batch_size=batch_size, features=features)
+    shared.at_least(2, images=images)
+    shared.check_seed(seed)
+    records_path = shared.records_path(dataset, tfrecords_root)
+    folder = child(runs_root, records_path.name if run is None else run, argument="run")
+    records = shared.open_records(records_path)
+    column = _label(records, label)
+
+    from fashionprobe import devices
+    from fashionprobe.records.stream import Stream, choose_items
+
+    items, splits = choose_items(records, shared.listed("split", split), least=2)
+
+    opened = open_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+    )
+    loaded = opened.backbone
+    blocks = _blocks(shared.numbers(block), loaded)
+    names = [layer.name for layer in loaded.model.layers]
+    recipe = Recipe(
+        "selectivity",
+        {
+            "backbone": loaded.name, "taps": [names.index(loaded.taps[block - 1]) for block in blocks],
+            "block": blocks, "size": loaded.size, "fit": fit, "preprocessing": asdict(loaded.preprocessing),
+            "split": splits, "label": column, "images": images, "features": features,
+        },
+        {"records": records.fingerprint},
+        loaded.weights_sha256,
+    )  # fmt: skip
+    source = Stream(records, items, splits, loaded.size, fit, batch_size)
+    artifact = build(
+        folder / "selectivity",
+        recipe,
+        lambda draft: _write(draft, source, opened, blocks, column, images, features),
+        overwrite=overwrite,
+        settings={"batch_size": batch_size, "device": devices.name()},
+    )
+    return _result(artifact)
+
+
+def _label(records: Artifact, label: str | None) -> str:
+    from fashionprobe.records.read import vocabulary
+
+    column = label or records.facts.get("stratify")
+    if column is None:
+        raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
+    vocabulary(records, column)
+    return column
+
+
+def _blocks(blocks: list[int] | None, backbone: "Backbone") -> list[int]:
+    if blocks is None:
+        return list(range(1, len(backbone.taps) + 1))
+    if not blocks or blocks[0] < 1 or blocks[-1] > len(backbone.taps):
+        raise UserError(
+            "block", expected=f"in 1 to {len(backbone.taps)} for {backbone.name}", received=blocks,
+            remedy="Leave --block out for all of them.",
+        )  # fmt: skip
+    return blocks
+
+
+def _write(
+    draft: Path, source: "Stream", opened: Opened, blocks: list[int], label: str, images: int, features: int
+) -> dict[str, Any]:
+    """Compute, and fill the files of the artifact."""
+    import numpy as np
+
+    from fashionprobe.explain.selectivity import selectivity as compute
+    from fashionprobe.explain.selectivity import table
+
+    model, backbone = opened.model, opened.backbone
+    passes = iter(("top images", "crops and grey versions"))
+    layers = [backbone.taps[block - 1] for block in blocks]
+    labels = source.items[label].to_numpy(str)
+    results = compute(model, layers, lambda: source.batches(next(passes)), labels, images=images)
+    rows = table(results)
+    number = dict(zip(layers, blocks, strict=True))
+    rows.insert(0, "block", rows["layer"].map(number))
+    rows.to_csv(draft / "selectivity.csv", index=False, float_format="%.6g")
+    _top_table(results, blocks, source.items["id"].to_numpy(str)).to_csv(
+        draft / "top_images.csv", index=False, float_format="%.6g"
+    )
+    for block, found in zip(blocks, results, strict=True):
+        np.save(draft / f"neuron_features_block{block}.npy", _bytes(found.features))
+    lowest = _lowest(labels, images)
+    _figures(draft, rows, source, label, lowest)
+    _sheets(draft, model, source, backbone, dict(zip(blocks, results, strict=True)), features)
+    facts = _facts(source, backbone, rows, results, label, images, lowest)
+    return {**facts, "figures": [each for each in _noted(blocks, label) if (draft / each["file"]).is_file()]}
+
+
+def _noted(blocks: list[int], label: str) -> list[dict[str, str]]:
+    """Return what the report says about the figures."""
+    from fashionprobe.report.exhibits import note
+
+    class_index = (
+        f"How many channels of each block select one {label}: the images that activate such a channel most are all of "
+        "one class (index 1)."
+    )
+    colour_index = (
+        "How many channels of each block need colour: grey versions of the images leave them silent (index 1)."
+    )
+    noted = [
+        note("class_selectivity.png", f"Channels selective for {label}", class_index),
+        note("colour_selectivity.png", "Channels selective for colour", colour_index),
+    ]
+    for block in reversed(blocks):
+        features = "What activates a channel most, on average: the mean of its strongest crops."
+        masked = "The images that activate a channel most, and below each the places where the channel is active."
+        noted.append(note(f"neuron_features_block{block}.png", f"Neuron features of block {block}", features))
+        noted.append(note(f"top_images_block{block}.png", f"Top images of block {block}", masked))
+    return noted
+
+
+def _bytes(images: "np.ndarray") -> "np.ndarray":
+    import numpy as np
+
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+def _lowest(labels: "np.ndarray", images: int) -> float:
+    """Return the least class index that is possible with so many classes and images."""
+    classes = len(set(labels) - {""})
+    counted = min(images, len(labels))
+    return max(0.0, (counted - classes) / (counted - 1))
+
+
+def _top_table(results: "list[Selectivity]", blocks: list[int], ids: "np.ndarray") -> "pd.DataFrame":
+    """Return the images that activate each channel, one row a channel and rank."""
+    import numpy as np
+    import pandas as pd
+
+    tables = []
+    for block, found in zip(blocks, results, strict=True):
+        channels, ranks = np.indices(found.top.values.shape).reshape(2, -1)
+        tables.append(pd.DataFrame({
+            "block": block, "channel": channels, "rank": ranks + 1, "id": ids[found.top.images.ravel()],
+            "value": found.top.values.ravel(), "row": found.top.rows.ravel(), "column": found.top.columns.ravel(),
+        }))  # fmt: skip
+    table = pd.concat(tables, ignore_index=True)
+    # Images that leave a channel silent say nothing about it.
+    return table[table["value"] > 0]
+
+
+def _figures(draft: Path, rows: "pd.DataFrame", source: "Stream", label: str, lowest: float) -> None:
+    from fashionprobe.plots.save import save
+    from fashionprobe.plots.selectivity import selectivity_by_block
+
+    name = source.records.path.name
+    remark = f"1: all images that activate the channel most are of one {label}."
+    if lowest > 0:
+        remark += f" With as few classes as here no channel can be below {lowest:.2f}."
+    title = f"Channels selective for {label} ({name})"
+    figure = selectivity_by_block(rows, "class_index", title=title, remark=remark)
+    save(figure, draft / "class_selectivity")
+    remark = "1: grey versions of the images leave the channel silent. 0: it does not see the difference."
+    figure = selectivity_by_block(rows, "colour_index", title=f"Channels selective for colour ({name})", remark=remark)
+    save(figure, draft / "colour_selectivity")
+
+
+def _sheets(
+    draft: Path,
+    model: Any,
+    source: "Stream",
+    backbone: "Backbone",
+    results: "dict[int, Selectivity]",
+    features: int,
+) -> None:
+    """Draw the neuron features of chosen channels, and the top images of some, masked."""
+    from fashionprobe.plots.contact import Row, contact_sheet
+    from fashionprobe.plots.save import save
+
+    chosen = {block: _chosen(found, features) for block, found in results.items()}
+    wanted = {
+        int(row)
+        for block, found in results.items()
+        for channel in _some(chosen[block])
+        for row in found.top.images[channel, :SHEET]
+    }
+    pictures = source.pictures(wanted)
+    for block, found in results.items():
+        if not chosen[block]:
+            continue
+        height, width = found.field.size
+        remark = "Each is the mean of the crops that activate the channel most, weighted by activation; receptive field"
+        remark += f" {height} x {width} pixels, at most the image. The number is the index."
+        rows = []
+        for name, channels in chosen[block].items():
+            for start in range(0, len(channels), SHEET):
+                some = channels[start : start + SHEET]
+                images = [_bytes(found.features[channel]) for channel in some]
+                rows.append(Row(name.replace(" ", "\n"), images, [_caption(found, name, channel) for channel in some]))
+        save(
+            contact_sheet(rows, title=f"Neuron features of {backbone.name}, block {block}", remark=remark),
+            draft / f"neuron_features_block{block}",
+        )
+        rows = [row for channel in _some(chosen[block]) for row in _masked(model, found, channel, pictures)]
+        remark = "Second rows: only the pixels stay where the channel is at least half as active as its strongest peak"
+        remark += " in the data set. Captions: the peak of the activation."
+        title = f"Images that activate channels of {backbone.name}, block {block}, most"
+        save(contact_sheet(rows, title=title, remark=remark), draft / f"top_images_block{block}")
+
+
+def _chosen(found: "Selectivity", features: int) -> dict[str, list[int]]:
+    """Return the channels to draw: half by class index, half by colour index, no channel twice."""
+    import numpy as np
+
+    orders = {"highest class index": found.class_index, "highest colour index": found.colour_index}
+    taken: list[int] = []
+    chosen: dict[str, list[int]] = {}
+    for (name, index), count in zip(orders.items(), (-(-features // 2), features // 2), strict=True):
+        # Of channels with the same index the most active come first.
+        order = np.lexsort((-found.top.values[:, 0], -np.nan_to_num(index, nan=-np.inf)))
+        fitting = [int(channel) for channel in order if np.isfinite(index[channel]) and channel not in taken][:count]
+        taken += fitting
+        if fitting:
+            chosen[name] = fitting
+    return chosen
+
+
+def _some(chosen: dict[str, list[int]]) -> list[int]:
+    """Return the channels whose top images are drawn: the first of each kind in turn."""
+    most = max((len(channels) for channels in chosen.values()), default=0)
+    mixed = [channels[place] for place in range(most) for channels in chosen.values() if place < len(channels)]
+    return mixed[:MASKED]
+
+
+def _caption(found: "Selectivity", kind: str, channel: int) -> str:
+    if kind == "highest class index":
+        return f"channel {channel}\n{found.classes[channel][0][0]}\n{found.class_index[channel]:.2f}"
+    return f"channel {channel}\ncolour {found.colour_index[channel]:.2f}"
+
+
+def _masked(model: Any, found: "Selectivity", channel: int, pictures: "dict[int, np.ndarray]") -> list[Any]:
+    """Return two rows of a sheet: the images that activate a channel most, and what the channel sees of them."""
+    import numpy as np
+
+    from fashionprobe.explain.channels import channel_mask
+    from fashionprobe.plots.contact import Row
+
+    values = found.top.values[channel, :SHEET]
+    values = values[values > 0]
+    images = np.stack([pictures[int(row)] for row in found.top.images[channel, : len(values)]])
+    masked = channel_mask(model, found.layer, channel, images, threshold=float(values[0]) / 2)
+    name = "\n".join(
+        [f"channel {channel}", *(f"{share:.0%} {name}" for name, share in found.classes[channel][:TOP_CLASSES])]
+    )
+    return [
+        Row(name, list(_bytes(images)), [f"{value:.3g}" for value in values]),
+        Row("masked", list(_bytes(masked)), [""] * len(values)),
+    ]
+
+
+def _facts(
+    source: "Stream", backbone: "Backbone", rows: "pd.DataFrame", results: "list[Selectivity]", label: str, images: int,
+    lowest: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Gather what the manifest and later stages need to know."""
+    blocks = {}
+    for (block, table), found in zip(rows.groupby("block"), results, strict=True):
+        means = {name: table[name].mean() for name in ("class_index", "colour_index")}
+        blocks[str(block)] = {
+            "tap": found.layer, "channels": len(table), "silent": int((~table["alive"]).sum()),
+            "receptive_field": list(found.field.size),
+            # JSON has no NaN.
+            **{f"mean_{name}": None if value != value else round(float(value), 4) for name, value in means.items()},
+        }  # fmt: skip
+    return {
+        "dataset": source.records.path.name,
+        "rows": len(source.items),
+        "label": label,
+        "images": images,
+        "lowest_class_index": round(lowest, 4),
+        "backbone": backbone.name,
+        "weights": backbone.weights,
+        "size": backbone.size,
+        "blocks": blocks,
+    }
+
+
+def _result(artifact: Artifact) -> Selected:
+    blocks = artifact.facts["blocks"]
+    channels = sum(found["channels"] for found in blocks.values())
+    silent = sum(found["silent"] for found in blocks.values())
+    log.info(
+        "%s %s: %d channels of block%s %s over %d images, %d silent. Next: fashionprobe report --run %s",
+        "reused" if artifact.reused else "wrote", artifact.path, channels, "" if len(blocks) == 1 else "s",
+        ", ".join(blocks), artifact.facts["rows"], silent, artifact.path.parent.name,
+    )  # fmt: skip
+    table = artifact.path / "selectivity.csv"
+    return Selected(artifact.path, table, tuple(map(int, blocks)), channels, silent, artifact.reused)

@@ -1,0 +1,47 @@
+import pandas as pd
+import pytest
+
+from fashionprobe.errors import UserError
+from fashionprobe.stages import activations
+
+
+def of(root, model_path, tmp_path, **arguments):
+    return activations(
+        dataset="small", run="a", backbone=str(model_path), size=32, tfrecords_root=str(root / "tfrecords"),
+        runs_root=str(tmp_path), **arguments,
+    )  # fmt: skip
+
+
+def test_grids_dead_channels_and_kernels(world, model_path, tmp_path):
+    made = of(world, model_path, tmp_path, samples=5)
+    assert made.layers == ("first", "second")
+    table = pd.read_csv(made.path / "dead_channels.csv")
+    assert list(table["layer"]) == ["first", "second"] and list(table["channels"]) == [4, 16]
+    assert (table["images"] == 5).all()
+    # What is silent for all images is silent for each.
+    assert (table["silent_for_all_images"] <= table["silent_for_one_image"] + 1e-6).all()
+    for name in ("activations_block1", "activations_block2", "dead_channels", "kernels"):
+        assert (made.path / f"{name}.png").is_file() and (made.path / f"{name}.svg").is_file()
+    page = made.page.read_text(encoding="utf-8")
+    assert page.count("<figure") == 4 and "Kernels of the first layer" in page
+    assert of(world, model_path, tmp_path, samples=5).reused
+
+
+def test_layers_by_name(world, model_path, tmp_path):
+    assert of(world, model_path, tmp_path, layer="second", samples=2).layers == ("second",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": "secnd"}, "such as second"),
+        ({"layer": "global_average_pooling2d"}, "`layer` must be "),
+        ({"block": 3}, r"`block` must be in 1 to 2 for tiny.keras. Received: 3"),
+        ({"block": 1, "layer": "first"}, "`block` must be left out"),
+        ({"channels": 0}, "`channels` must be an int in the range"),
+    ],
+)
+def test_bad_input(world, model_path, tmp_path, arguments, message):
+    with pytest.raises(UserError, match=message):
+        of(world, model_path, tmp_path, **arguments)
+    assert not (tmp_path / "a" / "activations").exists()

@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fashionprobe.errors import UserError
+from fashionprobe.stages import see
+
+
+@pytest.fixture
+def own(trained, tmp_path):
+    """A copy of it that a test may write into; it is the working folder of `command`."""
+    import shutil
+
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def of(root, **arguments):
+    return see(tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"), **arguments)
+
+
+def test_all_methods_of_a_sample(own):
+    made = of(own, dataset="g", samples=3, method="all", score_channels=4, noise_samples=2, steps=4, windows=[8, 16])
+    assert (made.images, made.path) == (3, own / "runs/g/see")
+    assert {"cam", "percentile_cam_50", "percentile_cam_90", "smooth_grad", "integrated_gradients"} <= set(made.methods)
+    items = pd.read_csv(made.path / "items.csv")
+    assert list(items["image"]) == [1, 2, 3]
+    assert items["probability"].between(0, 1).all() and (items["explained"] == items["top"]).all()
+    classes = json.loads((own / "runs/g/train/manifest.json").read_text())["facts"]["classes"]
+    assert set(items["explained"]) <= set(classes) and set(items["true"]) <= set(classes)
+    for number in (1, 2, 3):
+        raw = np.load(made.path / f"image_{number:03d}.npz", allow_pickle=False)
+        assert set(raw) == set(made.methods)
+        assert raw["grad_cam"].shape == (16, 16) and raw["occlusion"].shape == (32, 32)
+        assert raw["gradient"].shape == (32, 32, 3)
+        for method in made.methods:
+            assert np.isfinite(raw[method]).all()
+            with Image.open(made.path / f"image_{number:03d}_{method}.png") as picture:
+                assert picture.size == (32, 32)
+        assert (made.path / f"image_{number:03d}.svg").is_file()
+    page = made.page.read_text(encoding="utf-8")
+    assert page.count("<figure") == 3 and "fashionprobe see --dataset g --samples 3 --method all" in page
+
+
+def test_files_and_a_class_by_name(own, command):
+    classes = json.loads((own / "runs/g/train/manifest.json").read_text())["facts"]["classes"]
+    for name in ("a b.png", "c.png"):
+        Image.effect_noise((40, 30), 80).convert("RGB").save(own / name)
+    words = ("see", "--run", "g", "--images", "a b.png", "c.png", "--target", classes[1], "--method", "grad_cam")
+    code, out, err = command(*words)
+    assert (code, err) == (0, "")
+    assert out == "wrote runs/g/see: 2 images by grad_cam. Open runs/g/see/gallery.html in a browser.\n"
+    items = pd.read_csv(own / "runs/g/see/items.csv")
+    assert list(items["id"]) == ["a b.png", "c.png"] and set(items["explained"]) == {classes[1]}
+    page = (own / "runs/g/see/gallery.html").read_text(encoding="utf-8")
+    assert f"fashionprobe see --run g --images &#39;a b.png&#39; c.png --method grad_cam --target {classes[1]}" in page
+    assert command(*words)[1].startswith("reused runs/g/see")
+    Image.effect_noise((40, 30), 90).convert("RGB").save(own / "c.png")
+    code, _, err = command(*words)
+    assert code == 2 and "image 2" in err and "--overwrite" in err
+
+
+def test_the_true_class(own):
+    made = of(own, dataset="g", samples=4, target="true", method="grad_cam")
+    items = pd.read_csv(made.path / "items.csv")
+    assert (items["explained"] == items["true"]).all()
+
+
+def test_a_channel_of_a_network_without_classes(own, model_path):
+    made = of(own, run="c", dataset="g", samples=2, backbone=str(model_path), size=32, block=2, channel=3)
+    assert made.methods == ("guided_backpropagation", "gradient")
+    assert set(pd.read_csv(made.path / "items.csv")["explained"]) == {"channel 3 of second"}
+
+
+def test_the_same_twice(own):
+    arguments = {"dataset": "g", "samples": 2, "method": "smooth_grad,occlusion", "noise_samples": 3, "windows": [8]}
+    one = of(own, run="g", **arguments)
+    kept = {path.name: path.read_bytes() for path in one.path.glob("image_*.png")}
+    import shutil
+
+    shutil.rmtree(one.path)
+    two = of(own, run="g", batch_size=1, **arguments)
+    assert {path.name: path.read_bytes() for path in two.path.glob("image_*.png")} == kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "`images` must be given, or --dataset, and not both. Received: neither"),
+        ({"images": ["no.png"]}, "`images` must be image files. Received: 'no.png', which does not exist"),
+        ({"dataset": "g", "method": "gradcam"}, "`method` must be one of: all, cam, .*Did you mean 'grad_cam'"),
+        ({"dataset": "g", "layer": "secnd"}, "`layer` must be a layer of .*such as second.*Received: secnd"),
+        ({"dataset": "g", "layer": "logits", "method": "grad_cam"}, "one with a feature map"),
+        ({"dataset": "g", "block": 9}, r"`block` must be in 1 to \d for model.keras. Received: 9"),
+        ({"dataset": "g", "block": 1, "layer": "first"}, "`block` must be left out where --layer is given"),
+        ({"dataset": "g", "channel": 3}, "`block` must be given with --channel"),
+        ({"dataset": "g", "channel": 99, "block": 2}, r"`channel` must be in the range \[0, 16\)"),
+        ({"dataset": "g", "target": "shirt"}, "`target` must be one of: top, true, .*Received: shirt"),
+        ({"dataset": "g", "target": "99"}, "`target` must be .*Received: 99"),
+        ({"dataset": "g", "samples": 0}, "`samples` must be an int in the range"),
+        ({"dataset": "g", "split": "test"}, "`split` must be one with images"),
+        ({"dataset": "g", "method": "cam", "channel": 1, "block": 1}, "`method` must be one that can explain"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_before_anything_is_written(trained, arguments, message):
+    with pytest.raises(UserError, match=message):
+        of(trained, run="g", **arguments)
+    assert not (trained / "runs/g/see").exists()
+
+
+def test_a_backbone_without_classes_says_what_to_do(trained, model_path):
+    with pytest.raises(UserError, match=r"`backbone` must be a classifier.*ends in features.*--block 5 --channel 0"):
+        of(trained, run="x", dataset="g", backbone=str(model_path), size=32)
+
+
+def test_the_true_class_of_a_file_is_not_known(trained, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    with pytest.raises(UserError, match="Received: true, for images without labels"):
+        of(trained, run="g", images=[str(tmp_path / "x.png")], target="true")
