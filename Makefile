@@ -24,6 +24,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/records.py
 	$(BIN)/python benchmarks/extract.py
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/explain.py
 
 # The stamp is newer than setup.cfg only when the last installation was for it.
 .venv/ready: setup.cfg

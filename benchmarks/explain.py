@@ -121,6 +121,10 @@ def main() -> None:
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message="The structure of `inputs`")
+    import keras
+
+    # The Score-CAM of tf-keras-vis calls `predict`, which would draw bars.
+    keras.utils.disable_interactive_logging()
     if options.peak:
         return measure_peak(options.peak, options.batch)
     model, forward, images = build(options.batch)

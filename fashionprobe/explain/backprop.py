@@ -1,6 +1,5 @@
 """Backpropagation to the image: gradient, deconvnet, guided ones, and averages over noise or along a path."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +17,8 @@ from fashionprobe.explain.targets import Target
 
 GREATEST_SEED = 2**31 - 1
 
-PORTION = 4 * 224 * 224
-"""Pixels whose feature maps are in memory at a time: 200 MB for ResNet50."""
+PORTION = 8 * 224 * 224
+"""Pixels whose feature maps are in memory at a time: 250 MB for ResNet50."""
 
 MOST_DOUBLINGS = 3
 """How often `integrated_gradients` doubles its points for an image whose values do not sum up."""
@@ -42,19 +41,14 @@ def gradient(model: keras.Model, *, target: Target = None) -> Explainer:
     Reference:
         Simonyan et al., "Deep Inside Convolutional Networks: Visualising Image Classification Models", 2014.
     """
-    network = Network(model, target=target)
-
-    def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        return _in_portions(network, images, classes)
-
-    return network.compile(_as_written(explain))
+    return _backprop(with_relu_rule(model, "gradient"), target)
 
 
 def deconvnet(model: keras.Model, *, target: Target = None) -> Explainer:
     """Make deconvnet: like `gradient`, but each ReLU hands down what is positive in R, (R > 0) R.
 
     Args:
-        model: A network with a ReLU; its weights are copied as they are now.
+        model: A network with a ReLU.
         target: What is explained; the score of a class by default.
 
     Returns:
@@ -66,14 +60,14 @@ def deconvnet(model: keras.Model, *, target: Target = None) -> Explainer:
     Reference:
         Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
     """
-    return gradient(with_relu_rule(model, "deconvnet"), target=target)
+    return _backprop(with_relu_rule(model, "deconvnet"), target)
 
 
 def guided_backpropagation(model: keras.Model, *, target: Target = None) -> Explainer:
     """Make guided backpropagation: like `gradient`, but each ReLU with output f hands down (f > 0)(R > 0) R.
 
     Args:
-        model: A network with a ReLU; its weights are copied as they are now.
+        model: A network with a ReLU.
         target: What is explained; the score of a class by default.
 
     Returns:
@@ -85,14 +79,14 @@ def guided_backpropagation(model: keras.Model, *, target: Target = None) -> Expl
     Reference:
         Springenberg et al., "Striving for Simplicity: The All Convolutional Net", 2015.
     """
-    return gradient(with_relu_rule(model, "guided"), target=target)
+    return _backprop(with_relu_rule(model, "guided"), target)
 
 
 def guided_grad_cam(model: keras.Model, layer: str | None = None, *, target: Target = None) -> Explainer:
     """Make guided Grad-CAM: guided backpropagation times Grad-CAM, which is brought to the size of the image.
 
     Args:
-        model: A network with a ReLU; its weights are copied as they are now.
+        model: A network with a ReLU.
         layer: The layer of Grad-CAM; the last one with a feature map by default.
         target: What is explained; the score of a class by default.
 
@@ -268,7 +262,7 @@ def one_by_one(network: Network, function: Callable[[tf.Tensor, tf.Tensor], tf.T
         function: Takes float32 images (1, height, width, channels) and int32 classes (1,), -1 for the top.
         name: The name of the method, for the bar.
     """
-    explain_one = network.compile(_as_written(function))
+    explain_one = network.compile(function)
 
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
         pixels = network.check_images(images)
@@ -309,10 +303,14 @@ def check_baseline(baseline: float | np.ndarray, shape: tuple[int | None, ...]) 
     return image
 
 
-def _as_written(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep AutoGraph, which turns our errors into its own, from rewriting a function."""
-    # TensorFlow warns of one function compiled often, which by the code it is here, once a network; a partial has none.
-    return functools.partial(tf.autograph.experimental.do_not_convert(function))
+def _backprop(model: keras.Model, target: Target) -> Explainer:
+    """Compile the gradient of the score with respect to the image, as the ReLUs of this model hand it down."""
+    network = Network(model, target=target)
+
+    def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        return _in_portions(network, images, classes)
+
+    return network.compile(explain)
 
 
 def _gradient(network: Network, images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:

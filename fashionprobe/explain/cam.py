@@ -279,7 +279,6 @@ def _from_gradient(model: keras.Model, layer: str | None, target: Target, relu: 
     network, name = open_at(model, layer, target)
 
     # As in Keras, functions of users are not rewritten by AutoGraph, nor is the error below.
-    @tf.autograph.experimental.do_not_convert
     def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)

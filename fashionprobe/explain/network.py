@@ -113,7 +113,13 @@ class Network:
         if isinstance(self.target, Neuron):
             return last[:, self.target.row, self.target.column, self.target.channel]
         if self.target is not None:
-            return tf.ensure_shape(self.target(last), (None,))
+            scores = tf.convert_to_tensor(self.target(last))
+            if len(scores.shape) != 1:
+                raise UserError(
+                    "target", expected=f"a function of scores {last.shape} that returns one number an image, (batch,)",
+                    received=f"one that returns {scores.shape}",
+                )  # fmt: skip
+            return scores
         return tf.gather(last, self.chosen(last, classes), axis=1, batch_dims=1)
 
     def probability(self, last: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
@@ -133,7 +139,8 @@ class Network:
         Args:
             function: Takes float32 images (batch, height, width, channels) and int32 classes (batch,), -1 for the top.
         """
-        compiled = tf.function(function)
+        # AutoGraph would turn our errors into its own.
+        compiled = tf.function(function, autograph=False)
         # By shape. Called through `compiled`, a few methods made one after another would pass for needless retracing,
         # of which TensorFlow warns.
         traced: dict[tuple[int, ...], Any] = {}

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.network import flat
-from fashionprobe.graphs import copy_weights, kept_random_state
+from fashionprobe.graphs import kept_random_state
 
-Rule = Literal["deconvnet", "guided"]
-"""What a ReLU does to the gradient that comes back to it."""
+Rule = Literal["deconvnet", "guided", "gradient"]
+"""What a ReLU does to the gradient that comes back to it; the last is its own gradient, with less memory."""
 
 # Each function under all the names by which a user may have given it, with the value at which it saturates.
 _FUNCTIONS = {
@@ -23,24 +23,26 @@ _OPERATIONS = {"Relu": math.inf, "ReLU": math.inf, "Relu6": 6.0}
 
 
 def with_relu_rule(model: keras.Model, rule: Rule) -> keras.Model:
-    """Copy a model, with another gradient in each of its ReLUs; what it computes stays the same.
+    """Make a twin of a model, with another gradient in each of its ReLUs; what it computes stays the same.
 
     A ReLU is a layer `ReLU`, also one with a greatest value or a threshold, a layer `Activation("relu")`, the
     `activation="relu"` of any other layer, or a plain operation such as `keras.ops.relu(x)`; "relu6" likewise. Leaky
     ones are no ReLU and keep their gradient, and so does what a layer of the user's own computes inside `call`.
 
     With R the gradient that comes from above and f the output of the ReLU, it hands down (R > 0) R by the rule
-    "deconvnet" and (f > 0)(R > 0) R by "guided", where a saturated ReLU counts as f = 0.
+    "deconvnet" and (f > 0)(R > 0) R by "guided", where a saturated ReLU counts as f = 0. By "gradient" it is (f > 0) R
+    as ever; but where TensorFlow keeps f for it, four bytes a value, a mask of one byte is kept.
 
     Args:
         model: A functional or sequential model; it is left as it is.
         rule: What each ReLU does to the gradient.
 
     Returns:
-        A flat copy with the weights that the model has now.
+        A flat twin. It shares the variables of the model, so that further training shows (those of a copy, if the
+        model had models inside).
 
     Raises:
-        UserError: If the model has no ReLU, or the rule is not known.
+        UserError: If the model has no ReLU and the rule is not "gradient", or the rule is not known.
 
     Reference:
         Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014.
@@ -51,14 +53,14 @@ def with_relu_rule(model: keras.Model, rule: Rule) -> keras.Model:
     model = flat(model)
     changed = []
 
-    def copy(operation: Any) -> Any:
-        twin = type(operation).from_config(operation.get_config())
+    def twin_of(operation: Any) -> Any:
         limit = saturation(operation)
         if limit is not None:
             changed.append(operation.name)
             # A plain operation has no policy: it goes by its input.
             dtype = getattr(operation, "dtype_policy", None) or operation.output.dtype
-            return keras.layers.Activation(_ruled(twin.call, rule, limit), name=operation.name, dtype=dtype)
+            return keras.layers.Activation(_ruled(operation.call, rule, limit), name=operation.name, dtype=dtype)
+        twin = _twin(operation)
         activation = getattr(operation, "activation", None)
         limit = saturation(activation)
         if limit is not None:
@@ -68,16 +70,21 @@ def with_relu_rule(model: keras.Model, rule: Rule) -> keras.Model:
 
     with kept_random_state():
         # The bare graph, without the loss and the optimizer of a compiled model.
-        copied = keras.models.clone_model(keras.Model(model.input, model.output), clone_function=copy)
-    if not changed:
+        copied = keras.models.clone_model(keras.Model(model.input, model.output), clone_function=twin_of)
+    if not changed and rule != "gradient":
         raise UserError(
             "model", expected="a network with a ReLU", received=f"{model.name}, which has none",
             remedy="Use `gradient`: without a ReLU this method is the same.",
         )  # fmt: skip
-    for layer in model.layers:
-        if layer.weights:
-            copy_weights(layer, copied.get_layer(layer.name))
     return copied
+
+
+def _twin(operation: Any) -> Any:
+    """Return a second object for a layer, with the same variables and a place of its own in a graph."""
+    # `copy.copy` would copy the variables: Keras pickles by saving.
+    twin = object.__new__(type(operation))
+    vars(twin).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
+    return twin
 
 
 def saturation(function: Any) -> float | None:
@@ -105,7 +112,7 @@ def _ruled(function: Any, rule: Rule, limit: float) -> Any:
         if rule == "deconvnet":
             return y, tf.nn.relu
         # Kept for the way back in place of the map itself: a byte a value, not four.
-        passes = (y > 0) & (y < limit)
-        return y, lambda relevance: tf.where(passes, tf.nn.relu(relevance), tf.zeros_like(relevance))
+        passes = y > 0 if limit == math.inf else (y > 0) & (y < limit)
+        return y, lambda relevance: tf.where(passes, tf.nn.relu(relevance) if rule == "guided" else relevance, 0.0)
 
     return rectify

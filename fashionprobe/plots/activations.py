@@ -33,7 +33,7 @@ def channel_grid(maps: np.ndarray, *, title: str, most: int = 64) -> "Figure":
     scaled = (maps - low) / np.where(high > low, high - low, 1)
     pictures = [colour_map(scaled[..., channel]) if high[channel] > 0 else _silent(maps) for channel in chosen]
     some = f"the {len(chosen)} strongest of {channels} channels" if channels > len(chosen) else f"{channels} channels"
-    return mosaic(np.stack(pictures), [str(channel) for channel in chosen], title=f"{title}: {some}")
+    return mosaic(np.stack(pictures), [str(channel) for channel in chosen], columns=8, title=f"{title}: {some}")
 
 
 def kernel_grid(kernels: np.ndarray, *, title: str = "Kernels of the first layer") -> "Figure":
@@ -47,7 +47,7 @@ def kernel_grid(kernels: np.ndarray, *, title: str = "Kernels of the first layer
         The figure.
     """
     pictures = np.broadcast_to(np.rint(kernels * 255), (*kernels.shape[:3], 3)).astype(np.uint8)
-    return mosaic(pictures, [str(number) for number in range(len(kernels))], title=title)
+    return mosaic(pictures, [str(number) for number in range(len(kernels))], columns=8, title=title)
 
 
 def _silent(maps: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def dead_by_depth(
     Returns:
         The figure: the mean over the images with its standard deviation, and the share silent for all of them.
     """
-    figure, ax = style.axes_of(ax, width=7.2, height=3.9)
+    figure, ax = style.axes_of(ax, width=8.4, height=3.9)
     place = np.arange(len(names))
     one = ax.errorbar(
         place, shares.mean(axis=1), yerr=shares.std(axis=1), color=style.BLUE, marker=style.MARKERS[0], capsize=4

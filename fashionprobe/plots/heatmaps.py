@@ -83,13 +83,15 @@ def explained(image: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], *, ti
         scale: What the colours stand for; the colour bar is left out when this is empty.
 
     Returns:
-        The figure: four pictures a row at most.
+        The figure: three or four pictures a row.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     shown = [("image", image), *panels]
-    columns = min(len(shown), _COLUMNS)
+    # Three a row where that leaves fewer holes than four.
+    columns = min((_COLUMNS, _COLUMNS - 1), key=lambda count: (-len(shown) % count, -count))
+    columns = min(len(shown), columns)
     rows = -(-len(shown) // columns)
     side = _SIDE * image.shape[0] / image.shape[1]
     height = rows * (side + 0.3) + 0.4 + 0.6 * bool(scale)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 CELL = 1.7
 """Width of one picture in inches."""
 
+SMALL_CELL = 1.05
+"""The same where more columns than usual are asked for."""
+
+BAND, GAP = 0.3, 0.08
+"""Height of the line of text above a picture, and the space between two, in inches."""
+
 MOST_COLUMNS = 4
 """Columns unless told otherwise: more would be too small to see on a phone."""
 
@@ -48,21 +54,28 @@ def mosaic(images: np.ndarray, titles: Sequence[str], *, columns: int | None = N
 
 
 def _grid(images: np.ndarray, titles: Sequence[str], across: int, title: str) -> "Figure":
+    """Lay the pictures out on one pair of axes, in inches: axes for each would take seconds to draw."""
     from matplotlib.figure import Figure
 
     down = math.ceil(len(images) / across)
-    tall = CELL * images.shape[1] / images.shape[2] + 0.34
+    cell = CELL if across <= MOST_COLUMNS else SMALL_CELL
+    tall = cell * images.shape[1] / images.shape[2]
     # A heading needs some width even above a single picture.
-    width = max(across * (CELL + 0.1), 3.4) + 0.1
-    figure = Figure(figsize=(width, down * tall + (0.5 if title else 0.1)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)  # pyright: ignore
-    axes = figure.subplots(down, across, squeeze=False).ravel()
-    for ax in axes:
-        ax.set_axis_off()
-    for ax, image, name in zip(axes, images, titles, strict=False):
-        ax.imshow(image, interpolation="nearest")
-        ax.set_title(style.short(name, 20), loc="center", fontsize=11, fontweight="normal", pad=3, parse_math=False)
+    width = max(across * (cell + GAP), 3.4) + GAP
+    above = 0.42 if title else 0.0
+    height = above + down * (BAND + tall) + GAP
+    figure = Figure(figsize=(width, height))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set_axis_off()
+    for place, (image, name) in enumerate(zip(images, titles, strict=True)):
+        left = GAP + place % across * (cell + GAP)
+        top = above + place // across * (BAND + tall) + BAND
+        ax.imshow(image, interpolation="nearest", extent=(left, left + cell, top + tall, top))
+        ax.text(
+            left + cell / 2, top - 0.05, style.short(name, round(cell * 12)), ha="center", fontsize=11, parse_math=False
+        )  # fmt: skip
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     if title:
-        heading = figure.suptitle(style.short(title, max(20, int(width * 8))), fontsize=13, fontweight="bold")
-        heading.set_parse_math(False)
+        heading = style.short(title, max(20, int(width * 8)))
+        ax.text(GAP, 0.3, heading, fontsize=13, fontweight="bold", parse_math=False)
     return figure

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_METHODS = ("grad_cam", "guided_backpropagation", "gradient", "occlusion")
+DEFAULT_METHODS = ("grad_cam", "guided_backpropagation", "gradient")
 RANDOM = "random"
 """A heatmap of noise: what a method has to beat."""
 
@@ -97,8 +97,8 @@ def faithfulness(
         preprocessing: What the weights expect of the pixels. auto is right for `train`.
         size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
         fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
-        method: One or several of those of `fashionprobe see`; or all. Default: grad_cam, guided_backpropagation,
-            gradient, occlusion.
+        method: One or several of those of `fashionprobe see`; or all. Default: grad_cam, guided_backpropagation and
+            gradient. Those that run the network hundreds of times an image, such as occlusion, take minutes.
         layer: The layer that the CAM methods look at. Default: the last feature map.
         block: The same by block number.
         percentile: For percentile_cam: which percentiles of the gradient. Default: 50 and 90.

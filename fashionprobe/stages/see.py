@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 CLASS_METHODS = ("grad_cam", "guided_backpropagation")
 CHANNEL_METHODS = ("guided_backpropagation", "gradient")
+SIGNED = ("deconvnet", "guided_backpropagation", "guided_grad_cam")
+"""Methods that are shown as pictures of signed colours, not as strength."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,7 @@ def _write_image(
     for column in job.columns:
         maps = raw[column.name]
         relevance = relevance_of(maps[None], image.shape[:2])[0]
-        if column.method in ("deconvnet", "guided_backpropagation", "guided_grad_cam"):
+        if column.method in SIGNED:
             picture = signed_picture(maps)
         else:
             picture = overlay(image, relevance) if maps.ndim == 2 else colour_map(relevance)
@@ -314,7 +316,10 @@ def _title(job: _Job, row: dict[str, Any]) -> str:
 
 def _caption(job: _Job, row: dict[str, Any]) -> str:
     what = row["explained"] if job.explained is not None else f"the score of {row['explained']}"
-    return f"Image {row['id']}. Bright places speak for {what}; each picture has its own scale."
+    text = f"Image {row['id']}. Bright places speak for {what}; each picture has its own scale."
+    if any(column.method in SIGNED for column in job.columns):
+        text += " In deconvnet and guided pictures mid-grey is 0, and colours are those of the pixels to add."
+    return text
 
 
 def _write_page(draft: Path, job: _Job, facts: dict[str, Any]) -> None:

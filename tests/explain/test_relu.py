@@ -91,7 +91,7 @@ def test_a_model_without_relu_is_refused(kind):
 
 
 def test_an_unknown_rule():
-    with pytest.raises(UserError, match=r"`rule` must be one of: deconvnet, guided\. .* Did you mean 'guided'"):
+    with pytest.raises(UserError, match=r"`rule` must be one of: deconvnet, guided, gradient\. .* Did you mean 'guided'"):
         with_relu_rule(build("layer"), "guide")  # pyright: ignore[reportArgumentType]
 
 
@@ -103,13 +103,22 @@ def everything(model):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_users_model_is_not_changed_and_shares_nothing(kind, images):
+def test_the_users_model_is_not_changed(kind, images):
     model = build(kind)
-    before, weights = everything(model), model.get_weights()
-    copied = with_relu_rule(model, "guided")
-    copied.set_weights([weight * 2 for weight in copied.get_weights()])
+    before, weights, scores = everything(model), model.get_weights(), model(images).numpy()
+    guided = with_relu_rule(model, "guided")
+    gradient(guided, target=lambda scores: scores[:, 0])(images)
     assert everything(model) == before
     assert all(np.array_equal(*pair) for pair in zip(weights, model.get_weights(), strict=True))
+    np.testing.assert_array_equal(model(images), scores)
+
+
+def test_training_after_the_fact_shows(images):
+    model = build("layer")
+    guided = with_relu_rule(model, "guided")
+    model.set_weights([weight * 2 for weight in model.get_weights()])
+    np.testing.assert_array_equal(guided(images), model(images))
+    assert all(any(one is other for other in model.weights) for one in guided.weights)
 
 
 def test_a_compiled_model_with_a_loss_of_its_own():
