@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -55,7 +56,8 @@ def peers(model) -> dict[str, Callable]:
         return tf.reduce_max(output, axis=-1)
 
     plain = {"seek_penultimate_conv_layer": False, "penultimate_layer": LAYER}
-    gradcam, saliency, scorecam = (kind(model, clone=False) for kind in (Gradcam, Saliency, Scorecam))
+    makers: tuple[Any, ...] = (Gradcam, Saliency, Scorecam)
+    gradcam, saliency, scorecam = (make(model, clone=False) for make in makers)
     return {
         "Grad-CAM": lambda images: gradcam(score, images, **plain),
         "gradient": lambda images: saliency(score, images, keepdims=True),
@@ -69,7 +71,8 @@ def build(batch: int):
     import numpy as np
     import tensorflow as tf
 
-    model = keras.applications.ResNet50(weights=None, classifier_activation=None)
+    options: dict[str, Any] = {"weights": None, "classifier_activation": None}
+    model = keras.applications.ResNet50(**options)
     images = np.random.default_rng(0).random((batch, 224, 224, 3), dtype=np.float32) * 255
     forward = tf.function(lambda pixels: model(pixels, training=False))
     return model, lambda: forward(tf.constant(images)).numpy(), images

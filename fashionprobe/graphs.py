@@ -177,7 +177,8 @@ def absorb_scale(model: keras.Model, scale: Sequence[float], *, bgr: bool) -> bo
     if type(first) is not keras.layers.Conv2D or first.groups != 1:
         return False
     kernel = np.asarray(first.kernel)
-    first.kernel.assign((kernel[:, :, ::-1] if bgr else kernel) * np.asarray(scale, kernel.dtype)[:, None])
+    scaled = (kernel[:, :, ::-1] if bgr else kernel) * np.asarray(scale, kernel.dtype)[:, None]
+    first.kernel.assign(scaled)  # pyright: ignore[reportOptionalMemberAccess]
     return True
 
 

@@ -219,7 +219,8 @@ def network(seed: int) -> keras.Model:
     for place, layer in enumerate(model.layers):
         if isinstance(layer, keras.layers.Conv2D):
             draw = keras.initializers.HeNormal(seed=seed * 1000 + place)
-            layer.kernel.assign(draw(layer.kernel.shape))
+            kernel: Any = layer.kernel
+            kernel.assign(draw(kernel.shape))
     return model
 
 

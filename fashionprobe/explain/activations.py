@@ -46,7 +46,7 @@ def dead(maps: np.ndarray) -> np.ndarray:
     Returns:
         bool (batch, channels).
     """
-    return ~(np.asarray(maps) > 0).any(axis=(1, 2))
+    return np.logical_not(np.any(np.asarray(maps) > 0, axis=(1, 2)))
 
 
 def kernels(model: keras.Model) -> np.ndarray:

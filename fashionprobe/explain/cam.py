@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
-from fashionprobe.explain.network import PASSING, SQUASHING, Classes, Explainer, Network, find_map
+from fashionprobe.explain.network import PASSING, SQUASHING, Classes, Explainer, Network, find_map, logits
 from fashionprobe.explain.targets import Channel, Neuron, Target
 
 Weigh = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -40,7 +40,7 @@ def cam(model: keras.Model, *, relu: bool = True) -> Explainer:
 
     def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         feature_map = tf.cast(trunk(images, training=False), tf.float32)
-        chosen = network.chosen(_logits(tf.reduce_mean(feature_map, axis=(1, 2)), dense), classes)
+        chosen = network.chosen(logits(tf.reduce_mean(feature_map, axis=(1, 2)), dense), classes)
         weights = tf.gather(tf.cast(dense.kernel, tf.float32), chosen, axis=1)
         return _weighted(feature_map, tf.transpose(weights), relu)
 
@@ -168,14 +168,14 @@ def layer_cam(model: keras.Model, layer: str | None = None) -> Explainer:
     """
     network, name = open_at(model, layer)
     # A dense layer with a softmax inside stays out of the graph, or it would have to be changed or copied.
-    trunk: Any = keras.Model(network.model.input, network._last)
+    trunk: Any = keras.Model(network.model.input, network.last)
 
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
         pixels = network.check_images(images)
         numbers = network.check_classes(classes, len(pixels))
 
         def score(last: tf.Tensor) -> tf.Tensor:
-            return network.score(_logits(last, network._dense), numbers)
+            return network.score(logits(last, network.dense), numbers)
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Please import `zoom`", DeprecationWarning)
@@ -206,10 +206,10 @@ def open_at(model: keras.Model, layer: str | None, target: Target = None) -> tup
         UserError: If there is no such layer, it has no space, or the target does not depend on it.
     """
     opened = Network(model, target=target)
-    before = _upstream(opened._last)
+    before = _upstream(opened.last)
     if isinstance(target, Channel | Neuron):
         # Its gradient at its own layer is 1 at one channel whatever the image shows.
-        before.remove(opened._last._keras_history.operation)
+        before.remove(opened.last._keras_history.operation)
     candidates = [each.name for each in opened.model.layers if each in before and _has_space(each)]
     if not candidates and layer is None:
         raise UserError("model", expected="one with a feature map before the target", received=opened.model.name)
@@ -265,20 +265,10 @@ def _is_squashing(operation: Any) -> bool:
     return type(operation).__name__.lower() in SQUASHING or activation in SQUASHING.values()
 
 
-def _logits(last: tf.Tensor, dense: Any) -> tf.Tensor:
-    """Return what a dense layer computes before its activation; the tensor itself where there is no such layer."""
-    last = tf.cast(last, tf.float32)
-    if dense is None:
-        return last
-    last = last @ tf.cast(dense.kernel, tf.float32)
-    return last if dense.bias is None else last + tf.cast(dense.bias, tf.float32)
-
-
 def _from_gradient(model: keras.Model, layer: str | None, target: Target, relu: bool, weigh: Weigh) -> Explainer:
     """Make a method whose weights come from the gradient of the score with respect to the feature map."""
     network, name = open_at(model, layer, target)
 
-    # As in Keras, functions of users are not rewritten by AutoGraph, nor is the error below.
     def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)

@@ -59,6 +59,9 @@ class Network:
     Attributes:
         model: The flat model.
         target: What is explained.
+        last: The tensor that the score is computed from: the target's layer, or what goes into `dense`.
+        dense: The dense layer whose softmax was taken off; None where there is none.
+        squashing: What was taken off, "softmax" or "sigmoid".
 
     Raises:
         UserError: If the model has no single input and output, a layer is not there, or the target does not fit.
@@ -68,19 +71,19 @@ class Network:
         self.model = flat(model)
         self.target = target
         outputs = [find_layer(self.model, name).output for name in layers]
-        self._dense: Any = None
+        self.dense: Any = None
         self.squashing = "softmax"
         if isinstance(target, Channel | Neuron):
-            self._last = find_layer(self.model, target.layer, argument="target").output
-            _check_unit(target, self._last.shape)
+            self.last = find_layer(self.model, target.layer, argument="target").output
+            _check_unit(target, self.last.shape)
         else:
-            self._last = self._scores()
-        self._trunk = keras.Model(self.model.input, [*outputs, self._last])
+            self.last = self._scores()
+        self._trunk = keras.Model(self.model.input, [*outputs, self.last])
 
     @property
     def classes(self) -> int | None:
         """How many classes the target chooses from; None when the target is not a class."""
-        return None if self.target is not None else int((self._dense or self.model).output.shape[-1])
+        return None if self.target is not None else int((self.dense or self.model).output.shape[-1])
 
     def __call__(self, images: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Run the network, in inference mode.
@@ -92,10 +95,7 @@ class Network:
             The outputs of the layers asked for, and what `score` needs: (batch, classes), or the target's layer.
         """
         *outputs, last = keras.tree.flatten(self._trunk(images, training=False))
-        if self._dense is not None:
-            last = tf.matmul(tf.cast(last, tf.float32), tf.cast(self._dense.kernel, tf.float32))
-            last = last if self._dense.bias is None else last + tf.cast(self._dense.bias, tf.float32)
-        return outputs, tf.cast(last, tf.float32)
+        return outputs, logits(last, self.dense)
 
     def score(self, last: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         """Return the target's score of each image, before any softmax.
@@ -108,7 +108,7 @@ class Network:
             float32 (batch,).
         """
         if isinstance(self.target, Channel):
-            channel = last[..., self.target.channel]
+            channel = tf.gather(last, self.target.channel, axis=-1)
             return tf.reduce_mean(tf.reshape(channel, (tf.shape(channel)[0], -1)), axis=1)
         if isinstance(self.target, Neuron):
             return last[:, self.target.row, self.target.column, self.target.channel]
@@ -143,7 +143,7 @@ class Network:
         compiled = tf.function(function, autograph=False)
         # By shape. Called through `compiled`, a few methods made one after another would pass for needless retracing,
         # of which TensorFlow warns.
-        traced: dict[tuple[int, ...], Any] = {}
+        traced: dict[tuple[int | None, ...], Any] = {}
 
         def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
             pixels = self.check_images(images)
@@ -220,7 +220,7 @@ class Network:
                 return tensor
             self.squashing = squashing
             if isinstance(layer, keras.layers.Dense):
-                self._dense = layer
+                self.dense = layer
                 return layer.input
             if getattr(layer, "weights", None):
                 raise UserError(
@@ -242,6 +242,15 @@ def probabilities(model: keras.Model) -> Explainer:
     network = Network(model)
     squash = tf.sigmoid if network.squashing == "sigmoid" else tf.nn.softmax
     return network.compile(lambda images, classes: squash(network(images)[1]))
+
+
+def logits(last: tf.Tensor, dense: Any) -> tf.Tensor:
+    """Return what a dense layer computes before its activation, float32; the tensor itself where there is no layer."""
+    last = tf.cast(last, tf.float32)
+    if dense is None:
+        return last
+    last = tf.matmul(last, tf.cast(dense.kernel, tf.float32))
+    return last if dense.bias is None else last + tf.cast(dense.bias, tf.float32)
 
 
 def flat(model: keras.Model) -> keras.Model:

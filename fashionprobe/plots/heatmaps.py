@@ -15,7 +15,8 @@ COLOURS = "viridis"
 
 # A few pixels far out would leave all others grey.
 _CLIPPED = 99.0
-_COLUMNS, _SIDE = 4, 2.7
+# Letters of 12 points can be read on a phone in a figure that is six inches wide.
+_COLUMNS, _SIDE = 3, 2.05
 
 
 def overlay(image: np.ndarray, heatmap: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:
@@ -83,15 +84,13 @@ def explained(image: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], *, ti
         scale: What the colours stand for; the colour bar is left out when this is empty.
 
     Returns:
-        The figure: three or four pictures a row.
+        The figure: three pictures a row at most.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     shown = [("image", image), *panels]
-    # Three a row where that leaves fewer holes than four.
-    columns = min((_COLUMNS, _COLUMNS - 1), key=lambda count: (-len(shown) % count, -count))
-    columns = min(len(shown), columns)
+    columns = min(len(shown), _COLUMNS)
     rows = -(-len(shown) // columns)
     side = _SIDE * image.shape[0] / image.shape[1]
     height = rows * (side + 0.3) + 0.4 + 0.6 * bool(scale)
@@ -101,10 +100,10 @@ def explained(image: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], *, ti
         ax.set_axis_off()
     for ax, (name, picture) in zip(axes, shown, strict=False):
         ax.imshow(picture, interpolation="nearest")
-        ax.set_title(style.short(name, 30), fontsize=12, fontweight="normal")
-    figure.suptitle(style.short(title, 34 * columns), x=0.01, ha="left", fontsize=14, fontweight="bold")
+        ax.set_title(style.short(name, 24), fontsize=12, fontweight="normal")
+    figure.suptitle(style.short(title, 18 * columns), x=0.01, ha="left", fontsize=14, fontweight="bold")
     if scale:
         colours = mpl.cm.ScalarMappable(cmap=COLOURS)
-        bar = figure.colorbar(colours, ax=list(axes), location="bottom", shrink=0.5, aspect=40, pad=0.02)
+        bar = figure.colorbar(colours, ax=list(axes), location="bottom", shrink=0.7, aspect=40, pad=0.02)
         bar.set_label(scale, fontsize=11)
     return figure

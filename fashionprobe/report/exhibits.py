@@ -12,6 +12,8 @@ from fashionprobe.artifacts import Artifact
 
 # Wide enough for a large screen; a page with many pictures stays below some megabytes.
 _WIDEST = 1400
+# Figures are saved at 150 pixels an inch, and a CSS inch has 96: so letters have the same size in all of them.
+_CSS = 96 / 150
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Exhibit:
         title: Its heading.
         caption: What it shows and how to read it, for a reader who was not there.
         source: The picture as a data URI.
-        width: Width of the picture in pixels.
-        height: Height of the picture in pixels.
+        width: Width of the picture in CSS pixels.
+        height: Height of the picture in CSS pixels.
     """
 
     title: str
@@ -81,14 +83,15 @@ def exhibit(path: Any, noted: dict[str, str]) -> Exhibit:
 
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
+    width, height = (round(side * _CSS) for side in picture.size)
     if picture.width > _WIDEST:
-        height = max(1, round(picture.height * _WIDEST / picture.width))
-        picture = picture.resize((_WIDEST, height), Image.Resampling.LANCZOS)
+        rows = max(1, round(picture.height * _WIDEST / picture.width))
+        picture = picture.resize((_WIDEST, rows), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     # Lines and letters of a chart need full colour resolution.
     picture.save(buffer, "JPEG", quality=88, subsampling=0)
     source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-    return Exhibit(noted["title"], noted["caption"], source, picture.width, picture.height)
+    return Exhibit(noted["title"], noted["caption"], source, width, height)
 
 
 def gallery(shown: Iterable[Exhibit], *, title: str, lead: str, facts: dict[str, str], command: str) -> str:

@@ -49,7 +49,7 @@ def render(sections: Sequence[Section], *, title: str, command: str = "", rooms:
     """
     if not sections and not rooms:
         raise UserError("sections", expected="one section or more", received="none")
-    lead, *remarks = headline(sections) if sections else [rooms[0].heading]
+    lead, *remarks = headline(sections) if sections else [_figures(rooms)]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fashionprobe.report", "."),
         autoescape=True,
@@ -72,6 +72,12 @@ def render(sections: Sequence[Section], *, title: str, command: str = "", rooms:
     )
     # The macros at the top of the template leave blank lines, and a page should open with its doctype.
     return page.lstrip()
+
+
+def _figures(rooms: Sequence[Room]) -> str:
+    """Return the sentence on top of a page that has figures alone."""
+    topics = [room.heading[0].lower() + room.heading[1:] for room in rooms]
+    return f"On this page: {'; '.join(topics)}."
 
 
 def _keep_values(text: str) -> Markup:

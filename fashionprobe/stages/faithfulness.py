@@ -187,7 +187,7 @@ def _write(draft: Path, job: _Job, batch_size: int) -> dict[str, Any]:
     if job.randomization:
         noted.append(_check_randomized(draft, job))
     methods = summary[summary["method"] != RANDOM]
-    best = methods.loc[(methods["insertion"] - methods["deletion"]).idxmax(), "method"]
+    best = methods["method"].iloc[int((methods["insertion"] - methods["deletion"]).argmax())]
     return {"images": len(job.images.names), "best": best, "figures": noted}
 
 

@@ -267,6 +267,8 @@ class Images:
         return next(self.batches(size, count))
 
     def _read(self, size: tuple[int, int]) -> "Iterator[np.ndarray]":
+        import tensorflow as tf
+
         from fashionprobe.records import decode
         from fashionprobe.records.files import read_files
         from fashionprobe.records.read import pictures, readable
@@ -278,7 +280,7 @@ class Images:
         with readable(self.records):
             shards = [self.records.path / shard for shard in self.paths]
             for _, picture in pictures(self.records, self.names, shards):
-                yield decode.fit(picture, size, self.fit).numpy()
+                yield decode.fit(tf.constant(picture), size, self.fit).numpy()
 
 
 def open_images(

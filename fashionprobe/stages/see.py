@@ -289,7 +289,7 @@ def _write_image(
     from fashionprobe.plots.save import save
 
     image = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
-    np.savez(draft / f"image_{number:03d}.npz", **raw)
+    np.savez(draft / f"image_{number:03d}.npz", **raw)  # pyright: ignore[reportArgumentType]
     panels = []
     for column in job.columns:
         maps = raw[column.name]

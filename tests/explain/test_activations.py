@@ -46,7 +46,7 @@ def test_kernels_have_zero_at_mid_grey():
 def test_a_model_that_does_not_start_with_a_convolution():
     image = keras.Input((8, 8, 3))
     model = keras.Model(image, keras.layers.Dense(2, name="scores")(keras.layers.Flatten()(image)))
-    with pytest.raises(UserError, match="starts with a convolution. Received: scores, a Dense layer"):
+    with pytest.raises(UserError, match=r"starts with a convolution\. Received: scores, a Dense layer"):
         kernels(model)
     with pytest.raises(UserError, match="one with a feature map"):
         activations(model, ["scores"])

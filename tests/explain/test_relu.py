@@ -91,7 +91,7 @@ def test_a_model_without_relu_is_refused(kind):
 
 
 def test_an_unknown_rule():
-    with pytest.raises(UserError, match=r"`rule` must be one of: deconvnet, guided, gradient\. .* Did you mean 'guided'"):
+    with pytest.raises(UserError, match=r"one of: deconvnet, guided, gradient\. .* Did you mean 'guided'"):
         with_relu_rule(build("layer"), "guide")  # pyright: ignore[reportArgumentType]
 
 

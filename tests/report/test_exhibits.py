@@ -1,3 +1,5 @@
+import base64
+import io
 import re
 
 import numpy as np
@@ -18,8 +20,14 @@ def made(tmp_path):
 
 def test_figures_in_their_order_and_no_wider_than_a_screen(made):
     found = exhibits(made)
-    assert [(each.title, each.width, each.height) for each in found] == [("A <title>", 100, 200), ("Wide", 1400, 93)]
-    assert all(each.source.startswith("data:image/jpeg;base64,") for each in found)
+    assert [(each.title, each.width, each.height) for each in found] == [("A <title>", 64, 128), ("Wide", 1920, 128)]
+    sizes = []
+    for each in found:
+        kind, _, data = each.source.partition(",")
+        assert kind == "data:image/jpeg;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            sizes.append(picture.size)
+    assert sizes == [(100, 200), (1400, 93)]
     assert len(exhibits(made, most=1)) == 1
 
 
@@ -38,4 +46,4 @@ def test_the_page_needs_no_other_file_and_escapes_names(made):
 
 def test_transparency_and_palettes(tmp_path):
     Image.new("P", (4, 4)).save(tmp_path / "p.png")
-    assert exhibit(tmp_path / "p.png", note("p.png", "t", "c")).width == 4
+    assert exhibit(tmp_path / "p.png", note("p.png", "t", "c")).width == 3

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.stages import classify, extract, ingest, report
+from fashionprobe.stages import activations, classify, extract, ingest, report
 
 
 @pytest.fixture
@@ -94,3 +94,23 @@ def test_stages_pass_their_results_on(tmp_path, model_path):
     page = report(run=classified, samples=0, tfrecords_root=str(tmp_path / "data"))
     assert page.page == tmp_path / "runs/chain/report/report.html"
     assert page.page.is_file()
+
+
+def test_a_run_that_was_only_looked_at(own, model_path):
+    looked = activations(
+        dataset="small", run="looked", backbone=str(model_path), size=32, samples=2, runs_root=str(own / "runs"),
+        tfrecords_root=str(own / "tfrecords"),
+    )  # fmt: skip
+    page = of(own, run=looked).page.read_text(encoding="utf-8")
+    assert "On this page: inside the network." in page and "At a glance" not in page
+    assert page.count('<figure class="exhibit">') == 4 and "Silent channels by depth" in page
+
+
+def test_figures_of_other_stages_stand_behind_the_answers(own, model_path):
+    of(own, run="small", samples=0)
+    arguments = {"backbone": str(model_path), "size": 32, "samples": 2, "runs_root": str(own / "runs")}
+    looked = activations(dataset="small", tfrecords_root=str(own / "tfrecords"), **arguments)
+    with pytest.raises(UserError, match=r"inputs?|activations of small"):
+        of(own, run="small", samples=0)
+    page = of(own, run=looked, samples=0, overwrite=True).page.read_text(encoding="utf-8")
+    assert page.index("At a glance") < page.index("Inside the network") < page.index("Make this report again")
