@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
-from fashionprobe.explain.network import find_map, flat
+from fashionprobe.explain.network import check_images, find_map, flat
 
 
-def activations(model: keras.Model, layers: Sequence[str]) -> Callable[[np.ndarray | tf.Tensor], list[np.ndarray]]:
-    """Compile the forward pass to the feature maps of several layers.
+def activations(model: keras.Model, layers: Sequence[str]) -> Callable[[np.ndarray | tf.Tensor], list[tf.Tensor]]:
+    """Compile the forward pass to the feature maps of several layers: once, for batches of any size.
 
     Args:
         model: A functional or sequential model, with models nested to any depth.
@@ -19,22 +19,21 @@ def activations(model: keras.Model, layers: Sequence[str]) -> Callable[[np.ndarr
 
     Returns:
         A function from images, float (batch, height, width, channels), values as the model takes them, to one
-        float32 (batch, rows, columns, channels) array a layer, in the order asked.
+        float32 tensor (batch, rows, columns, channels) a layer, in the order asked.
 
     Raises:
-        UserError: If a layer is not there or has no feature map.
+        UserError: If no layer is named, or one is not there or has no feature map; on a call, if images do not fit.
     """
+    if not layers:
+        raise UserError("layers", expected="the name of a layer or several", received="none")
     model = flat(model)
     cut = keras.Model(model.input, [find_map(model, name).output for name in layers])
 
-    @tf.function
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec(model.input_shape, tf.float32)])
     def forward(images: tf.Tensor) -> list[tf.Tensor]:
         return [tf.cast(each, tf.float32) for each in keras.tree.flatten(cut(images, training=False))]
 
-    def run(images: np.ndarray | tf.Tensor) -> list[np.ndarray]:
-        return [each.numpy() for each in forward(tf.cast(images, tf.float32))]
-
-    return run
+    return lambda images: forward(check_images(model, images))
 
 
 def dead(maps: np.ndarray) -> np.ndarray:

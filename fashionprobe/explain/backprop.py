@@ -11,7 +11,7 @@ from fashionprobe import progress
 from fashionprobe.errors import UserError
 from fashionprobe.explain.cam import grad_cam
 from fashionprobe.explain.heatmaps import resize
-from fashionprobe.explain.network import Classes, Explainer, Network
+from fashionprobe.explain.network import Classes, Explainer, Network, check_images
 from fashionprobe.explain.relu import with_relu_rule
 from fashionprobe.explain.targets import Target
 
@@ -108,7 +108,7 @@ def guided_grad_cam(model: keras.Model, layer: str | None = None, *, target: Tar
         return _in_portions(network, images, classes), classes
 
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
-        pixels = network.check_images(images)
+        pixels = check_images(network.model, images)
         gradients, chosen = guided(pixels, network.check_classes(classes, len(pixels)))
         maps = cam(pixels, chosen.numpy() if target is None else None)
         return gradients.numpy() * resize(maps, gradients.numpy().shape[1:3])[..., None]
@@ -265,7 +265,7 @@ def one_by_one(network: Network, function: Callable[[tf.Tensor, tf.Tensor], tf.T
     explain_one = network.compile(function)
 
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
-        pixels = network.check_images(images)
+        pixels = check_images(network.model, images)
         numbers = network.check_classes(classes, len(pixels)).numpy()
         maps = []
         with progress.bar(total=len(pixels), unit="image", description=name) as bar:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
-from fashionprobe.explain.network import PASSING, SQUASHING, Classes, Explainer, Network, find_map, logits
+from fashionprobe.explain.network import PASSING, SQUASHING, Classes, Explainer, Network, check_images, find_map, logits
 from fashionprobe.explain.targets import Channel, Neuron, Target
 
 Weigh = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -171,7 +171,7 @@ def layer_cam(model: keras.Model, layer: str | None = None) -> Explainer:
     trunk: Any = keras.Model(network.model.input, network.last)
 
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
-        pixels = network.check_images(images)
+        pixels = check_images(network.model, images)
         numbers = network.check_classes(classes, len(pixels))
 
         def score(last: tf.Tensor) -> tf.Tensor:

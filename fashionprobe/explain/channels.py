@@ -1,6 +1,6 @@
 """Channels over many images: those that activate each channel most, and what a channel lets through of an image."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.explain.activations import activations
 from fashionprobe.explain.heatmaps import resize
-from fashionprobe.explain.network import Network, find_map
-from fashionprobe.explain.targets import Channel
+from fashionprobe.explain.network import check_images, find_map, flat
 
 STATISTICS = ("max", "mean")
 
@@ -33,30 +33,6 @@ class TopImages:
     means: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
-
-
-def feature_maps(model: keras.Model, layers: Sequence[str]) -> Callable[[np.ndarray | tf.Tensor], list[tf.Tensor]]:
-    """Compile the forward pass to the feature maps of layers.
-
-    Args:
-        model: A functional or sequential model, with models nested to any depth; one image input.
-        layers: Names of layers with a feature map.
-
-    Returns:
-        A function from images, float (batch, height, width, channels), values as the model takes them, to one float32
-        feature map a layer.
-
-    Raises:
-        UserError: If a layer is not there or has no feature map; on a call, if the images do not fit.
-    """
-    network = _opened(model, layers)
-
-    @tf.function(reduce_retracing=True)
-    def forward(pixels: tf.Tensor) -> list[tf.Tensor]:
-        maps, _ = network(pixels)
-        return [tf.cast(feature_map, tf.float32) for feature_map in maps]
-
-    return lambda images: forward(network.check_images(images))
 
 
 def top_images(
@@ -90,7 +66,7 @@ def top_images(
         raise UserError("count", expected="an int in the range [1, inf)", received=count)
     if statistic not in STATISTICS:
         raise unknown_name("statistic", statistic, STATISTICS)
-    forward = feature_maps(model, layers)
+    forward = activations(model, layers)
     best: dict[str, TopImages] = {}
     seen = 0
     for images in batches:
@@ -141,27 +117,16 @@ def channel_mask(
         raise UserError("threshold", expected="given, or `quantile`, but not both", received=received)
     if quantile is not None and not 0 <= quantile <= 1:
         raise UserError("quantile", expected="a number in [0, 1]", received=quantile)
-    network = _opened(model, [layer])
+    opened = flat(model)
     # Run once: compiling would take longer.
-    maps, _ = network(network.check_images(images))
-    feature_map = np.asarray(maps[0], np.float32)
+    cut = keras.Model(opened.input, find_map(opened, layer).output)
+    feature_map = np.asarray(cut(check_images(opened, images), training=False), np.float32)
     if not 0 <= channel < feature_map.shape[-1]:
         raise UserError("channel", expected=f"in the range [0, {feature_map.shape[-1]}) for {layer}", received=channel)
     pixels = np.asarray(images, np.float32)
     wide = resize(feature_map[..., channel], (pixels.shape[1], pixels.shape[2]))
     limit = threshold if quantile is None else np.quantile(wide, quantile, axis=(1, 2), keepdims=True)
     return np.where((wide >= limit)[..., None], pixels, np.float32(0))
-
-
-def _opened(model: keras.Model, layers: Sequence[str]) -> Network:
-    """Open a network at layers that have feature maps."""
-    if not layers:
-        raise UserError("layers", expected="the name of a layer or several", received="none")
-    # Of what the target stands for nothing is used: a network without classes can be opened with it.
-    network = Network(model, layers, Channel(layers[0], 0))
-    for layer in layers:
-        find_map(network.model, layer)
-    return network
 
 
 def _peaks(feature_map: Any, start: int, statistic: str) -> TopImages:

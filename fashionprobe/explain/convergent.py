@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.explain.channels import feature_maps
+from fashionprobe.explain.activations import activations
 
 POOLS = ("auto", "never", "always")
 
@@ -91,7 +91,7 @@ def correlate(
     """
     if pool not in POOLS:
         raise unknown_name("pool", pool, POOLS)
-    forward, other_forward = feature_maps(model, [layer]), feature_maps(other_model, [other_layer])
+    forward, other_forward = activations(model, [layer]), activations(other_model, [other_layer])
     count, pooled, mean, products, width = 0, pool == "always", np.zeros(0), np.zeros((0, 0)), 0
     for images in batches:
         one, other = (each.numpy() for each in (*forward(images), *other_forward(images)))

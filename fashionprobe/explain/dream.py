@@ -10,7 +10,7 @@ import tensorflow as tf
 from fashionprobe import progress
 from fashionprobe.errors import UserError
 from fashionprobe.explain.maximize import check_numbers, check_range, shift, to_range, unit_gradient
-from fashionprobe.explain.network import Network, find_layer, flat
+from fashionprobe.explain.network import Network, check_images, find_layer, flat
 from fashionprobe.explain.targets import Channel
 from fashionprobe.graphs import kept_random_state
 
@@ -68,7 +68,7 @@ def dream(
     check_range(value_range)
     check_numbers(steps=steps, learning_rate=learning_rate, jitter=jitter, seed=seed)
     network, objective = _objective(model, target)
-    pixels = network.check_images(images)
+    pixels = check_images(network.model, images)
     low, high = value_range
     if float(tf.reduce_min(pixels)) < low or float(tf.reduce_max(pixels)) > high:
         found = f"values from {float(tf.reduce_min(pixels)):g} to {float(tf.reduce_max(pixels)):g}"

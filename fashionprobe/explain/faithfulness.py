@@ -12,7 +12,7 @@ import tensorflow as tf
 from fashionprobe import progress
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.backprop import GREATEST_SEED, check_baseline, check_count
-from fashionprobe.explain.network import Classes, Explainer, Network, find_layer, flat
+from fashionprobe.explain.network import Classes, Explainer, Network, check_images, find_layer, flat
 from fashionprobe.explain.targets import Target
 from fashionprobe.graphs import copy_model, kept_random_state
 
@@ -163,7 +163,7 @@ def randomization(
     if not 0 <= seed <= GREATEST_SEED:
         raise UserError("seed", expected=f"an int from 0 to {GREATEST_SEED}", received=seed)
     network = Network(model, target=target)
-    pixels = network.check_images(images)
+    pixels = check_images(network.model, images)
     chosen = _top(network, pixels, network.check_classes(classes, len(pixels)))
     with kept_random_state():
         copied = copy_model(flat(model))
@@ -264,7 +264,7 @@ def _eraser(
         return tf.reshape(tf.map_fn(portion, counts, fn_output_signature=tf.float32, parallel_iterations=1), (-1,))
 
     def run(images: np.ndarray | tf.Tensor, heatmaps: np.ndarray, classes: Classes = None) -> Curve:
-        pixels = network.check_images(images)
+        pixels = check_images(network.model, images)
         numbers = network.check_classes(classes, len(pixels))
         places = _ranks(heatmaps, pixels)
         size = places[0].size

@@ -146,7 +146,7 @@ class Network:
         traced: dict[tuple[int | None, ...], Any] = {}
 
         def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
-            pixels = self.check_images(images)
+            pixels = check_images(self.model, images)
             numbers = self.check_classes(classes, len(pixels))
             shape = tuple(pixels.shape)
             if shape not in traced:
@@ -154,27 +154,6 @@ class Network:
             return traced[shape](pixels, numbers).numpy()
 
         return explain
-
-    def check_images(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
-        """Return the images as float32, when the network can take them.
-
-        Raises:
-            UserError: If their shape does not fit, or a value is not finite.
-        """
-        pixels = tf.cast(tf.convert_to_tensor(images), tf.float32)
-        wanted = self.model.input_shape
-        fits = len(pixels.shape) == len(wanted) and pixels.shape[0] and all(
-            side in (None, found) for side, found in zip(wanted[1:], pixels.shape[1:], strict=True)
-        )  # fmt: skip
-        if not fits:
-            shape = ", ".join(["batch", *("any" if side is None else str(side) for side in wanted[1:])])
-            received = list(pixels.shape)
-            remedy = "Add the batch axis: images[None]." if len(received) == len(wanted) - 1 else ""
-            raise UserError("images", expected=f"a batch of shape ({shape})", received=received, remedy=remedy)
-        if not bool(tf.reduce_all(tf.math.is_finite(pixels))):
-            bad = [number for number, image in enumerate(pixels.numpy()) if not np.isfinite(image).all()]
-            raise UserError("images", expected="finite numbers", received=f"NaN or infinity in image {bad[0]}")
-        return pixels
 
     def check_classes(self, classes: Classes, batch: int) -> tf.Tensor:
         """Return the class of each image, -1 for the top one: int32 (batch,).
@@ -228,6 +207,28 @@ class Network:
                     received=f"a softmax in {layer.name}, a {type(layer).__name__} layer",
                 )  # fmt: skip
             tensor = layer.input
+
+
+def check_images(model: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tensor:
+    """Return the images as float32, when the model can take them.
+
+    Raises:
+        UserError: If their shape does not fit, or a value is not finite.
+    """
+    pixels = tf.cast(tf.convert_to_tensor(images), tf.float32)
+    wanted = model.input_shape
+    fits = len(pixels.shape) == len(wanted) and pixels.shape[0] and all(
+        side in (None, found) for side, found in zip(wanted[1:], pixels.shape[1:], strict=True)
+    )  # fmt: skip
+    if not fits:
+        shape = ", ".join(["batch", *("any" if side is None else str(side) for side in wanted[1:])])
+        received = list(pixels.shape)
+        remedy = "Add the batch axis: images[None]." if len(received) == len(wanted) - 1 else ""
+        raise UserError("images", expected=f"a batch of shape ({shape})", received=received, remedy=remedy)
+    if not bool(tf.reduce_all(tf.math.is_finite(pixels))):
+        bad = [number for number, image in enumerate(pixels.numpy()) if not np.isfinite(image).all()]
+        raise UserError("images", expected="finite numbers", received=f"NaN or infinity in image {bad[0]}")
+    return pixels
 
 
 def probabilities(model: keras.Model) -> Explainer:

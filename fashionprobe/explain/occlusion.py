@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from fashionprobe import progress
 from fashionprobe.errors import UserError
-from fashionprobe.explain.network import Classes, Explainer, Network
+from fashionprobe.explain.network import Classes, Explainer, Network, check_images
 from fashionprobe.explain.targets import Target
 
 WINDOWS = (1 / 7, 2 / 7)
@@ -72,7 +72,7 @@ def occlusion(
     part = _part(network, batch_size)
 
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
-        pixels: Any = network.check_images(images)
+        pixels: Any = check_images(network.model, images)
         height, width, channels = pixels.shape[1:]
         boxes = windows_of(height, width, windows, strides)
         noise = np.random.default_rng(seed).normal(mean, deviation, (height, width, channels)).clip(0, 1)

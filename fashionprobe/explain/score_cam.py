@@ -9,7 +9,7 @@ import tensorflow as tf
 from fashionprobe import progress
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.cam import open_at
-from fashionprobe.explain.network import Classes, Explainer, Network, find_map, flat
+from fashionprobe.explain.network import Classes, Explainer, Network, check_images, find_map, flat
 from fashionprobe.explain.targets import Target
 
 Weights = Literal["probability", "softmax"]
@@ -63,7 +63,7 @@ def score_cam(
     part = _part(network, batch_size)
 
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
-        pixels = network.check_images(images)
+        pixels = check_images(network.model, images)
         chosen, maps = (found.numpy() for found in whole(pixels, network.check_classes(classes, len(pixels))))
         owners, places = np.nonzero(maps.max(axis=(2, 3)) > maps.min(axis=(2, 3)))
         shown = [tf.constant(each) for each in (chosen[owners], owners.astype(np.int32), maps[owners, places])]

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from fashionprobe.errors import UserError
-from fashionprobe.explain.channels import TopImages, feature_maps, top_images
+from fashionprobe.explain.activations import activations
+from fashionprobe.explain.channels import TopImages, top_images
 from fashionprobe.explain.crops import crop, windows
 from fashionprobe.explain.receptive import ReceptiveField, receptive_fields
 
@@ -236,7 +237,7 @@ def _second_pass(
     side: int,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return, by layer, the activations of the grey versions (channels, images) and the neuron features."""
-    forward = feature_maps(model, list(top))
+    forward = activations(model, list(top))
     grey = {name: np.zeros(found.values.shape, np.float32) for name, found in top.items()}
     features = {}
     for name, found in top.items():

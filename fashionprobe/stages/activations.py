@@ -148,7 +148,7 @@ def _write(
     noted = []
     with progress.bar(total=len(images.names), unit="image", description="activations") as bar:
         for pixels in images.batches(opened.backbone.size, batch_size):
-            maps = forward(pixels)
+            maps = [each.numpy() for each in forward(pixels)]
             for (name, layer), found, gathered in zip(layers.items(), maps, silent, strict=True):
                 if not gathered:
                     file = f"activations_{name.replace(' ', '').replace('/', '_')}"

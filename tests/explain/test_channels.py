@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.explain.channels import channel_mask, feature_maps, top_images
+from fashionprobe.explain.activations import activations
+from fashionprobe.explain.channels import channel_mask, top_images
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_feature_maps_of_a_nested_network(many):
     from networks import build
 
     nested = build("nested")
-    [found] = feature_maps(nested, ["second_relu"])(many[:2])
+    [found] = activations(nested, ["second_relu"])(many[:2])
     np.testing.assert_allclose(found, maps_of(build("logits"), "second_relu", many[:2]), rtol=1e-5, atol=1e-6)
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from networks import KINDS, build
 
 from fashionprobe.errors import UserError
-from fashionprobe.explain.network import Network, find_map, flat
+from fashionprobe.explain.network import Network, check_images, find_map, flat
 from fashionprobe.explain.targets import Channel, Neuron
 
 
@@ -193,7 +193,7 @@ def test_a_softmax_that_cannot_be_taken_off():
 )
 def test_images_that_do_not_fit(network, images, message):
     with pytest.raises(UserError, match=message):
-        Network(network).check_images(images)
+        check_images(network, images)
 
 
 @pytest.mark.parametrize("classes", [5, -1, [0, 1], [0.5, 1.0, 2.0, 3.0], "shirt"])
