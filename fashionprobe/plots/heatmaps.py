@@ -90,7 +90,7 @@ def explained(image: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], *, ti
     from matplotlib.figure import Figure
 
     shown = [("image", image), *panels]
-    columns = min(len(shown), _COLUMNS)
+    columns = 2 if len(shown) == 4 else min(len(shown), _COLUMNS)
     rows = -(-len(shown) // columns)
     side = _SIDE * image.shape[0] / image.shape[1]
     height = rows * (side + 0.3) + 0.4 + 0.6 * bool(scale)
