@@ -94,13 +94,13 @@ def activations(
     shared.at_least(1, samples=samples, batch_size=batch_size, channels=channels)
     shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    chosen = open_images(
+        images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
+        tfrecords_root=tfrecords_root,
+    )  # fmt: skip
     opened = open_network(
         folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
     )
-    chosen = open_images(
-        images=images, dataset=dataset, split=split, samples=samples, label=opened.label, fit=fit, seed=seed,
-        tfrecords_root=tfrecords_root,
-    )  # fmt: skip
     layers = _layers(opened, shared.numbers(block), shared.listed("layer", layer))
     arguments = {
         **opened.arguments(),

@@ -127,13 +127,13 @@ def faithfulness(
     shared.at_least(0, randomization=randomization)
     shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    chosen = open_images(
+        images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
+        tfrecords_root=tfrecords_root,
+    )  # fmt: skip
     opened = open_network(
         folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
     )
-    chosen = open_images(
-        images=images, dataset=dataset, split=split, samples=samples, label=opened.label, fit=fit, seed=seed,
-        tfrecords_root=tfrecords_root,
-    )  # fmt: skip
     columns = choose_columns(
         shared.listed("method", method) or list(DEFAULT_METHODS), opened, of_channel=False,
         percentile=shared.numbers(percentile) or [50, 90],

@@ -14,6 +14,7 @@ from fashionprobe.errors import UserError, unknown_name
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    import pandas as pd
 
     from fashionprobe.backbones import Backbone
     from fashionprobe.explain.network import Explainer
@@ -240,19 +241,25 @@ class Images:
 
     Attributes:
         names: Ids of records, or names of files.
-        labels: The class of each in the label column; "" where it has none or is not known.
         sources: What a recipe has to hold of them: fingerprint of the records, or SHA-256 of each file.
         records: The record set; None for files.
         paths: The files, or the TFRecord files that hold the records.
         fit: How they are brought to the size of the input.
+        items: The rows of the records in `items.csv`; None for files.
     """
 
     names: tuple[str, ...]
-    labels: tuple[str, ...]
     sources: dict[str, str]
     records: Artifact | None
     paths: tuple[str, ...]
     fit: Fit
+    items: "pd.DataFrame | None" = None
+
+    def labels(self, column: str) -> list[str]:
+        """Return the class of each image in a label column; "" where it has none or is not known."""
+        if self.items is None or column not in self.items:
+            return [""] * len(self.names)
+        return self.items[column].tolist()
 
     def batches(self, size: tuple[int, int], batch_size: int) -> "Iterator[np.ndarray]":
         """Yield the images, float32 (batch, *size, 3), RGB in [0, 255]."""
@@ -289,7 +296,6 @@ def open_images(
     dataset: shared.Place | None,
     split: Sequence[str] | str | None,
     samples: int,
-    label: str,
     fit: Fit,
     seed: int,
     tfrecords_root: str,
@@ -306,7 +312,7 @@ def open_images(
         paths = [images] if isinstance(images, str) else list(images or [])
         return _files(paths, fit)
     records = shared.open_records(shared.records_path(dataset, tfrecords_root))
-    return _sample(records, shared.listed("split", split), samples, label, fit, seed)
+    return _sample(records, shared.listed("split", split), samples, fit, seed)
 
 
 def _files(paths: list[str], fit: Fit) -> Images:
@@ -318,10 +324,10 @@ def _files(paths: list[str], fit: Fit) -> Images:
             raise UserError("images", expected="image files", received=received)
     names = tuple(Path(path).name for path in paths)
     hashes = {f"image {number}": sha256(Path(path)) for number, path in enumerate(paths, start=1)}
-    return Images(names, ("",) * len(paths), hashes, None, tuple(paths), fit)
+    return Images(names, hashes, None, tuple(paths), fit)
 
 
-def _sample(records: Artifact, splits: list[str] | None, samples: int, label: str, fit: Fit, seed: int) -> Images:
+def _sample(records: Artifact, splits: list[str] | None, samples: int, fit: Fit, seed: int) -> Images:
     import numpy as np
     import pandas as pd
 
@@ -337,6 +343,5 @@ def _sample(records: Artifact, splits: list[str] | None, samples: int, label: st
         raise UserError("split", expected=f"one with images ({counts})", received=", ".join(splits or []))
     rows = np.random.default_rng(seed).choice(len(items), min(samples, len(items)), replace=False)
     chosen = items.iloc[np.sort(rows)]
-    labels = tuple(chosen[label]) if label in chosen else ("",) * len(chosen)
     shards = tuple(chosen["shard"].drop_duplicates())
-    return Images(tuple(chosen["id"]), labels, {"records": records.fingerprint}, records, shards, fit)
+    return Images(tuple(chosen["id"]), {"records": records.fingerprint}, records, shards, fit, chosen)

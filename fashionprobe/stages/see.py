@@ -168,13 +168,13 @@ def see(
     from fashionprobe.explain.targets import Channel
 
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    chosen = open_images(
+        images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
+        tfrecords_root=tfrecords_root,
+    )  # fmt: skip
     opened = open_network(
         folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
     )
-    chosen = open_images(
-        images=images, dataset=dataset, split=split, samples=samples, label=opened.label, fit=fit, seed=seed,
-        tfrecords_root=tfrecords_root,
-    )  # fmt: skip
     looked_at = opened.layer(block, layer)
     job = _Job(
         opened=opened,
@@ -214,14 +214,15 @@ def _check_target(target: str, channel: int | None, layer: str | None, opened: O
             raise UserError("block", expected="given with --channel, or --layer", received="nothing")
         return f"channel {channel}"
     if target == "true":
-        unknown = [name for name, label in zip(images.names, images.labels, strict=True) if not label]
+        labels = images.labels(opened.label)
+        unknown = [name for name, label in zip(images.names, labels, strict=True) if not label]
         if unknown or not opened.classes:
             why = f"image {unknown[0]} without one" if opened.classes and images.records else "images without labels"
             raise UserError(
                 "target", expected="top or a class, where the true class is not known", received=f"true, for {why}",
                 remedy="Labels come from a dataset, class names from the model.keras that `train` writes.",
             )  # fmt: skip
-        for label in images.labels:
+        for label in labels:
             opened.class_number(label)
     return target if target in ("top", "true") else str(opened.class_number(target, also=["top", "true"]))
 
@@ -259,7 +260,7 @@ def _describe(
     import numpy as np
 
     names = job.images.names[start : start + count]
-    labels = job.images.labels[start : start + count]
+    labels = job.images.labels(job.opened.label)[start : start + count]
     rows: list[dict[str, Any]] = [{"id": name, "true": label} for name, label in zip(names, labels, strict=True)]
     if shares is None:
         return None, [{**row, "explained": f"{job.target} of {job.layer}"} for row in rows]
@@ -341,7 +342,7 @@ def _write_page(draft: Path, job: _Job, facts: dict[str, Any]) -> None:
 def _result(artifact: Artifact) -> Seen:
     facts, page = artifact.facts, artifact.path / "gallery.html"
     log.info(
-        "%s %s: %d images by %s. Open %s in a browser.", "reused" if artifact.reused else "wrote", artifact.path,
-        facts["images"], ", ".join(facts["methods"]), page,
+        "%s %s: %d image%s by %s. Open %s in a browser.", "reused" if artifact.reused else "wrote", artifact.path,
+        facts["images"], "" if facts["images"] == 1 else "s", ", ".join(facts["methods"]), page,
     )  # fmt: skip
     return Seen(artifact.path, page, facts["images"], tuple(facts["methods"]), artifact.reused)
