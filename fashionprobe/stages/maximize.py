@@ -317,10 +317,11 @@ def _result(artifact: Artifact) -> Maximized:
     facts = artifact.facts
     images = tuple(artifact.path / row["file"] for row in facts["units"])
     log.info(
-        "%s %s: %d pictures of %s, %d x %d pixels, all of them in mosaic.png. Next: fashionprobe report --run %s",
+        "%s %s: %d picture%s of %s, %d x %d pixels, all of them in mosaic.png. Next: fashionprobe report --run %s",
         "reused" if artifact.reused else "wrote",
         artifact.path,
         len(images),
+        "" if len(images) == 1 else "s",
         facts["layer"] or "classes",
         *facts["size"],
         artifact.path.parent.name,
