@@ -126,7 +126,6 @@ def test_nothing_is_kept_of_a_network_that_is_gone(images):
     explain(images)
     gone = weakref.ref(opened)
     del opened, explain, scores
-    keras.backend.clear_session()
     gc.collect()
     assert gone() is None
 
