@@ -144,8 +144,9 @@ def _joined(values: list[str]) -> str:
     """Write several words as one list, of numbers where all are; one word alone stays as it is."""
     if len(values) == 1:
         return values[0]
-    numbers = all(re.fullmatch(r"-?\d+", value) for value in values)
-    return json.dumps([int(value) for value in values] if numbers else values, separators=(",", ":"))
+    if all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in values):
+        return f"[{','.join(values)}]"
+    return json.dumps(values, separators=(",", ":"))
 
 
 def _value(value: str, kind: Any) -> str:

@@ -53,6 +53,7 @@ def test_help_and_version_answer_at_once(option):
         ("maximize --channels 0 1 2 --block 5", "maximize --channels [0,1,2] --block 5"),
         ("see --images a.jpg b.jpg --run x", 'see --images ["a.jpg","b.jpg"] --run x'),
         ("see --images a.jpg", "see --images a.jpg"),
+        ("ingest --split 80 10.5 9.5", "ingest --split [80,10.5,9.5]"),
         ("maximize --classes 3 Shirts", 'maximize --classes ["3","Shirts"]'),
         ("ingest --classes red,blue", "ingest --classes red,blue"),
         ("ingest --path a-b --where x--y", "ingest --path a-b --where x--y"),

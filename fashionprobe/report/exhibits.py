@@ -4,7 +4,7 @@ import base64
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import jinja2
 
@@ -69,10 +69,11 @@ def exhibits(artifact: Artifact, *, most: int | None = None) -> list[Exhibit]:
         most: How many at most, from the first; None for all.
     """
     noted = artifact.facts.get("figures", [])[:most]
-    return [exhibit(artifact.path / each["file"], each) for each in noted]
+    # The name alone: a manifest from elsewhere must not point out of its folder.
+    return [exhibit(artifact.path / Path(each["file"]).name, each) for each in noted]
 
 
-def exhibit(path: Any, noted: dict[str, str]) -> Exhibit:
+def exhibit(path: Path, noted: dict[str, str]) -> Exhibit:
     """Read one figure.
 
     Args:

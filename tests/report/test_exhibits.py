@@ -47,3 +47,11 @@ def test_the_page_needs_no_other_file_and_escapes_names(made):
 def test_transparency_and_palettes(tmp_path):
     Image.new("P", (4, 4)).save(tmp_path / "p.png")
     assert exhibit(tmp_path / "p.png", note("p.png", "t", "c")).width == 3
+
+
+def test_a_manifest_cannot_point_out_of_its_folder(made, tmp_path):
+    (tmp_path / "inside").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "inside" / "x.png")
+    found = Artifact(tmp_path / "inside", {"facts": {"figures": [note("../small.png", "t", "c")]}})
+    with pytest.raises(FileNotFoundError):
+        exhibits(found)
