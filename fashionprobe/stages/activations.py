@@ -229,7 +229,7 @@ def _write_page(draft: Path, opened: Opened, noted: list[dict[str, str]], comman
 def _result(artifact: Artifact) -> Activations:
     facts, page = artifact.facts, artifact.path / "gallery.html"
     log.info(
-        "%s %s: %d layers, %d images. Open %s in a browser.", "reused" if artifact.reused else "wrote", artifact.path,
+        "%s %s: layers: %d, images: %d. Open %s in a browser.", "reused" if artifact.reused else "wrote", artifact.path,
         len(facts["layers"]), facts["images"], page,
     )  # fmt: skip
     return Activations(artifact.path, page, tuple(facts["layers"]), artifact.reused)
