@@ -1,0 +1,52 @@
+"""The folds of cross-validation: stratified, with copies of one picture on one side."""
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from fashionprobe.errors import UserError
+
+
+def assign_folds(numbers: np.ndarray, *, folds: int, seed: int, same: np.ndarray) -> np.ndarray:
+    """Draw the test fold of each item, stratified; items of one group share a fold.
+
+    Args:
+        numbers: Class number of each item.
+        folds: Number of folds.
+        seed: Seed of the draw.
+        same: For each item the index of the first item that it must share its fold with (itself when alone).
+
+    Returns:
+        int (items,), 0 to folds - 1.
+    """
+    fold = np.empty(len(numbers), np.intp)
+    splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
+    for number, (_, test) in enumerate(splitter.split(np.zeros(len(numbers)), numbers)):
+        fold[test] = number
+    return fold[same]
+
+
+def check_classes(name: str, classes: np.ndarray, numbers: np.ndarray, folds: int) -> None:
+    """Check that every class can have an item in every fold.
+
+    Args:
+        name: Name of the label, for messages.
+        classes: The classes.
+        numbers: Class number of each item.
+        folds: Number of folds.
+
+    Raises:
+        UserError: If there are fewer than two folds or classes, or a class has fewer items than there are folds.
+    """
+    if folds < 2:
+        raise UserError("folds", expected="an int in the range [2, inf)", received=folds)
+    if len(classes) < 2:
+        raise UserError(name, expected="a column with two classes or more", received=f"one class: {classes.tolist()}")
+    counts = np.bincount(numbers)
+    rare = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < folds]
+    if rare:
+        raise UserError(
+            name, expected=f"a column whose classes all have {folds} images or more, one a fold",
+            received=f"{len(rare)} with fewer: {', '.join(rare[:10])}"
+            + (f" and {len(rare) - 10} more" if len(rare) > 10 else ""),
+            remedy=f"Leave them out with --min-images {folds}, or lower --folds.",
+        )  # fmt: skip
