@@ -147,7 +147,7 @@ def build(
         OSError: If the disk is full or the folder may not be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
+    with locked(path):
         draft = path.parent / f"incomplete.{path.name}.{recipe.fingerprint[:16]}"
         _sweep(path, keep=draft)
         if path.exists() and not _is_empty(path):
@@ -220,11 +220,19 @@ def child(root: str | os.PathLike[str], name: str, *, argument: str) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of one artifact; the system frees it when the process dies."""
+def locked(path: Path, *, patience: float = 0) -> Iterator[None]:
+    """Hold the lock of one artifact; the system frees it when the process dies.
+
+    Args:
+        path: Its folder.
+        patience: Seconds to wait for another process.
+
+    Raises:
+        UserError: If another process holds it all that time.
+    """
     lock = filelock.FileLock(path.parent / f".{path.name}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except filelock.Timeout as error:
         raise UserError(
             str(path),

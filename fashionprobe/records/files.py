@@ -26,10 +26,19 @@ def read_files(paths: Sequence[str], size: tuple[int, int], fit: Literal["pad", 
     Raises:
         UserError: If a file is not there, or is no image that can be read.
     """
-    return np.stack([_read(Path(path), size, fit) for path in paths])
+    return np.stack([decode.fit(_pixels(Path(path)), size, fit).numpy() for path in paths])
 
 
-def _read(path: Path, size: tuple[int, int], fit: Literal["pad", "stretch"]) -> np.ndarray:
+def picture(path: str) -> np.ndarray:
+    """Read an image file in its own size, uint8 (height, width, 3), RGB, upright.
+
+    Raises:
+        UserError: If the file is not there, or is no image that can be read.
+    """
+    return _pixels(Path(path)).numpy()
+
+
+def _pixels(path: Path) -> tf.Tensor:
     expected = "an image file: JPEG, PNG, GIF, BMP or WEBP"
     if not path.is_file():
         received = f"{str(path)!r}, a folder" if path.is_dir() else f"{str(path)!r}, which does not exist"
@@ -38,11 +47,10 @@ def _read(path: Path, size: tuple[int, int], fit: Literal["pad", "stretch"]) -> 
     try:
         with images.quiet():
             info = images.inspect(data, decode=True)
-        pixels = decode.decode(
+        return decode.decode(
             tf.constant(data), tf.constant(info.orientation), formats={info.format},
             orientations={info.orientation}, alpha=info.has_alpha,
         )  # fmt: skip
     except (BadImage, tf.errors.InvalidArgumentError) as error:
         reason = str(error) if isinstance(error, BadImage) else "damaged"
         raise UserError("images", expected=expected, received=f"{str(path)!r} ({reason})") from error
-    return decode.fit(pixels, size, fit).numpy()

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,11 @@ def command(stage: Callable[..., Any], given: Mapping[str, Any]) -> str:
             values = value if isinstance(value, list | tuple) else [value]
             words += [f"--{name.replace('_', '-')}", *(shlex.quote(_word(each)) for each in values)]
     return " ".join(words)
+
+
+def file_name(label: str) -> str:
+    """Return a label as a part of a file name."""
+    return re.sub(r"[^\w-]+", "_", label)
 
 
 def _word(value: Any) -> str:

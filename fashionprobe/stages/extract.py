@@ -125,7 +125,9 @@ def extract(
         {"records": records.fingerprint},
         loaded.weights_sha256,
     )  # fmt: skip
-    settings = {"batch_size": batch_size, "device": devices.name()}
+    # So that other stages can describe new images by the same network.
+    network = {"backbone": backbone, "weights": weights, "taps": layers, "preprocessing": preprocessing, "seed": seed}
+    settings = {"batch_size": batch_size, "device": devices.name(), "network": network}
     artifact = build(
         folder,
         recipe,

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build, child, load
+from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build, load
 from fashionprobe.errors import UserError
+from fashionprobe.stages.described import records_of
 
 if TYPE_CHECKING:
     from fashionprobe.report.exhibits import Room
@@ -37,6 +38,13 @@ class Report:
 
 EXHIBITED = {
     "train": "Training",
+    "choose": "How to read each label",
+    "classify": "In fewer dimensions",
+    "profile": "Channels and classes",
+    "pairs": "Pairs of one class and of two",
+    "reduce": "Maps of the images",
+    "wall": "Walls of the images",
+    "retrieve": "Finding similar images",
     "see": "What the network looks at",
     "faithfulness": "How far to trust the heatmaps",
     "activations": "Inside the network",
@@ -152,10 +160,7 @@ def _open_answers(folder: Path, tfrecords_root: str) -> _Answers:
             str(classified.path), expected="made from the descriptors beside it", received="one made from older ones",
             remedy="Run fashionprobe classify again with --overwrite.",
         )  # fmt: skip
-    path = child(tfrecords_root, extracted.facts["dataset"], argument="dataset")
-    records = shared.open_records(path) if (path / MANIFEST).is_file() else None
-    if records and records.fingerprint != extracted.manifest["inputs"]["records"]:
-        records = None
+    records = records_of(extracted, tfrecords_root)
     return _Answers(folder.name, extracted, classified, records)
 
 

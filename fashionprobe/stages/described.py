@@ -1,0 +1,181 @@
+"""The descriptors of a run, as the stages of attributes read them: checked, with labels, pictures and the network."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import MANIFEST, Artifact, child
+from fashionprobe.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+CHUNK = 4096
+"""Rows that are checked at a time."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The images of one label.
+
+    Attributes:
+        rows: Their rows in the descriptors, int (images,).
+        classes: The class of each, str (images,).
+        missing: Number of images without this label.
+        left_out: Number of images of each class that was left out for being rare.
+    """
+
+    rows: "np.ndarray"
+    classes: "np.ndarray"
+    missing: int
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Described:
+    """The descriptors of a run.
+
+    Attributes:
+        artifact: What `extract` wrote.
+        blocks: Its blocks, ascending.
+    """
+
+    artifact: Artifact
+    blocks: tuple[int, ...]
+
+    @functools.cached_property
+    def items(self) -> "pd.DataFrame":
+        """The table `items.csv`: row, id, label columns, split; all text, missing labels empty."""
+        import pandas as pd
+
+        return pd.read_csv(self.artifact.path / "items.csv", dtype=str, keep_default_na=False)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the label columns."""
+        return [column for column in self.items.columns if column not in ("row", "id", "split")]
+
+    def choose_blocks(self, blocks: list[int] | None) -> tuple[int, ...]:
+        """Return these blocks, all for None.
+
+        Raises:
+            UserError: If the run has not got one.
+        """
+        for block in blocks or []:
+            if block not in self.blocks:
+                listed = ", ".join(map(str, self.blocks))
+                raise UserError(
+                    "block", expected=f"among those that were extracted: {listed}", received=block,
+                    remedy="Leave --block out for all of them, or run fashionprobe extract for more.",
+                )  # fmt: skip
+        return self.blocks if blocks is None else tuple(blocks)
+
+    def matrix(self, block: int) -> "np.ndarray":
+        """Return the descriptors of a block, a float32 memory map (images, channels).
+
+        Raises:
+            UserError: If they do not fit the table, or hold a value that is not finite.
+        """
+        import numpy as np
+
+        path = self.artifact.path / f"block{block}.npy"
+        found = np.load(path, mmap_mode="r")
+        remedy = "Make it again with --overwrite: fashionprobe extract."
+        if found.ndim != 2 or len(found) != len(self.items):
+            expected = f"({len(self.items)}, channels), a row an image of items.csv"
+            raise UserError(str(path), expected=expected, received=found.shape, remedy=remedy)
+        for start in range(0, len(found), CHUNK):
+            broken = ~np.isfinite(found[start : start + CHUNK]).all(axis=1)
+            if broken.any():
+                name = self.items["id"].iloc[start + int(broken.argmax())]
+                received = f"NaN or infinity for image {name}"
+                raise UserError(str(path), expected="descriptors of finite values", received=received, remedy=remedy)
+        return found
+
+    def of_ids(self, ids: Sequence[str], blocks: Sequence[int]) -> "dict[int, np.ndarray]":
+        """Return the descriptors of some images by block, float32 (images, channels).
+
+        Raises:
+            UserError: If an image was not extracted.
+        """
+        import numpy as np
+
+        place = {name: row for row, name in enumerate(self.items["id"])}
+        for name in ids:
+            if name not in place:
+                raise unknown_name("id", name, [*place][:1000], what="the id of an image that was extracted")
+        rows = [place[name] for name in ids]
+        return {block: np.array(self.matrix(block)[rows]) for block in blocks}
+
+    def choose(self, label: str, min_images: int | None = None) -> Choice:
+        """Find the images that have a class in a label column, and leave rare classes out.
+
+        Raises:
+            UserError: If there is no such column, or no class of enough images.
+        """
+        if label not in self.labels:
+            raise unknown_name("label", label, self.labels, what="a label column")
+        column = self.items[label]
+        there = column != ""
+        counts = column[there].value_counts()
+        rare = counts[counts < (min_images or 1)]
+        rows = (there & ~column.isin(rare.index)).to_numpy().nonzero()[0]
+        if not len(rows):
+            raise UserError(
+                "label", expected=f"a column with a class of {min_images or 1} images or more",
+                received=f"{label}, whose largest class has {counts.max() if len(counts) else 0}",
+                remedy="Lower --min-images, or choose another column.",
+            )  # fmt: skip
+        left_out = {str(name): int(count) for name, count in rare.items()}
+        return Choice(rows, column.to_numpy(str)[rows], int((~there).sum()), left_out)
+
+    def thumbnails(self, rows: "Sequence[int] | np.ndarray", tfrecords_root: str, *, height: int = 72) -> list[bytes]:
+        """Return small pictures of some images, each a JPEG file, in the order of `rows`.
+
+        Args:
+            rows: Rows of the descriptors.
+            tfrecords_root: Folder that holds the record sets.
+            height: Height in pixels; a lower picture keeps its own.
+
+        Raises:
+            UserError: If the record set is gone, was made anew, or is damaged.
+        """
+        import pandas as pd
+
+        from fashionprobe.records.read import pictures, readable
+        from fashionprobe.report.thumbnails import thumbnail
+
+        records = records_of(self.artifact, tfrecords_root)
+        if records is None:
+            name = self.artifact.facts["dataset"]
+            raise UserError(
+                "dataset", expected=f"the record set '{name}' that was described", received="none, or one made anew",
+                remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
+            )  # fmt: skip
+        ids = self.items["id"].to_numpy(str)[list(rows)]
+        listed = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+        shards = listed.loc[listed["id"].isin(ids), "shard"].drop_duplicates()
+        found: dict[str, bytes] = {}
+        with readable(records), progress.bar(total=len(set(ids)), unit="image", description="thumbnails") as bar:
+            for name, picture in pictures(records, set(ids), [records.path / shard for shard in shards]):
+                found[name] = thumbnail(picture, height=height)
+                bar.update()
+        return [found[name] for name in ids]
+
+
+def open_described(run: Path) -> Described:
+    """Open the descriptors of a run, or say which command makes them."""
+    artifact = shared.open_descriptors(run)
+    return Described(artifact, tuple(sorted(int(block) for block in artifact.facts["blocks"])))
+
+
+def records_of(extracted: Artifact, tfrecords_root: str) -> Artifact | None:
+    """Return the record set that was described; None when it is gone or was made anew since."""
+    path = child(tfrecords_root, extracted.facts["dataset"], argument="dataset")
+    records = shared.open_records(path) if (path / MANIFEST).is_file() else None
+    return records if records and records.fingerprint == extracted.manifest["inputs"]["records"] else None
