@@ -1,0 +1,233 @@
+"""Stage `choose`: descriptors -> block, normalization and distance that read a label, and what to expect of them."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.stages.described import Choice, Described, open_described
+
+if TYPE_CHECKING:
+    from fashionprobe.attributes.choose import Choice as Chosen
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pick:
+    """How one label is read best.
+
+    Attributes:
+        label: The label column.
+        block: The block.
+        normalization: What is done to its descriptors.
+        metric: The distance.
+        classifier: nearest_mean or knn.
+        parameter: k, or "".
+        accuracy: What to expect on new images, in [0, 1]: of choices that were made without the images they are
+            scored on.
+        low: Lower bound of its 95 % interval.
+        high: Upper bound.
+    """
+
+    label: str
+    block: int
+    normalization: str
+    metric: str
+    classifier: str
+    parameter: str
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Choices on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/choose`, with `ablation.csv` and `nested.csv`.
+        picks: The choice for each label.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    picks: tuple[Pick, ...]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def choose(
+    *,
+    run: shared.Place,
+    label: list[str] | str,
+    block: int | list[int] | None = None,
+    normalizations: list[str] | str | None = None,
+    neighbours: int | list[int] | None = None,
+    folds: int = 5,
+    images: int = 4000,
+    min_images: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    runs_root: str = "runs",
+) -> Choices:
+    """Choose the block, the normalization and the distance that read a label best, by cross-validation.
+
+    Every block is tried with every normalization, with euclidean and cosine distance, with the nearest class mean and
+    with k-NN. The best of so many looks better than it is, so the choice is made again without the images of each fold
+    and scored on them: that is the accuracy to expect.
+
+    Args:
+        run: Name of the run, or what `extract` returned.
+        label: Label column, or several as colour,pattern.
+        block: Block number, or several as [1,4]. Default: all.
+        normalizations: Of none, l2 (unit length), standard (each channel to deviation 1) and whiten (decorrelated,
+            then unit length). Default: all.
+        neighbours: Values of k. Default: [1,4,8,16].
+        folds: Number of stratified folds, for the choice and again inside each for the score.
+        images: Images of a label at most; of more, a random sample of each class.
+        min_images: Leave out classes with fewer images than this.
+        seed: Seed of the folds and of the sample.
+        overwrite: Replace choices of this run that were made with other arguments.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The choices: path and one for each label.
+
+    Raises:
+        UserError: If there is no such label, block or run, or a class has too few images for the folds.
+    """
+    shared.at_least(2, folds=folds)
+    shared.at_least(1, min_images=min_images, images=images)
+    shared.check_seed(seed)
+    labels = shared.listed("label", label) or []
+    ks = shared.numbers([1, 4, 8, 16] if neighbours is None else neighbours) or []
+    folder = shared.run_path(run, runs_root)
+    described = open_described(folder)
+    blocks = described.choose_blocks(shared.numbers(block))
+    wanted = _normalizations(shared.listed("normalizations", normalizations))
+    chosen = {name: described.choose(name, min_images) for name in labels}
+    options: dict[str, Any] = {"normalizations": wanted, "neighbours": ks, "folds": folds, "seed": seed}
+    recipe = Recipe(
+        "choose",
+        {**options, "label": labels, "block": list(blocks), "images": images, "min_images": min_images},
+        {"extract": described.artifact.fingerprint},
+    )
+    artifact = build(
+        folder / "choose",
+        recipe,
+        lambda draft: _write(draft, described, chosen, blocks, images, options),
+        overwrite=overwrite,
+    )
+    return _result(artifact)
+
+
+def _normalizations(names: list[str] | None) -> list[str]:
+    from fashionprobe.attributes.normalization import NORMALIZATIONS
+    from fashionprobe.errors import unknown_name
+
+    for name in names or []:
+        if name not in NORMALIZATIONS:
+            raise unknown_name("normalizations", name, NORMALIZATIONS)
+    return names or list(NORMALIZATIONS)
+
+
+def _write(
+    draft: Path,
+    described: Described,
+    chosen: dict[str, Choice],
+    blocks: tuple[int, ...],
+    images: int,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    import pandas as pd
+
+    from fashionprobe.attributes import choose as library
+
+    matrices = {block: described.matrix(block) for block in blocks}
+    steps = len(chosen) * len(blocks) * len(options["normalizations"]) * (options["folds"] + 1)
+    ablations, nested, facts, figures = [], [], {}, []
+    with progress.bar(total=steps, unit="trial", description="choose") as bar:
+        for label, choice in chosen.items():
+            rows, classes = _sample(choice, images, options["seed"])
+            found = library.choose(matrices, classes, rows=rows, name=label, **options, report=bar.update)
+            found.ablation.insert(0, "label", label)
+            found.nested.insert(0, "label", label)
+            ablations.append(found.ablation)
+            nested.append(found.nested)
+            left = {"missing": choice.missing, "left_out": choice.left_out, "sampled": len(rows) < len(choice.rows)}
+            best = {name: value for name, value in found.best.items() if name != "label"}
+            facts[label] = {**best, "accuracy": found.accuracy, "low": found.low, "high": found.high, **left}
+            figures += _draw(draft, label, found, chance=1 / len(set(classes)))
+    pd.concat(ablations, ignore_index=True).to_csv(draft / "ablation.csv", index=False, float_format="%.6f")
+    pd.concat(nested, ignore_index=True).to_csv(draft / "nested.csv", index=False, float_format="%.6f")
+    return {"best": facts, "figures": figures}
+
+
+def _sample(choice: Choice, images: int, seed: int) -> tuple[Any, Any]:
+    """Return rows and classes, of many images a random share of each class."""
+    import numpy as np
+    from sklearn.model_selection import train_test_split
+
+    if len(choice.rows) <= images:
+        return choice.rows, choice.classes
+    places, _ = train_test_split(
+        np.arange(len(choice.rows)), train_size=images, random_state=seed, stratify=choice.classes
+    )
+    places = np.sort(places)
+    return choice.rows[places], choice.classes[places]
+
+
+def _draw(draft: Path, label: str, found: "Chosen", *, chance: float) -> list[dict[str, Any]]:
+    """Draw the figures of one label and return what the report has to know of them."""
+    from fashionprobe.plots.ablation import ablation_curves, ablation_table
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    name = shared.file_name(label)
+    honest = (found.accuracy, found.low, found.high)
+    save(
+        ablation_curves(found.ablation, honest=honest, chance=chance, title=f"Reading {label}"),
+        draft / f"choice_{name}",
+    )
+    save(ablation_table(found.ablation, title=f"Accuracy, {label}"), draft / f"ablation_{name}")
+    picks = found.nested["block"].value_counts()
+    folds = ", ".join(f"block {block} in {count}" for block, count in picks.items())
+    curves = (
+        f"For each normalization the best distance and classifier at each block. The band is the choice made without "
+        f"the images that it is scored on: {found.accuracy:.2f} ({found.low:.2f} to {found.high:.2f}); it took {folds} "
+        f"of {len(found.nested)} folds."
+    )
+    table = "Every candidate; the bold one is the highest. It was picked after the fact, so expect less of it."
+    return [
+        note(f"choice_{name}.png", f"How to read {label}", curves),
+        note(f"ablation_{name}.png", f"All ways to read {label}", table),
+    ]
+
+
+def _result(artifact: Artifact) -> Choices:
+    picks = []
+    for label, best in artifact.facts["best"].items():
+        parameter = "" if best["classifier"] == "nearest_mean" else str(best["parameter"])
+        pick = Pick(
+            label, best["block"], best["normalization"], best["metric"], best["classifier"], parameter,
+            best["accuracy"], best["low"], best["high"],
+        )  # fmt: skip
+        picks.append(pick)
+        reader = f"{parameter}-NN" if parameter else "nearest mean"
+        log.info(
+            "%s: block %d, %s, %s, %s. Expect %.3f (%.3f to %.3f) on new images",
+            label, pick.block, pick.normalization, reader, pick.metric, pick.accuracy, pick.low, pick.high,
+        )  # fmt: skip
+    run = artifact.path.parent.name
+    groups = " ".join(f"{shared.file_name(pick.label)}={pick.block}" for pick in picks)
+    log.info(
+        "%s %s. Next: fashionprobe index --run %s --groups %s",
+        "reused" if artifact.reused else "wrote", artifact.path, run, groups,
+    )  # fmt: skip
+    return Choices(artifact.path, tuple(picks), artifact.reused)
