@@ -1,0 +1,378 @@
+"""Stage `retrieve`: descriptors -> how many of the nearest images share a label with the query, block by block."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages.described import Choice, Described, open_described, records_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.attributes.retrieve import Found, Setting
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""Best and worst queries on a contact sheet."""
+
+ACROSS = 10
+"""Results of a query on a contact sheet, at most."""
+
+HEIGHT = 160
+"""Height of a picture on a contact sheet in pixels."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """By which block a label is found best.
+
+    Attributes:
+        label: The label column.
+        block: The block with the highest precision.
+        normalization: What was done to its descriptors.
+        precision: Mean precision of the first results there, in [0, 1].
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        chance: Precision of blind draws.
+        last_block: The deepest block.
+        last_precision: Precision there, with the normalization that is best there.
+    """
+
+    label: str
+    block: int
+    normalization: str
+    precision: float
+    low: float
+    high: float
+    chance: float
+    last_block: int
+    last_precision: float
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Precisions on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/retrieve`, with `retrieval.csv`.
+        answers: The best block of each label.
+        both: Of two labels, the precision of results that have both in common with the query, when found by the best
+            blocks of both at once; None for one label, or more than two.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    answers: tuple[Answer, ...]
+    both: float | None
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def retrieve(
+    *,
+    run: shared.Place,
+    label: list[str] | str,
+    block: int | list[int] | None = None,
+    queries: int = 500,
+    top: int = 10,
+    normalization: list[str] | str = "none,whiten",
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    min_images: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Retrieval:
+    """Find the block by which images of the same class are found best, with nothing trained.
+
+    Each query is an image with the label; it finds the nearest other images with the label, and the precision is the
+    share of them that has its class. Copies of the query's picture are left out. Of two labels, images are also found
+    by the best blocks of both at once: by the sum of their distances, each as z-scores over all images.
+
+    Args:
+        run: Name of the run, or what `extract` returned.
+        label: Label column, or several as colour,pattern.
+        block: Block number, or several as [1,4]. Default: all.
+        queries: Number of queries, drawn with the seed; all images where there are fewer.
+        top: Number of results that the precision is over.
+        normalization: What is done to descriptors before: none, l2, standard or whiten, or several as none,whiten.
+        metric: Distance of descriptors: euclidean or cosine.
+        min_images: Leave out classes with fewer images than this.
+        seed: Seed of the queries.
+        overwrite: Replace a retrieval of this run that was made with other arguments.
+        tfrecords_root: Folder that holds the record sets, for the pictures of the contact sheets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The retrieval: path, and the best block of each label.
+
+    Raises:
+        UserError: If there is no such label, block or run, or there are fewer images than results wanted.
+    """
+    from fashionprobe.attributes.normalization import NORMALIZATIONS
+    from fashionprobe.attributes.retrieve import Setting
+
+    shared.at_least(1, queries=queries, top=top, min_images=min_images)
+    shared.check_seed(seed)
+    labels = shared.listed("label", label) or []
+    normalizations = shared.listed("normalization", normalization) or []
+    for name in normalizations:
+        if name not in NORMALIZATIONS:
+            raise unknown_name("normalization", name, NORMALIZATIONS)
+    if metric not in ("euclidean", "cosine"):
+        raise unknown_name("metric", metric, ("euclidean", "cosine"))
+    folder = shared.run_path(run, runs_root)
+    described = open_described(folder)
+    blocks = described.choose_blocks(shared.numbers(block))
+    chosen = {name: described.choose(name, min_images) for name in labels}
+    if len(chosen) == 2 and len(_rows_of_both(list(chosen.values()))) <= top:
+        raise UserError(
+            "label", expected=f"two columns that more than {top} images have both",
+            received=f"{' and '.join(labels)}, with {len(_rows_of_both(list(chosen.values())))}",
+            remedy="Give one of them, or lower --top.",
+        )  # fmt: skip
+    recipe = Recipe(
+        "retrieve",
+        {
+            "label": labels, "block": list(blocks), "queries": queries, "top": top, "normalization": normalizations,
+            "metric": metric, "min_images": min_images, "seed": seed,
+        },
+        {"extract": described.artifact.fingerprint},
+    )  # fmt: skip
+    setting = Setting(queries, top, metric, seed)
+    artifact = build(
+        folder / "retrieve",
+        recipe,
+        lambda draft: _write(draft, described, chosen, blocks, normalizations, setting, tfrecords_root),
+        overwrite=overwrite,
+    )
+    return _result(artifact)
+
+
+def _write(
+    draft: Path,
+    described: Described,
+    chosen: dict[str, Choice],
+    blocks: tuple[int, ...],
+    normalizations: list[str],
+    setting: "Setting",
+    tfrecords_root: str,
+) -> dict[str, Any]:
+    import pandas as pd
+
+    from fashionprobe.attributes.retrieve import by_block
+
+    tables, best, notes = [], {}, []
+    matrices = {block: described.matrix(block) for block in blocks}
+    pictures = records_of(described.artifact, tfrecords_root) is not None
+    steps = len(chosen) * len(blocks) * len(normalizations)
+    with progress.bar(total=steps, unit="search", description="retrieve") as bar:
+        for label, choice in chosen.items():
+            table, classes, found = by_block(
+                matrices, choice.classes, choice.rows, same=_same(described, choice.rows),
+                normalizations=normalizations, setting=setting, report=bar.update,
+            )  # fmt: skip
+            table.insert(0, "label", label)
+            tables.append(table)
+            row = int(table["precision_mean"].to_numpy().argmax())
+            best[label] = _answer(table, row) | {"missing": choice.missing, "left_out": choice.left_out}
+            name, block = shared.file_name(label), best[label]["block"]
+            classes.to_csv(draft / f"per_class_{name}.csv", index=False, float_format="%.6f")
+            _write_results(draft, name, described, choice, found[row])
+            notes += _draw(draft, name, label, table, setting.top, best[label])
+            if pictures:
+                notes += _sheets(draft, name, label, block, described, choice, found[row], tfrecords_root)
+    pd.concat(tables, ignore_index=True).to_csv(draft / "retrieval.csv", index=False, float_format="%.6f")
+    both = None
+    if len(chosen) == 2:
+        both, figures = _of_both(draft, described, chosen, best, setting)
+        notes += figures
+    return {"best": best, "both": both, "top": setting.top, "pictures": pictures, "figures": notes}
+
+
+def _same(described: Described, rows: "np.ndarray") -> "np.ndarray":
+    """Return for each image the first with the same picture."""
+    import numpy as np
+
+    from fashionprobe.attributes.copies import identical
+
+    return identical(np.asarray(described.matrix(described.blocks[0])[rows]))
+
+
+def _answer(table: "pd.DataFrame", row: int) -> dict[str, Any]:
+    """Return the fields of `Answer` for the best row of a label's table."""
+    best = table.iloc[row]
+    deepest = table[table["block"] == table["block"].max()]
+    return {
+        "block": int(best["block"]), "normalization": str(best["normalization"]),
+        "precision": float(best["precision_mean"]), "low": float(best["low"]), "high": float(best["high"]),
+        "chance": float(best["chance"]), "last_block": int(deepest["block"].iloc[0]),
+        "last_precision": float(deepest["precision_mean"].max()),
+    }  # fmt: skip
+
+
+def _write_results(draft: Path, name: str, described: Described, choice: Choice, found: "Found") -> None:
+    """Write the precision of each query, and what it found, by the best block."""
+    import numpy as np
+    import pandas as pd
+
+    ids = described.items["id"].to_numpy(str)[choice.rows]
+    queries = {"id": ids[found.queries], "class": choice.classes[found.queries]}
+    precision = found.shares(choice.classes)
+    table = pd.DataFrame({**queries, "precision": precision}).sort_values("precision", ascending=False, kind="stable")
+    table.to_csv(draft / f"queries_{name}.csv", index=False, float_format="%.6f")
+    count, top = found.rows.shape
+    results = pd.DataFrame(
+        {
+            "query": np.repeat(queries["id"], top), "rank": np.tile(np.arange(1, top + 1), count),
+            "id": ids[found.rows.ravel()], "class": choice.classes[found.rows.ravel()],
+            "distance": found.distances.ravel(),
+        }
+    )  # fmt: skip
+    results.to_csv(draft / f"results_{name}.csv", index=False, float_format="%.6g")
+
+
+def _draw(
+    draft: Path, name: str, label: str, table: "pd.DataFrame", top: int, best: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    from fashionprobe.plots.retrieval import precision_by_block
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    save(precision_by_block(table, top=top, title=label), draft / f"retrieval_{name}")
+    caption = (
+        f"How many of the {top} nearest images have the query's {label}, over {table['queries'].iloc[0]} queries. Bars "
+        f"are 95 % intervals (1.96 standard errors over queries). Best is block {best['block']}: "
+        f"{best['precision']:.2f}, where blind draws would give {best['chance']:.2f}."
+    )
+    return [note(f"retrieval_{name}.png", f"Retrieval by {label}", caption)]
+
+
+def _sheets(
+    draft: Path,
+    name: str,
+    label: str,
+    block: int,
+    described: Described,
+    choice: Choice,
+    found: "Found",
+    tfrecords_root: str,
+) -> list[dict[str, Any]]:
+    """Draw the best and the worst queries with what they found."""
+    import numpy as np
+
+    from fashionprobe.attributes.retrieve import best_and_worst
+    from fashionprobe.plots.retrieval import Result, result_sheet
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    sheets = dict(zip(("best", "worst"), best_and_worst(found, choice.classes, SHOWN), strict=True))
+    right = (found.shares(choice.classes) * found.rows.shape[1]).round().astype(int)
+    rows = np.unique(
+        [(found.queries[place], *found.rows[place, :ACROSS]) for each in sheets.values() for place in each]
+    )
+    pictures = dict(zip(rows, _pictures(described, choice.rows[rows], tfrecords_root), strict=True))
+    notes = []
+    for kind, places in sheets.items():
+        results = []
+        for place in places:
+            query, others = found.queries[place], found.rows[place, :ACROSS]
+            results.append(
+                Result(
+                    pictures[query], str(choice.classes[query]), [pictures[row] for row in others],
+                    choice.classes[others].tolist(), f"{right[place]} of {found.rows.shape[1]}\nright",
+                )
+            )  # fmt: skip
+        title = f"{label}: {kind} queries at block {block}"
+        save(result_sheet(results, title=title), draft / f"{kind}_{name}")
+        caption = (
+            f"{kind.capitalize()} queries by {label} at block {block}, at most one a class while there are classes "
+            "enough: the query on the left, then its nearest images. A cross and a frame mark those of another class."
+        )
+        notes.append(note(f"{kind}_{name}.png", f"{kind.capitalize()} queries by {label}", caption, zoom=True))
+    return notes
+
+
+def _pictures(described: Described, rows: "np.ndarray", tfrecords_root: str) -> "list[np.ndarray]":
+    """Return small pictures, uint8 (height, width, 3) each."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    files = described.thumbnails(rows, tfrecords_root, height=HEIGHT)
+    return [np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in files]
+
+
+def _of_both(
+    draft: Path,
+    described: Described,
+    chosen: dict[str, Choice],
+    best: Mapping[str, Mapping[str, Any]],
+    setting: "Setting",
+) -> tuple[float, list[dict[str, Any]]]:
+    """Search by the best block of each label and by both at once, among the images that have both."""
+    import numpy as np
+
+    from fashionprobe.attributes.retrieve import by_descriptor
+    from fashionprobe.plots.retrieval import precision_by_descriptor
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    rows = _rows_of_both(list(chosen.values()))
+    table = by_descriptor(
+        {f"{label}, block {own['block']}": described.matrix(own["block"])[rows] for label, own in best.items()},
+        {label: choice.classes[np.isin(choice.rows, rows)] for label, choice in chosen.items()},
+        same=_same(described, rows),
+        normalizations=[own["normalization"] for own in best.values()],
+        setting=setting,
+    )
+    table.to_csv(draft / "both.csv", index=False, float_format="%.6f")
+    labels = " and ".join(chosen)
+    save(precision_by_descriptor(table, top=setting.top, title=labels), draft / "both")
+    caption = (
+        f"Retrieval by the best block of {labels}, each alone and both at once (the sum of the distances as z-scores), "
+        f"over {table['queries'].iloc[0]} queries among the {len(rows)} images that have both labels; 95 % intervals."
+    )
+    return float(table["precision_mean"].iloc[-1]), [note("both.png", f"Retrieval by {labels}", caption)]
+
+
+def _rows_of_both(choices: list[Choice]) -> "np.ndarray":
+    """Return the rows of the images that have both labels."""
+    import numpy as np
+
+    return np.intersect1d(choices[0].rows, choices[1].rows, assume_unique=True)
+
+
+def _result(artifact: Artifact) -> Retrieval:
+    facts, answers, said = artifact.facts, [], []
+    for label, best in facts["best"].items():
+        if best["missing"]:
+            log.info("%s: %d images without this label left out", label, best["missing"])
+        if best["left_out"]:
+            rare, images = len(best["left_out"]), sum(best["left_out"].values())
+            log.info("%s: %d rare classes left out (%d images)", label, rare, images)
+        answer = Answer(label, **{name: best[name] for name in Answer.__dataclass_fields__ if name != "label"})
+        answers.append(answer)
+        last = f", {answer.last_precision:.2f} at block {answer.last_block}"
+        said.append(
+            f"{label}: precision@{facts['top']} {answer.precision:.2f} at block {answer.block}"
+            + (last if answer.last_block != answer.block else "")
+        )
+    if facts["both"] is not None:
+        said.append(f"both at once: {facts['both']:.2f}")
+    if not facts["pictures"]:
+        log.info("No contact sheets: the record set that was described is gone or was made anew.")
+    verb, path = "reused" if artifact.reused else "wrote", artifact.path
+    log.info("%s %s: %s. Next: fashionprobe report --run %s", verb, path, "; ".join(said), path.parent.name)
+    return Retrieval(path, tuple(answers), facts["both"], artifact.reused)
