@@ -5,13 +5,17 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from fashionprobe.artifacts import Artifact
+from fashionprobe.report.points import Points, read_points
 
 # Wide enough for a large screen; a page with many pictures stays below some megabytes.
 _WIDEST = 1400
+# A picture to zoom into keeps its pixels, up to what phones still decode.
+_WIDEST_ZOOMED = 4096
 # Figures are saved at 150 pixels an inch, and a CSS inch has 96: so letters have the same size in all of them.
 _CSS = 96 / 150
 
@@ -26,6 +30,8 @@ class Exhibit:
         source: The picture as a data URI.
         width: Width of the picture in CSS pixels.
         height: Height of the picture in CSS pixels.
+        zoom: Whether the reader can enlarge it and move it about.
+        points: The points of a scatter plot that shows the image of each, in place of the picture; None for a picture.
     """
 
     title: str
@@ -33,6 +39,8 @@ class Exhibit:
     source: str
     width: int
     height: int
+    zoom: bool = False
+    points: Points | None = None
 
 
 @dataclass(frozen=True)
@@ -50,15 +58,18 @@ class Room:
     more: str
 
 
-def note(file: str, title: str, caption: str) -> dict[str, str]:
+def note(file: str, title: str, caption: str, *, zoom: bool = False, points: str = "") -> dict[str, Any]:
     """Return what a stage notes in its manifest, in the list `figures`, about a figure that the pages shall show.
 
     Args:
         file: Name of the PNG file.
         title: Heading.
         caption: What it shows and how to read it.
+        zoom: Whether it holds more than a screen shows, so that the reader should be able to enlarge it.
+        points: Name of a file of `points_table`, when the figure is a scatter plot whose points shall show their image.
     """
-    return {"file": file, "title": title, "caption": caption}
+    extra = ({"zoom": True} if zoom else {}) | ({"points": points} if points else {})
+    return {"file": file, "title": title, "caption": caption} | extra
 
 
 def exhibits(artifact: Artifact, *, most: int | None = None) -> list[Exhibit]:
@@ -73,26 +84,31 @@ def exhibits(artifact: Artifact, *, most: int | None = None) -> list[Exhibit]:
     return [exhibit(artifact.path / Path(each["file"]).name, each) for each in noted]
 
 
-def exhibit(path: Path, noted: dict[str, str]) -> Exhibit:
+def exhibit(path: Path, noted: dict[str, Any]) -> Exhibit:
     """Read one figure.
 
     Args:
         path: The PNG file.
         noted: What `note` returned for it.
     """
+    if "points" in noted:
+        points = read_points(path.parent / Path(noted["points"]).name)
+        return Exhibit(noted["title"], noted["caption"], "", points.width, points.height, points=points)
     from PIL import Image
 
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
     width, height = (round(side * _CSS) for side in picture.size)
-    if picture.width > _WIDEST:
-        rows = max(1, round(picture.height * _WIDEST / picture.width))
-        picture = picture.resize((_WIDEST, rows), Image.Resampling.LANCZOS)
+    zoom = noted.get("zoom") is True
+    widest = _WIDEST_ZOOMED if zoom else _WIDEST
+    if picture.width > widest:
+        rows = max(1, round(picture.height * widest / picture.width))
+        picture = picture.resize((widest, rows), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     # Lines and letters of a chart need full colour resolution.
     picture.save(buffer, "JPEG", quality=88, subsampling=0)
     source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-    return Exhibit(noted["title"], noted["caption"], source, width, height)
+    return Exhibit(noted["title"], noted["caption"], source, width, height, zoom)
 
 
 def gallery(shown: Iterable[Exhibit], *, title: str, lead: str, facts: dict[str, str], command: str) -> str:

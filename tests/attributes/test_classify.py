@@ -1,14 +1,18 @@
 """Cross-validated classification against points worked by hand, scikit-learn and plain NumPy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import make_blobs
-from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
 from fashionprobe.attributes import classify
-from fashionprobe.attributes.classify import assign_folds, cross_validate, identical
+from fashionprobe.attributes import reduce as reduction
+from fashionprobe.attributes.classify import cross_validate, cross_validate_reduced
+from fashionprobe.attributes.copies import identical
+from fashionprobe.attributes.folds import assign_folds
 from fashionprobe.errors import UserError
 
 
@@ -137,17 +141,6 @@ def test_channels_that_are_always_zero_are_no_trouble():
     assert np.isfinite(scores.accuracy["accuracy_mean"]).all()
 
 
-def test_folds_are_stratified():
-    labels = np.repeat(["a", "b", "c"], [50, 25, 10])
-    folds = folds_of(labels, np.random.default_rng(0).random((85, 4)).astype("f4"))
-    for name, count in (("a", 10), ("b", 5), ("c", 2)):
-        assert np.bincount(folds[labels == name]).tolist() == [count] * 5
-    numbers = np.unique(labels, return_inverse=True)[1]
-    splitter = StratifiedKFold(5, shuffle=True, random_state=0)
-    for number, (_, test) in enumerate(splitter.split(labels, numbers)):
-        assert np.flatnonzero(folds == number).tolist() == test.tolist()
-
-
 def test_copies_share_a_fold_and_cannot_leak():
     rng = np.random.default_rng(0)
     once = rng.random((300, 8)).astype("f4")
@@ -161,23 +154,6 @@ def test_copies_share_a_fold_and_cannot_leak():
     scores = cross_validate({1: points}, labels)
     # Chance is 0.25; with the copies in other folds it would be 1.
     assert accuracy(scores, "knn", "1") == pytest.approx(0.25, abs=0.09)
-
-
-def test_identical_equals_a_slow_twin():
-    rng = np.random.default_rng(0)
-    rows = rng.integers(0, 2, (120, 5)).astype("f4") - np.float32(0.5)
-    order = rng.permutation(120)
-    rows[order[:40]] = rows[order[40:80]]
-    expected = [int(np.flatnonzero((rows == row).all(axis=1))[0]) for row in rows]
-    assert identical(rows).tolist() == expected
-
-
-def test_identical_compares_beyond_the_next_row():
-    # Equal sums, so that the copies of one picture do not lie side by side.
-    rows = np.array([[1, 2], [2, 1], [1, 2], [2, 1], [1.5, 1.5], [1, 2]], np.float32)
-    assert identical(rows).tolist() == [0, 1, 0, 1, 4, 0]
-    assert identical(rows[:1]).tolist() == [0]
-    assert identical(np.zeros((4000, 3), np.float32)).tolist() == [0] * 4000
 
 
 def test_the_seed_decides():
@@ -244,3 +220,89 @@ def test_nothing_but_copies():
         "`colour` must be a column whose images differ. Received: 4 folds with no image. Most images are copies of "
         "each other: remove copies, or lower --folds."
     )
+
+
+class FirstChannels:
+    """Stands in for UMAP, which compiles for ten seconds: keeps the first channels, and what it was given."""
+
+    def __init__(self):
+        self.fits, self.asked = [], []
+
+    def reduce(self, known, dimensions, *, seed):
+        self.fits.append((known.values, dimensions, seed))
+        return SimpleNamespace(points=known.values[:, :dimensions], transform=lambda values: self.take(values, known))
+
+    def take(self, values, known):
+        self.asked.append(values)
+        return np.ldexp(values, -known.exponent)[:, : self.fits[-1][1]]
+
+
+@pytest.fixture
+def umap(monkeypatch):
+    stand_in = FirstChannels()
+    monkeypatch.setattr(reduction, "reduce", stand_in.reduce)
+    return stand_in
+
+
+def test_reduced_accuracy_is_that_of_the_reduced_descriptors(umap):
+    points, labels = blobs()
+    found = cross_validate_reduced({3: points}, labels, [2, 5], neighbours=(1, 4), seed=2)
+    assert list(found) == ["block", "dimensions", "classifier", "parameter", "accuracy_mean", "accuracy_std", "folds",
+                           "images"]  # fmt: skip
+    for number in (2, 5):
+        expected = cross_validate({3: points[:, :number]}, labels, neighbours=(1, 4), seed=2).accuracy
+        rows = found[found["dimensions"] == number].drop(columns="dimensions").reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, expected)
+
+
+def test_reduction_and_normalization_are_fitted_on_the_training_folds_alone(umap):
+    points, labels = blobs()
+    calls = []
+    cross_validate_reduced(
+        {1: points}, labels, [2, 3], seed=5, normalization="standard", report=lambda: calls.append(1)
+    )
+    assert len(calls) == 10
+    folds = folds_of(labels, points, seed=5)
+    for number in range(5):
+        train, test = points[folds != number], points[folds == number]
+        mean, deviation = train.mean(axis=0), train.std(axis=0)
+        for place in (2 * number, 2 * number + 1):
+            values, _, seed = umap.fits[place]
+            expected = (train - mean) / deviation
+            scale = 2.0 ** np.frexp(np.abs(expected).max())[1]
+            np.testing.assert_allclose(values * scale, expected, atol=1e-4)
+            np.testing.assert_allclose(umap.asked[place], (test - mean) / deviation, atol=1e-4)
+            assert seed == 5
+
+
+def test_a_block_of_few_channels_is_left_out_where_nothing_would_be_reduced(umap):
+    points, labels = blobs()
+    found = cross_validate_reduced({1: points[:, :3], 2: points}, labels, [2, 3, 5])
+    assert sorted({*zip(found["block"], found["dimensions"], strict=True)}) == [(1, 2), (2, 2), (2, 3), (2, 5)]
+
+
+@pytest.mark.parametrize("dimensions", [[], [0], [6], [2, 40]])
+def test_dimensions_that_reduce_nothing(umap, dimensions):
+    points, labels = blobs()
+    with pytest.raises(UserError, match=r"`dimensions` must be numbers in 1 to 5. Received: "):
+        cross_validate_reduced({1: points}, labels, dimensions)
+    assert not umap.fits
+
+
+def test_fewer_dimensions_than_training_images(umap):
+    points, labels = blobs(items=20, channels=60)
+    with pytest.raises(UserError, match=r"`dimensions` must be numbers in 1 to 15. Received: \[16\]."):
+        cross_validate_reduced({1: points}, labels, [16], folds=5, neighbours=(1,))
+
+
+def test_normalization_changes_the_space():
+    points, labels = blobs(seed=2)
+    points[:, 0] *= 1000
+    plain, standard = (
+        accuracy(cross_validate({1: points}, labels, normalization=name), "knn", "4") for name in ("none", "standard")
+    )
+    points[:, 0] /= 1000
+    assert standard == pytest.approx(
+        accuracy(cross_validate({1: points}, labels, normalization="standard"), "knn", "4")
+    )
+    assert plain < standard - 0.1

@@ -1,13 +1,16 @@
 import csv
 import json
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fashionprobe.artifacts import Recipe, build
+from fashionprobe.attributes import reduce as reduction
 from fashionprobe.errors import UserError
 from fashionprobe.stages import classify
 
@@ -157,3 +160,64 @@ def test_results_are_what_extract_returned(world):
 def test_errors_are_user_errors_for_scripts(run):
     with pytest.raises(UserError, match="Did you mean 'colour'"):
         of(run, label="Colour1")
+
+
+@pytest.fixture
+def umap(monkeypatch):
+    """Stand in for UMAP, which compiles for ten seconds: keep the first channels."""
+
+    def first_channels(known, dimensions, *, seed):
+        take = lambda values: np.ldexp(values, -known.exponent)[:, :dimensions]  # noqa: E731
+        return SimpleNamespace(points=known.values[:, :dimensions], transform=take)
+
+    monkeypatch.setattr(reduction, "reduce", first_channels)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Leave out the tables and figures of each label, which other tests look at and which take seconds."""
+    # By this name the package `stages` holds the function.
+    monkeypatch.setattr(sys.modules["fashionprobe.stages.classify"], "_write_label", lambda *_: None)
+
+
+def test_reduced_spaces_have_a_table_and_figures_of_their_own(run, umap, no_figures, caplog):
+    caplog.set_level("INFO", "fashionprobe")
+    arguments = {"label": "colour,fabric/weave", "min_images": 5, "neighbours": [1, 4]}
+    plain = of(run, **arguments)
+    accuracy = (plain.path / "accuracy.csv").read_text()
+    made = of(run, **arguments, dimensions=[2, 3], overwrite=True)
+    assert (made.path / "accuracy.csv").read_text() == accuracy
+    rows = table(made.path / "reduced.csv")
+    assert list(rows[0]) == ["label", "block", "dimensions", "classifier", "parameter", "accuracy_mean",
+                             "accuracy_std", "folds", "images"]  # fmt: skip
+    keys = list(dict.fromkeys((row["label"], row["block"], row["dimensions"]) for row in rows))
+    # Block 1 has three channels, so three dimensions are all of it; block 2 has four.
+    spaces = [("1", "2"), ("1", "3"), ("2", "2"), ("2", "3"), ("2", "4")]
+    assert keys == [(label, *space) for label in ("colour", "fabric/weave") for space in spaces]
+    original = [row for row in rows if (row["block"], row["dimensions"]) in (("1", "3"), ("2", "4"))]
+    assert [{**row, "dimensions": ""} for row in original] == [
+        {**row, "dimensions": ""} for row in table(made.path / "accuracy.csv")
+    ]
+    facts = json.loads((made.path / "manifest.json").read_text())["facts"]
+    assert (facts["reduced"]["colour"]["block"], facts["reduced"]["colour"]["dimensions"]) == (2, 2)
+    assert [each["file"] for each in facts["figures"]] == ["dimensions_colour.png", "dimensions_fabric_weave.png"]
+    assert all((made.path / each["file"]).is_file() for each in facts["figures"])
+    assert "4-NN after UMAP" in facts["figures"][0]["caption"]
+    assert "colour in 2 dimensions: 1.000 ± 0.000 at block 2 (nearest_mean euclidean)" in caplog.messages
+
+
+def test_without_dimensions_there_is_no_umap(run, no_figures, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    made = of(run, label="colour", min_images=5, normalization="none")
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    assert set(manifest["arguments"]) == {"label", "folds", "neighbours", "min_images", "seed"}
+    assert set(manifest["facts"]) == {"best"}
+    assert not (made.path / "reduced.csv").exists()
+    with pytest.raises(UserError, match=r"normalization: null -> \"l2\""):
+        of(run, label="colour", min_images=5, normalization="l2")
+
+
+def test_dimensions_that_reduce_nothing(command, run):
+    code, _, err = command("classify", "--run", "r", "--label", "fabric/weave", "--dimensions", "2,4")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "`dimensions` must be numbers in 1 to 3. Received: [2, 4]. There must be more channels" in err

@@ -1,0 +1,365 @@
+"""Stage `reduce`: descriptors -> each block as a map of the images, and whether its clusters are the classes."""
+
+import base64
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages.described import Described, open_described, records_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+PLANE = 2
+"""Dimensions of the maps; always among those that are computed."""
+
+THUMBNAIL = 84
+"""Height of the thumbnails in pixels."""
+
+AGREE = (
+    "HDBSCAN looked for clusters in each block's map, without knowing the classes; the bars say how far they agree. "
+    "ARI (adjusted Rand index) and AMI (adjusted mutual information) are 0 for clusters that have nothing to do with "
+    "the classes, and 1 for clusters that are the classes. The images in no cluster (noise) count as one more "
+    "cluster. {seed}"
+)
+MAP = (
+    "Each point is an image, each class a colour and a marker: UMAP put images with similar descriptors of block "
+    "{block} side by side. Only nearness has a meaning: axes have none, and wide gaps were cut. {which} {seed}"
+)
+UNSEEDED = "Computed without a seed: another run gives another map, and other figures."
+"""What the report says below the figures."""
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """The block whose clusters agree best with a label.
+
+    Attributes:
+        label: The label column.
+        block: The block with the highest adjusted mutual information.
+        dimensions: Dimensions of the space in which the clusters were found.
+        ari: Adjusted Rand index, noise as a cluster.
+        ami: Adjusted mutual information, noise as a cluster.
+        clusters: Number of clusters.
+        noise: Share of the images in none, in [0, 1].
+    """
+
+    label: str
+    block: int
+    dimensions: int
+    ari: float
+    ami: float
+    clusters: int
+    noise: float
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Reduced descriptors and their clusters on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/reduce`.
+        table: One row a label, block and number of dimensions, `clusters.csv`.
+        answers: The block that agrees best with each label.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    table: Path
+    answers: tuple[Agreed, ...]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The resolved arguments."""
+
+    labels: list[str]
+    blocks: tuple[int, ...]
+    dimensions: list[int]
+    neighbours: int
+    min_cluster_size: int
+    normalization: str
+    seed: int | None
+
+
+def reduce(
+    *,
+    run: shared.Place,
+    label: list[str] | str,
+    block: int | list[int] | None = None,
+    dimensions: int | list[int] | None = None,
+    neighbours: int = 15,
+    min_cluster_size: int | None = None,
+    normalization: Literal["none", "l2", "standard", "whiten"] = "none",
+    seed: int | None = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Reduced:
+    """Draw each block as a map of the images, find clusters, and compare them with the classes of a label.
+
+    UMAP reduces the descriptors of a block to two dimensions or more, HDBSCAN clusters the points, and the adjusted
+    Rand index (ARI) and adjusted mutual information (AMI) say how far clusters and classes agree. Neither step knows
+    the classes. In the report each point of a map shows its image.
+
+    Args:
+        run: Name of the run, or what `extract` returned.
+        label: Label column, or several as colour,pattern.
+        block: Block number, or several as [1,4]. Default: all.
+        dimensions: Dimensions to reduce to, or several as 2,8,32. The maps have 2, which is always among them.
+        neighbours: Neighbours of each image that shall stay near it: few show detail, many the whole.
+        min_cluster_size: Images of the smallest cluster. Default: 0.5 % of the images, 5 at least.
+        normalization: What is done to the descriptors first: nothing, unit length, standard deviation 1 of each
+            channel, or whitening.
+        seed: Seed of UMAP. With null it is faster on many cores, and each run gives another result.
+        overwrite: Replace what was made of this run with other arguments.
+        tfrecords_root: Folder that holds the record sets; the thumbnails come from there.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The reduction: paths, and the block whose clusters agree best with each label.
+
+    Raises:
+        UserError: If there is no such label, run or block, a label has one class only, or the set is too small.
+    """
+    shared.at_least(2, neighbours=neighbours, min_cluster_size=min_cluster_size)
+    if seed is not None:
+        shared.check_seed(seed)
+    spaces = _spaces(dimensions)
+    folder = shared.run_path(run, runs_root)
+    described = open_described(folder)
+    labels = shared.listed("label", label) or []
+    for name in labels:
+        _check_label(described, name)
+    from fashionprobe.attributes.cluster import least_size
+
+    _check_sizes(len(described.items), spaces, min_cluster_size, normalization)
+    job = _Job(
+        labels,
+        described.choose_blocks(shared.numbers(block)),
+        spaces,
+        neighbours,
+        min_cluster_size or least_size(len(described.items)),
+        normalization,
+        seed,
+    )
+    seen = records_of(described.artifact, tfrecords_root) is not None
+    artifact = build(
+        folder / "reduce",
+        Recipe("reduce", {**asdict(job), "thumbnails": seen}, {"extract": described.artifact.fingerprint}),
+        lambda draft: _write(draft, described, job, tfrecords_root if seen else None),
+        overwrite=overwrite,
+    )
+    return _result(artifact)
+
+
+def _spaces(dimensions: int | list[int] | None) -> list[int]:
+    """Return the numbers of dimensions, the plane among them."""
+    asked = shared.numbers(dimensions)
+    if asked == []:
+        raise UserError("dimensions", expected="a number, or several as 2,8", received=asked)
+    shared.at_least(1, dimensions=asked[0] if asked else None)
+    return sorted({PLANE, *(asked or [])})
+
+
+def _check_sizes(images: int, spaces: list[int], min_cluster_size: int | None, normalization: str) -> None:
+    """Check what depends on the number of images, before minutes of work."""
+    from fashionprobe.attributes.normalization import NORMALIZATIONS
+
+    if spaces[-1] >= images:
+        raise UserError("dimensions", expected=f"in 1 to {images - 1}, fewer than images", received=spaces[-1])
+    if min_cluster_size is not None and min_cluster_size > images:
+        raise UserError("min_cluster_size", expected=f"an int in the range [2, {images}]", received=min_cluster_size)
+    if normalization not in NORMALIZATIONS:
+        raise unknown_name("normalization", normalization, NORMALIZATIONS)
+
+
+def _check_label(described: Described, label: str) -> None:
+    classes = sorted(set(described.choose(label, None).classes.tolist()))
+    if len(classes) < 2:
+        raise UserError(
+            label, expected="a column with two classes or more", received=f"one class: {classes}",
+            remedy="Choose another column.",
+        )  # fmt: skip
+
+
+def _write(draft: Path, described: Described, job: _Job, tfrecords_root: str | None) -> dict[str, Any]:
+    """Compute, and fill the files of the artifact."""
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.attributes.cluster import versions
+
+    shown = _shown(len(described.items), job.seed)
+    _write_thumbnails(draft, described, shown, tfrecords_root)
+    rows, maps = [], {}
+    total = len(job.blocks) * len(job.dimensions)
+    with progress.bar(total=total, unit="reduction", description="reduce") as bar:
+        for block in job.blocks:
+            for dimensions, points, clusters in _reductions(described, block, job):
+                np.save(draft / f"umap{dimensions}_block{block}.npy", points)
+                rows += _agreements(described, job, block, dimensions, clusters)
+                if dimensions == PLANE:
+                    maps[block] = (points, clusters)
+                bar.update()
+    table = pd.DataFrame(rows)
+    table.to_csv(draft / "clusters.csv", index=False, float_format="%.6f")
+    figures = _figures(draft, described, job, table, maps, shown, pictures=tfrecords_root is not None)
+    best = {str(label): _best(found) for label, found in table.groupby("label", sort=False)}
+    return {"best": best, "reproducible": job.seed is not None, "versions": versions(), "figures": figures}
+
+
+def _reductions(described: Described, block: int, job: _Job) -> Any:
+    """Yield each number of dimensions with the points and their clusters."""
+    import numpy as np
+
+    from fashionprobe.attributes import normalization
+    from fashionprobe.attributes import reduce as reduction
+    from fashionprobe.attributes.cluster import cluster
+
+    matrix = np.asarray(described.matrix(block))
+    # Nothing is evaluated on held-out images here, so all of them may shape the space.
+    known = reduction.nearest(normalization.fit(job.normalization, matrix)(matrix), job.neighbours)
+    for dimensions in job.dimensions:
+        points = reduction.reduce(known, dimensions, seed=job.seed).points
+        yield dimensions, points, cluster(points, min_cluster_size=job.min_cluster_size)
+
+
+def _agreements(
+    described: Described, job: _Job, block: int, dimensions: int, clusters: "np.ndarray"
+) -> list[dict[str, Any]]:
+    """Compare the clusters with each label, over the images that have it."""
+    from fashionprobe.attributes.cluster import agreement
+
+    rows = []
+    for label in job.labels:
+        choice = described.choose(label, None)
+        found = agreement(choice.classes, clusters[choice.rows])
+        rows.append({"label": label, "block": block, "dimensions": dimensions, **asdict(found)})
+    return rows
+
+
+def _best(table: "pd.DataFrame") -> dict[str, Any]:
+    """Return the row with the highest AMI; the shallowest block and the fewest dimensions among equals."""
+    row = table.iloc[int(table["ami"].to_numpy().argmax())]
+    whole = {name: int(row[name]) for name in ("block", "dimensions", "clusters", "images")}
+    return whole | {name: round(float(row[name]), 6) for name in ("ari", "ami", "noise")}
+
+
+def _shown(items: int, seed: int | None) -> "np.ndarray":
+    """Draw the images that the maps of the report show, the same in all of them."""
+    import numpy as np
+
+    from fashionprobe.report.points import MOST
+
+    return np.sort(np.random.default_rng(seed or 0).permutation(items)[:MOST])
+
+
+def _write_thumbnails(draft: Path, described: Described, rows: "np.ndarray", tfrecords_root: str | None) -> None:
+    if tfrecords_root is None:
+        return
+    from fashionprobe.report.points import THUMBNAILS
+
+    pictures = described.thumbnails(rows, tfrecords_root, height=THUMBNAIL)
+    stored = {int(row): base64.b64encode(jpeg).decode("ascii") for row, jpeg in zip(rows, pictures, strict=True)}
+    (draft / THUMBNAILS).write_text(json.dumps(stored), encoding="utf-8")
+
+
+def _figures(
+    draft: Path, described: Described, job: _Job, table: "pd.DataFrame", maps: "dict[int, Any]", shown: "np.ndarray",
+    *, pictures: bool,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Draw everything; return what the report shows: the bars of each label, then the maps, the best block first."""
+    from fashionprobe.plots.clusters import agreement_by_block
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    seed = UNSEEDED if job.seed is None else ""
+    bars, ranked = [], []
+    for block, (points, clusters) in maps.items():
+        _points_table(described, job, points, clusters).to_csv(
+            draft / f"points_block{block}.csv", index=False, float_format="%.5f"
+        )
+    plane = table[table["dimensions"] == PLANE]
+    for label in job.labels:
+        rows, name = plane[plane["label"] == label], shared.file_name(label)
+        save(agreement_by_block(rows, title=name), draft / f"clusters_{name}")
+        bars.append(note(f"clusters_{name}.png", f"Clusters and classes: {label}", AGREE.format(seed=seed).strip()))
+        order = rows.sort_values("ami", ascending=False, kind="stable")["block"]
+        for rank, block in enumerate(order):
+            points, clusters = maps[int(block)]
+            file = _write_map(draft, described, label, int(block), points, clusters, shown)
+            caption = MAP.format(block=block, which=_which(len(points), len(shown), pictures), seed=seed).strip()
+            noted = note(f"{file}.png", f"Block {block} by {label}", caption, points=f"{file}.json")
+            ranked.append((rank, noted))
+    return bars + [noted for _, noted in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _which(items: int, shown: int, pictures: bool) -> str:
+    """Say which images a map shows, and how."""
+    said = "Point at one, or tap it, to see " + ("the image." if pictures else "its class, cluster and id.")
+    if shown < items:
+        said += f" Here are {shown:,} of the {items:,} images, drawn at random; the files have all."
+    return said if pictures else f"{said} The record set is gone or was made anew since, so there are no thumbnails."
+
+
+def _write_map(
+    draft: Path, described: Described, label: str, block: int, points: "np.ndarray", clusters: "np.ndarray",
+    shown: "np.ndarray",
+) -> str:  # fmt: skip
+    """Draw one map, as a figure and as points for the report; return the name of both."""
+    from fashionprobe.plots.save import save
+    from fashionprobe.plots.scatter import MISSING, looks, scatter, without_gaps
+    from fashionprobe.plots.style import short
+    from fashionprobe.report.points import points_table
+
+    name = f"map_{shared.file_name(label)}_block{block}"
+    points = without_gaps(points)
+    classes, ids = described.items[label].to_numpy(str), described.items["id"].to_numpy(str)
+    save(scatter(points, classes, title=f"Block {block} by {label}"), draft / name)
+    found, look_of = looks(classes)
+    words = [
+        (short(classes[row] or MISSING), "in no cluster" if clusters[row] < 0 else f"cluster {clusters[row]}",
+         short(ids[row], 40))
+        for row in shown
+    ]  # fmt: skip
+    table = points_table(points[shown], [asdict(look) for look in found], look_of[shown], words, shown)
+    (draft / f"{name}.json").write_text(json.dumps(table, ensure_ascii=False), encoding="utf-8")
+    return name
+
+
+def _points_table(described: Described, job: _Job, points: "np.ndarray", clusters: "np.ndarray") -> "pd.DataFrame":
+    """Return one row an image: row, id, x, y, cluster, and the labels, renamed where a name is taken."""
+    table = described.items[["row", "id"]].assign(x=points[:, 0], y=points[:, 1], cluster=clusters)
+    for label in job.labels:
+        table[label if label not in table else f"{label}_label"] = described.items[label]
+    return table
+
+
+def _result(artifact: Artifact) -> Reduced:
+    answers = []
+    for label, best in artifact.facts["best"].items():
+        answer = Agreed(label, **{name: best[name] for name in Agreed.__dataclass_fields__ if name != "label"})
+        answers.append(answer)
+        log.info(
+            "clusters agree best with %s at block %d in %d dimensions: ARI %.3f, AMI %.3f (%d clusters, %.0f %% noise)",
+            label, answer.block, answer.dimensions, answer.ari, answer.ami, answer.clusters, 100 * answer.noise,
+        )  # fmt: skip
+    if not artifact.facts["reproducible"]:
+        log.info("Computed without a seed: another run gives other results.")
+    verb = "reused" if artifact.reused else "wrote"
+    log.info("%s %s. Next: fashionprobe report --run %s", verb, artifact.path, artifact.path.parent.name)
+    return Reduced(artifact.path, artifact.path / "clusters.csv", tuple(answers), artifact.reused)
