@@ -1,0 +1,270 @@
+"""Stage `pairs`: descriptors -> how far distances within the classes and across them overlap, block by block."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.stages.described import Choice, Described, open_described
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The block and space in which pairs of one class and of two are apart most.
+
+    Attributes:
+        label: The label column.
+        block: The block with the least overlap, all classes together.
+        space: "original", or "umap2" for a reduction to two dimensions.
+        overlap: Overlap coefficient of the distances, in [0, 1]: 0 apart, 1 the same.
+        auc: Probability that a pair of two classes is farther apart than a pair of one.
+    """
+
+    label: str
+    block: int
+    space: str
+    overlap: float
+    auc: float
+
+
+@dataclass(frozen=True)
+class PairDistances:
+    """Overlaps of distances on disk.
+
+    Attributes:
+        path: Their folder, `runs/<run>/pairs`.
+        table: One row a label, block, class and space, `overlap.csv`.
+        answers: The least overlap of each label.
+        reused: Whether they were there already.
+    """
+
+    path: Path
+    table: Path
+    answers: tuple[Apart, ...]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The resolved arguments."""
+
+    label: list[str]
+    block: list[int]
+    pairs: int
+    metric: str
+    normalization: str
+    dimensions: int | None
+    bins: int
+    min_images: int | None
+    seed: int
+
+
+def pairs(
+    *,
+    run: shared.Place,
+    label: list[str] | str,
+    block: int | list[int] | None = None,
+    pairs: int = 3000,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    normalization: Literal["none", "l2", "standard", "whiten"] = "none",
+    dimensions: int | None = None,
+    bins: int = 50,
+    min_images: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    runs_root: str = "runs",
+) -> PairDistances:
+    """Compare the distances of images of one class with those of images of two classes, block by block.
+
+    The less their histograms overlap, the better the space of the block knows the classes, whatever the classifier.
+    Pairs are drawn without replacement; two copies of one picture are no pair.
+
+    Args:
+        run: Name of the run, or what `extract` returned.
+        label: Label column, or several as colour,pattern.
+        block: Block number, or several as 1,4. Default: all.
+        pairs: Number of pairs of each class, and of pairs of it with another class; all there are when there are fewer.
+        metric: The distance in the space of the block.
+        normalization: What is done to the descriptors before: nothing, unit length, standardization, or whitening.
+        dimensions: Measure also, by euclidean distance, in a UMAP reduction to so many dimensions. Default: no
+            reduction.
+        bins: Number of bins of the histograms, equal ones over all distances of a block.
+        min_images: Leave out classes with fewer images than this.
+        seed: Seed of the pairs and of UMAP.
+        overwrite: Replace the pair distances of this run that were made with other arguments.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The overlaps: paths, and where each label overlaps least.
+
+    Raises:
+        UserError: If there is no such label, block or run, or a class has no two different images.
+    """
+    shared.at_least(1, pairs=pairs, min_images=min_images, dimensions=dimensions)
+    shared.at_least(2, bins=bins)
+    shared.check_seed(seed)
+    labels = shared.listed("label", label) or []
+    folder = shared.run_path(run, runs_root)
+    described = open_described(folder)
+    blocks = sorted(described.choose_blocks(shared.numbers(block)))
+    chosen = {name: described.choose(name, min_images) for name in labels}
+    job = _Job(labels, blocks, pairs, metric, normalization, dimensions, bins, min_images, seed)
+    artifact = build(
+        folder / "pairs",
+        Recipe("pairs", asdict(job), {"extract": described.artifact.fingerprint}),
+        lambda draft: _write(draft, described, chosen, job),
+        overwrite=overwrite,
+    )
+    return _result(artifact)
+
+
+def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _Job) -> dict[str, Any]:
+    import pandas as pd
+
+    tables, histograms = [], []
+    facts: dict[str, Any] = {"labels": {}, "figures": []}
+    with progress.bar(total=len(chosen) * len(job.block), unit="block", description="pairs") as bar:
+        for label, choice in chosen.items():
+            drawn, copies = _drawn(described, choice, job)
+            overlap, histogram = [], []
+            for block in job.block:
+                for space, found in _spaces(described.matrix(block)[choice.rows], drawn, job):
+                    where = {"label": label, "block": block, "space": space}
+                    overlap.append(_with(found.table, where))
+                    histogram.append(_with(found.histogram, where))
+                bar.update()
+            tables.append(pd.concat(overlap, ignore_index=True))
+            histograms.append(pd.concat(histogram, ignore_index=True))
+            facts["labels"][label] = {
+                **asdict(_answer(label, tables[-1])), "images": len(choice.rows), "missing": choice.missing,
+                "left_out": choice.left_out, "copies": copies,
+                "fewer": {each.name: len(each.positive) for each in drawn if len(each.positive) < job.pairs},
+            }  # fmt: skip
+            facts["figures"] += _figures(draft, label, tables[-1], histograms[-1], job)
+    pd.concat(tables, ignore_index=True).to_csv(draft / "overlap.csv", index=False, float_format="%.6g")
+    pd.concat(histograms, ignore_index=True).to_csv(draft / "histograms.csv", index=False, float_format="%.6g")
+    return facts
+
+
+def _drawn(described: Described, choice: Choice, job: _Job) -> tuple[list[Any], int]:
+    """Return the pairs, the same for all blocks, and how many copies of each other are none."""
+    import numpy as np
+
+    from fashionprobe.attributes.copies import identical
+    from fashionprobe.attributes.pairs import draw_pairs
+
+    same = identical(described.matrix(described.blocks[0])[choice.rows])
+    groups = np.bincount(same)
+    return draw_pairs(choice.classes, pairs=job.pairs, same=same, seed=job.seed), int(
+        (groups * (groups - 1) // 2).sum()
+    )
+
+
+def _spaces(descriptors: "np.ndarray", drawn: list[Any], job: _Job) -> "Iterator[tuple[str, Any]]":
+    """Yield the name of each space and the overlaps in it."""
+    from fashionprobe.attributes.normalization import fit
+    from fashionprobe.attributes.pairs import overlaps
+
+    # Nothing is predicted here, so that nothing leaks when all images have their part in the normalization.
+    points = fit(job.normalization, descriptors)(descriptors)
+    yield "original", overlaps(points, drawn, metric=job.metric, bins=job.bins, seed=job.seed)
+    if job.dimensions is not None:
+        from fashionprobe.attributes.reduce import reduce
+
+        points = reduce(points, job.dimensions, seed=job.seed).points
+        yield f"umap{job.dimensions}", overlaps(points, drawn, bins=job.bins, seed=job.seed)
+
+
+def _with(table: "pd.DataFrame", where: dict[str, Any]) -> "pd.DataFrame":
+    """Return the table with these columns in front."""
+    return table.assign(**where)[[*where, *table.columns]]
+
+
+def _answer(label: str, table: "pd.DataFrame") -> Apart:
+    from fashionprobe.attributes.pairs import ALL
+
+    together = table[table["class"] == ALL]
+    best = together.iloc[int(together["overlap"].to_numpy().argmin())]
+    return Apart(label, int(best["block"]), str(best["space"]), float(best["overlap"]), float(best["auc"]))
+
+
+def _figures(
+    draft: Path, label: str, table: "pd.DataFrame", histogram: "pd.DataFrame", job: _Job
+) -> list[dict[str, Any]]:
+    """Draw the figures of one label, and return what the report says about them."""
+    from fashionprobe.attributes.pairs import ALL
+    from fashionprobe.plots.pair_distances import distance_histograms, overlap_by_block
+    from fashionprobe.plots.save import save
+    from fashionprobe.report.exhibits import note
+
+    noted = []
+    for space in table["space"].unique():
+        rows, bars = (part[part["space"] == space] for part in (table, histogram))
+        metric = job.metric if space == "original" else "euclidean"
+        where = "the space of the block" if space == "original" else f"{job.dimensions} dimensions (UMAP)"
+        name, title = f"{shared.file_name(label)}_{space}", f"{label}: pairs in {where}"
+        together = rows[rows["class"] == ALL]
+        distance = f"Distance of the two images ({metric})"
+        figure = distance_histograms(bars[bars["class"] == ALL], together, distance=distance, title=title)
+        save(figure, draft / f"histograms_{name}")
+        save(overlap_by_block(rows, title=title), draft / f"overlap_{name}")
+        apart = (
+            f"How far apart two images of one class of {label} are, and two images of different classes, all classes "
+            f"together. The overlap is the area that both histograms share ({job.bins} bins): 0 is apart, 1 the same."
+        )
+        by_class = (
+            f"The overlap for each class of {label} and block: up to {job.pairs} pairs of the class, and as many of it "
+            "with other classes. The darker, the better the block keeps the class together. Pairs dealt at random "
+            f"would overlap by {rows['overlap_by_luck'].min():.2f} or more, not quite by 1."
+        )
+        noted += [
+            note(f"histograms_{name}.png", f"Distances of pairs by {label}, in {where}", apart),
+            note(f"overlap_{name}.png", f"Overlap of distances by {label}, in {where}", by_class),
+        ]
+    return noted
+
+
+def _result(artifact: Artifact) -> PairDistances:
+    answers, words = [], []
+    for label, facts in artifact.facts["labels"].items():
+        answer = Apart(**{name: facts[name] for name in Apart.__dataclass_fields__})
+        answers.append(answer)
+        _log_counts(label, facts, artifact.manifest["arguments"]["pairs"])
+        space = "" if answer.space == "original" else f" in {answer.space.removeprefix('umap')} dimensions"
+        words.append(
+            f"{label} overlaps least at block {answer.block}{space} ({answer.overlap:.2f}; 0 apart, 1 the same)"
+        )
+    verb = "reused" if artifact.reused else "wrote"
+    run = artifact.path.parent.name
+    log.info("%s %s: %s. Next: fashionprobe report --run %s", verb, artifact.path, "; ".join(words), run)
+    return PairDistances(artifact.path, artifact.path / "overlap.csv", tuple(answers), artifact.reused)
+
+
+def _log_counts(label: str, facts: dict[str, Any], pairs: int) -> None:
+    """Say what was left out, and which classes have fewer pairs than asked for."""
+    if facts["missing"]:
+        log.info("%s: %d images without this label left out", label, facts["missing"])
+    if facts["left_out"]:
+        log.info(
+            "%s: %d rare classes left out (%d images)", label, len(facts["left_out"]), sum(facts["left_out"].values())
+        )
+    if facts["copies"]:
+        log.info("%s: %d pairs of copies of one picture left out", label, facts["copies"])
+    if facts["fewer"]:
+        listed = ", ".join(f"{name} ({count})" for name, count in list(facts["fewer"].items())[:10])
+        more = f" and {len(facts['fewer']) - 10} more" if len(facts["fewer"]) > 10 else ""
+        log.info("%s: all pairs of %s%s taken, fewer than %d", label, listed, more, pairs)
