@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NoReturn, get_args, get_origin
@@ -20,14 +20,28 @@ from fashionprobe import stages
 from fashionprobe.errors import UserError, nearest, system_error, unknown_name
 from fashionprobe.quiet import quiet_tensorflow
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., Any]] = {
     stage.__name__: stage
     for stage in (
-        stages.ingest, stages.train, stages.extract, stages.classify, stages.see, stages.faithfulness,
-        stages.activations, stages.maximize, stages.selectivity, stages.converge, stages.report, stages.verify,
-        stages.demo,
+        stages.ingest, stages.train, stages.extract, stages.classify, stages.choose, stages.profile, stages.pairs,
+        stages.reduce, stages.wall, stages.retrieve, stages.index, stages.search, stages.tag, stages.see,
+        stages.faithfulness, stages.activations, stages.maximize, stages.selectivity, stages.converge, stages.report,
+        stages.verify, stages.demo,
     )
 }  # fmt: skip
+COMMANDS |= {
+    "attribute add": stages.attribute.add,
+    "attribute remove": stages.attribute.remove,
+    "attribute list": stages.attribute.list_classes,
+}
+"""The functions by the words that call them."""
+
+FAMILIES = {"attribute": "Give an index new classes, take some away, or list them."}
+"""Words that stand before several commands."""
+
+FIRST_WORD = {"attribute add": "name", "attribute remove": "name"}
+"""The argument that a word without an option in front stands for."""
+
 OWN_OPTIONS = ("config", "help", "print_config")
 WORDS_FOR = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -46,13 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         words = normalize(sys.argv[1:] if arguments is None else arguments)
         jsonargparse.auto_cli(
-            list(COMMANDS.values()), args=words, as_positional=False, prog="fashionprobe",
+            _tree(), args=words, as_positional=False, prog="fashionprobe",
             version=fashionprobe.__version__, parser_class=_Parser, description=fashionprobe.__doc__,
         )  # fmt: skip
     except UserError as error:
         return _fail(str(error))
     except _Refusal as refusal:
-        return _fail(str(_explain(str(refusal), words[0])))
+        return _fail(str(_explain(str(refusal), _named(words))))
     except OSError as error:
         return _fail(str(system_error(error)))
     except KeyboardInterrupt:
@@ -80,13 +94,16 @@ def normalize(words: Sequence[str]) -> list[str]:
     pending = list(words)
     if pending[:1] in (["--help"], ["-h"], ["--version"]):
         return pending[:1]
+    if pending[:1] and pending[0] in FAMILIES and pending[1:2] in (["--help"], ["-h"]):
+        return pending[:2]
     command = _command(pending)
     parameters = inspect.signature(COMMANDS[command]).parameters
     config, rest = [], []
     while pending:
         word = pending.pop(0)
         if not word.startswith("--"):
-            rest.append(word)
+            first = FIRST_WORD.get(command) if not rest else None
+            rest += [f"--{first}", word] if first else [word]
             continue
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")
@@ -98,13 +115,13 @@ def normalize(words: Sequence[str]) -> list[str]:
         elif not equals and pending and not pending[0].startswith("--"):
             value, equals = pending.pop(0), " "
             if {list[int], list[float], list[str]} & {kind, *get_args(kind)}:
-                value = _joined([value, *_values(pending)])
+                value = _joined([value, *_values(pending)], kind)
         value = _value(value, kind)
         if name == "config":
             _check_config(value, command, parameters)
         target = config if name == "config" else rest
         target += [f"--{name}", value] if equals == " " else [f"--{name}{equals}{value}"]
-    return [command, *config, *rest]
+    return [*command.split(), *config, *rest]
 
 
 class _Refusal(Exception):
@@ -124,9 +141,28 @@ def _command(pending: list[str]) -> str:
     if pending and pending[0].startswith("--config"):
         place = 1 if "=" in pending[0] else 2
     name = pending.pop(place) if len(pending) > place else "nothing"
+    if name in FAMILIES:
+        name += f" {pending.pop(place) if len(pending) > place else 'nothing'}"
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS, remedy="`fashionprobe --help` tells what each does.")
     return name
+
+
+def _tree() -> dict[str, Any]:
+    """Return the commands as the parser takes them: those of a family below its word."""
+    tree: dict[str, Any] = {}
+    for name, stage in COMMANDS.items():
+        family, _, member = name.rpartition(" ")
+        if family:
+            tree.setdefault(family, {"_help": FAMILIES[family]})[member] = stage
+        else:
+            tree[name] = stage
+    return tree
+
+
+def _named(words: Sequence[str]) -> str:
+    """Return the command that normalized words call."""
+    return " ".join(words[:2]) if words[0] in FAMILIES else words[0]
 
 
 def _is_truth(following: list[str]) -> bool:
@@ -140,11 +176,12 @@ def _values(pending: list[str]) -> list[str]:
     return values
 
 
-def _joined(values: list[str]) -> str:
-    """Write several words as one list, of numbers where all are; one word alone stays as it is."""
+def _joined(values: list[str], kind: Any) -> str:
+    """Write several words as one list, of numbers where such are wanted; one word alone stays as it is."""
     if len(values) == 1:
         return values[0]
-    if all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in values):
+    wants_numbers = bool({list[int], list[float]} & {kind, *get_args(kind)})
+    if wants_numbers and all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in values):
         return f"[{','.join(values)}]"
     return json.dumps(values, separators=(",", ":"))
 
@@ -195,7 +232,7 @@ def _check_config(path: str, command: str, parameters: Any) -> None:
 def _explain(message: str, command: str) -> UserError | str:
     """Say what the parser refused in the words of all other errors."""
     see = f"`fashionprobe {command} --help` explains it."
-    if found := re.match(r'Parser key "(?:\w+\.)?(\w+)".*(?:Got value|Given value): (.*)', message, re.DOTALL):
+    if found := re.match(r'Parser key "(?:\w+\.)*(\w+)".*(?:Got value|Given value): (.*)', message, re.DOTALL):
         name, received = found[1], " ".join(found[2].split())
         kind = inspect.signature(COMMANDS[command]).parameters[name].annotation
         if get_origin(kind) is Literal:
@@ -203,7 +240,7 @@ def _explain(message: str, command: str) -> UserError | str:
         remedy = f'In YAML a text that looks like a number stands in quotes: "{received}".' if kind is str else ""
         return UserError(name, expected=_in_words(kind), received=received, remedy=remedy)
     if found := re.match(r"the following arguments are required: (.*)", message):
-        name = found[1].split(",")[0].removeprefix(f"{command}.")
+        name = found[1].split(",")[0].rpartition(".")[2]
         return UserError(name, expected="given", received="nothing", remedy=f"Pass --{name.replace('_', '-')}; {see}")
     if found := re.match(r"argument --(\w+): expected one argument", message):
         return UserError(found[1], expected="followed by a value", received="nothing", remedy=see)

@@ -11,8 +11,9 @@ from fashionprobe.errors import UserError
 
 HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas")
 NO_COMMAND = (
-    "`command` must be one of: ingest, train, extract, classify, see, faithfulness, activations, maximize, "
-    "selectivity, converge, report, verify, demo."
+    "`command` must be one of: ingest, train, extract, classify, choose, profile, pairs, reduce, wall, retrieve, index, "
+    "search, tag, see, faithfulness, activations, maximize, selectivity, converge, report, verify, demo, attribute add, "
+    "attribute remove, attribute list."
 )
 NO_CONFIG = "`config` must be a YAML file with one `argument: value` a line."
 GARMENTS = ("ingest", "--source", "garments", "--size", "32")
@@ -82,6 +83,14 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
          "`fashionprobe --help` tells what each does."),
         ("ingst", f"{NO_COMMAND} Received: ingst. "
          "Did you mean 'ingest'?"),
+        ("attribute", f"{NO_COMMAND} Received: attribute nothing. Did you mean 'attribute list'?"),
+        ("attribute ad x", f"{NO_COMMAND} Received: attribute ad. Did you mean 'attribute add'?"),
+        ("attribute add x", "`run` must be given. Received: nothing. Pass --run; `fashionprobe attribute add --help` "
+         "explains it."),
+        ("attribute add x y --run r --group g", "`arguments` must be options such as --name value. Received: y. Put "
+         "quotes around a value that holds spaces."),
+        ("attribute remove x --grop g", "`option` must be one that `fashionprobe attribute remove` has. Received: "
+         "--grop. Did you mean '--group'?"),
         ("ingest", "`dataset` must be given. Received: nothing. Pass --dataset; `fashionprobe ingest --help` explains "
          "it."),
         ("ingest --dataset", "`dataset` must be followed by a value. Received: nothing. `fashionprobe ingest --help` "
@@ -195,3 +204,22 @@ def test_main_is_installed_as_a_command():
 def test_error_is_a_user_error_for_scripts():
     with pytest.raises(UserError, match="Did you mean '--count'"):
         normalize(["ingest", "--cuont", "3"])
+
+
+def test_a_family_of_commands_explains_itself(command):
+    code, out, _ = command("attribute", "--help")
+    assert code == 0
+    assert {"add", "remove", "list"} <= set(out.split())
+    assert "--images" in command("attribute", "add", "--help")[1]
+
+
+def test_the_first_word_of_attribute_is_the_name():
+    words = ["attribute", "add", "polka dots", "--run", "r", "--images", "a.jpg", "b.jpg"]
+    expected = ["attribute", "add", "--name", "polka dots", "--run", "r", "--images", '["a.jpg","b.jpg"]']
+    assert cli.normalize(words) == expected
+    assert cli.normalize(["attribute", "list", "--run", "r"]) == ["attribute", "list", "--run", "r"]
+
+
+def test_names_that_are_numbers_stay_names():
+    assert cli.normalize(["tag", "--id", "12", "7"]) == ["tag", "--id", '["12","7"]']
+    assert cli.normalize(["extract", "--block", "1", "4"]) == ["extract", "--block", "[1,4]"]

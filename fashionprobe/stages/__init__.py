@@ -1,31 +1,51 @@
 """Stages: plain functions that each write one artifact; the command line exposes them and nothing else."""
 
+from fashionprobe.stages import attribute
 from fashionprobe.stages.activations import activations
+from fashionprobe.stages.choose import choose
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.converge import converge
 from fashionprobe.stages.demo import demo
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.faithfulness import faithfulness
+from fashionprobe.stages.index import index
 from fashionprobe.stages.ingest import ingest
 from fashionprobe.stages.maximize import maximize
+from fashionprobe.stages.pairs import pairs
+from fashionprobe.stages.profile import profile
+from fashionprobe.stages.reduce import reduce
 from fashionprobe.stages.report import report
+from fashionprobe.stages.retrieve import retrieve
+from fashionprobe.stages.search import search
 from fashionprobe.stages.see import see
 from fashionprobe.stages.selectivity import selectivity
+from fashionprobe.stages.tag import tag
 from fashionprobe.stages.train import train
 from fashionprobe.stages.verify import verify
+from fashionprobe.stages.wall import wall
 
 __all__ = [
     "activations",
+    "attribute",
+    "choose",
     "classify",
     "converge",
     "demo",
     "extract",
     "faithfulness",
+    "index",
     "ingest",
     "maximize",
+    "pairs",
+    "profile",
+    "reduce",
     "report",
+    "retrieve",
+    "search",
     "see",
     "selectivity",
+    "tag",
     "train",
     "verify",
+    "wall",
 ]

@@ -1,0 +1,158 @@
+"""Classes of an attribute: a mean and a reach each, learned from a handful of images and from nothing else.
+
+A class knows only its own images, so a new one changes no other; an answer changes only where the new one is nearer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from fashionprobe.errors import UserError
+
+COVERAGE = 0.8
+"""Share of a class's own images that its reach shall hold, unless told otherwise. Images at the edge of a class often
+lie nearer to another, so far fewer than one in five of a known kind are refused, and more of an unknown kind are found.
+"""
+
+CHUNK = 4096
+"""Images at a time."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of one group.
+
+    Attributes:
+        names: Their names.
+        images: Images that each was learned from, int (classes,).
+        means: float32 (classes, directions).
+        reach: Distance from the mean beyond which an image is none of the class, float32 (classes,).
+    """
+
+    names: tuple[str, ...]
+    images: np.ndarray
+    means: np.ndarray
+    reach: np.ndarray
+
+    def __add__(self, other: "Classes") -> "Classes":
+        """Put the classes of both into one."""
+        arrays = ((self.images, other.images), (self.means, other.means), (self.reach, other.reach))
+        return Classes(self.names + other.names, *(np.concatenate(pair) for pair in arrays))
+
+    def without(self, names: Sequence[str]) -> "Classes":
+        """Return the classes less those of these names."""
+        kept = np.array([name not in names for name in self.names], bool)
+        left = tuple(name for name in self.names if name not in names)
+        return Classes(left, self.images[kept], self.means[kept], self.reach[kept])
+
+
+@dataclass(frozen=True)
+class Tag:
+    """The answer of one group for one image.
+
+    Attributes:
+        group: Name of the group.
+        name: The nearest class.
+        distance: Distance to its mean.
+        reach: How far the class reaches.
+    """
+
+    group: str
+    name: str
+    distance: float
+    reach: float
+
+    @property
+    def known(self) -> bool:
+        """Whether the image is within reach; otherwise the honest answer is: none of these."""
+        return self.distance <= self.reach
+
+
+def learn(
+    points: np.ndarray, numbers: np.ndarray, names: Sequence[str], *, unit: bool, coverage: float = COVERAGE
+) -> Classes:
+    """Learn classes from their images.
+
+    The reach of a class is calibrated by leaving one image out: the distances of its images to the mean of the others,
+    and of these the one that holds the share `coverage` (the conformal quantile, number `ceil((n + 1) coverage)`, or
+    the largest where there are too few).
+
+    Args:
+        points: Normalized descriptors, float32 (images, directions); may be a memory map.
+        numbers: Number of the class of each image, int (images,); -1 for none.
+        names: Names of the classes.
+        unit: Whether points have length 1: then means get that, too, so that distances stand for angles.
+        coverage: Share of a class's own images that its reach shall hold, in (0, 1].
+
+    Returns:
+        The classes, in the order of the names.
+
+    Raises:
+        UserError: If a class has fewer than two images.
+
+    Reference:
+        Barber, Candès, Ramdas and Tibshirani, Predictive inference with the jackknife+, Annals of Statistics 2021.
+        https://doi.org/10.1214/20-AOS1965
+    """
+    images = np.bincount(numbers[numbers >= 0], minlength=len(names))
+    for name, count in zip(names, images, strict=True):
+        if count < 2:
+            raise UserError(
+                "images", expected="two or more for a class, to know how far it reaches",
+                received=f"{count} for '{name}'",
+            )  # fmt: skip
+    sums = np.zeros((len(names), points.shape[1]))
+    for start in range(0, len(numbers), CHUNK):
+        chosen = numbers[start : start + CHUNK]
+        there = chosen >= 0
+        np.add.at(sums, chosen[there], points[start : start + CHUNK][there])
+    apart = np.full(len(numbers), np.nan)
+    for start in range(0, len(numbers), CHUNK):
+        there = np.flatnonzero(numbers[start : start + CHUNK] >= 0)
+        chosen, own = numbers[start + there], np.asarray(points[start : start + CHUNK][there], np.float64)
+        others = _mean(sums[chosen] - own, images[chosen] - 1, unit)
+        apart[start + there] = np.linalg.norm(own - others, axis=1)
+    reach = [_reach(apart[numbers == number], coverage) for number in range(len(names))]
+    return Classes(tuple(names), images, _mean(sums, images, unit).astype(np.float32), np.array(reach, np.float32))
+
+
+def tag(group: str, points: np.ndarray, classes: Classes) -> list[Tag]:
+    """Name the nearest class of each image.
+
+    Args:
+        group: Name of the group.
+        points: Normalized descriptors, float32 (images, directions).
+        classes: Its classes, one or more.
+
+    Returns:
+        One answer an image.
+
+    Raises:
+        UserError: If the group has no class.
+    """
+    if not classes.names:
+        raise UserError(
+            "group", expected="one with a class or more", received=f"'{group}', which has none",
+            remedy=f"Add one: fashionprobe attribute add NAME --group {group} --images ...",
+        )  # fmt: skip
+    distances = cdist(points.astype(np.float64), classes.means.astype(np.float64))
+    nearest = distances.argmin(axis=1)
+    return [
+        Tag(group, classes.names[number], float(distances[image, number]), float(classes.reach[number]))
+        for image, number in enumerate(nearest)
+    ]
+
+
+def _mean(sums: np.ndarray, counts: np.ndarray, unit: bool) -> np.ndarray:
+    means = sums / counts[:, None]
+    if unit:
+        length = np.linalg.norm(means, axis=1, keepdims=True)
+        means /= np.where(length > 0, length, 1)
+    return means
+
+
+def _reach(apart: np.ndarray, coverage: float) -> float:
+    place = min(int(np.ceil((len(apart) + 1) * coverage)), len(apart))
+    return float(np.sort(apart)[place - 1])

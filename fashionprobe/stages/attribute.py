@@ -1,0 +1,185 @@
+"""Stages `attribute add`, `attribute remove`, `attribute list`: classes that come and go without any training."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import locked
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages.described import open_described
+from fashionprobe.stages.indexed import STORE, class_names, group_of, learn, open_classes, open_index
+from fashionprobe.stages.newcomers import describe_files
+
+if TYPE_CHECKING:
+    from fashionprobe.attributes.index import Index
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AttributeClass:
+    """A class of a group.
+
+    Attributes:
+        group: The group.
+        name: The class.
+        images: Images it was learned from.
+        reach: Distance from its mean within which an image counts as one of it.
+        added: Whether a person added it; otherwise the index came with it.
+    """
+
+    group: str
+    name: str
+    images: int
+    reach: float
+    added: bool
+
+
+def add(
+    *,
+    run: shared.Place,
+    name: str,
+    group: str,
+    images: list[str] | str | None = None,
+    id: list[str] | str | None = None,
+    backbone: str | None = None,
+    overwrite: bool = False,
+    runs_root: str = "runs",
+) -> AttributeClass:
+    """Give a group of the index a new class from a handful of images; nothing is trained and no other class changes.
+
+    Args:
+        run: Name of the run, or what `index` returned.
+        name: Name of the class.
+        group: Group that it belongs to, such as colour or pattern.
+        images: Two image files or more; ten are a good number.
+        id: Or the ids of images that were extracted.
+        backbone: Name or path of the backbone that described the run; needed when it was moved.
+        overwrite: Replace a class of this name.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The class.
+
+    Raises:
+        UserError: If there is no such group, the class is there already, an image cannot be read, or all are copies.
+    """
+    from fashionprobe.attributes import store
+
+    if (images is None) == (id is None):
+        received = "neither" if images is None else "both"
+        raise UserError("images", expected="given, or --id, and not both", received=received)
+    name = " ".join(name.split())
+    if not name:
+        raise UserError("name", expected="the name of the class", received="nothing")
+    folder = shared.run_path(run, runs_root)
+    index = open_index(folder)
+    of = group_of(index, group)
+    if not overwrite:
+        _check_new(folder, index, group, name)
+    if images is not None:
+        paths = [images] if isinstance(images, str) else list(images)
+        blocks = [int(block) for block in index.network["facts"]["blocks"]]
+        descriptors = describe_files(index.network, paths, blocks, backbone=backbone)
+        ids = tuple(Path(path).name for path in paths)
+    else:
+        ids = tuple(shared.listed("id", id) or [])
+        described = open_described(folder)
+        descriptors = described.of_ids(ids, described.blocks)
+    started = time.perf_counter()
+    descriptors, ids = _distinct(descriptors, ids)
+    made = store.Added(group, name, ids, index.network["weights_sha256"], descriptors)
+    learned = learn(made, of, index)
+    with locked(folder / STORE, patience=10):
+        if not overwrite:
+            # Again: another process may have added it meanwhile.
+            _check_new(folder, index, group, name)
+        store.save(folder / STORE, made)
+    log.info(
+        "added %s %s from %d images in %.2f s; it reaches %.2f. Next: fashionprobe tag --run %s --image IMAGE",
+        group, name, len(ids), time.perf_counter() - started, learned.reach[0], folder.name,
+    )  # fmt: skip
+    return AttributeClass(group, name, len(ids), float(learned.reach[0]), True)
+
+
+def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs") -> None:
+    """Take a class out of a group; the images of the index stay, and so do all other classes.
+
+    Args:
+        run: Name of the run, or what `index` returned.
+        name: Name of the class.
+        group: Its group.
+        runs_root: Folder that holds the runs.
+
+    Raises:
+        UserError: If there is no such group or class.
+    """
+    from fashionprobe.attributes import store
+
+    folder = shared.run_path(run, runs_root)
+    index = open_index(folder)
+    group_of(index, group)
+    with locked(folder / STORE, patience=10):
+        there = class_names(folder, index, group)
+        if name not in there:
+            raise unknown_name("name", name, there, what=f"a class of {group}")
+        store.remove(folder / STORE, group, name)
+    log.info("removed %s %s. Next: fashionprobe attribute list --run %s", group, name, folder.name)
+
+
+def list_classes(*, run: shared.Place, group: str | None = None, runs_root: str = "runs") -> tuple[AttributeClass, ...]:
+    """List the classes of the index, group by group.
+
+    Args:
+        run: Name of the run, or what `index` returned.
+        group: One group alone.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The classes.
+
+    Raises:
+        UserError: If there is no index or group.
+    """
+    folder = shared.run_path(run, runs_root)
+    index = open_index(folder)
+    names = [group_of(index, group).name] if group is not None else [*index.groups]
+    known = open_classes(folder, index)
+    added = {(each.group, each.name) for each in known.added}
+    found = []
+    for each in names:
+        classes = known.classes[each]
+        if not classes.names:
+            log.info("%s has no class yet", each)
+        for place, name in enumerate(classes.names):
+            made = AttributeClass(
+                each, name, int(classes.images[place]), float(classes.reach[place]), (each, name) in added
+            )
+            origin = ", added" if made.added else ""
+            log.info("%s %s: %d images, reaches %.2f%s", each, name, made.images, made.reach, origin)
+            found.append(made)
+    return tuple(found)
+
+
+def _check_new(folder: Path, index: "Index", group: str, name: str) -> None:
+    if name in class_names(folder, index, group):
+        raise UserError(
+            "name", expected=f"a new class of {group}", received=f"'{name}', which is there",
+            remedy="Pass --overwrite to replace it, or choose another name.",
+        )  # fmt: skip
+
+
+def _distinct(descriptors: dict, ids: tuple[str, ...]) -> tuple[dict, tuple[str, ...]]:
+    """Leave copies of a picture out: with one left out, its copy would make the class look tighter than it is."""
+    import numpy as np
+
+    from fashionprobe.attributes.copies import identical
+
+    same = identical(descriptors[max(descriptors)])
+    kept = np.flatnonzero(same == np.arange(len(same)))
+    if len(kept) < len(ids):
+        log.info("%d of the images are copies of another and count once", len(ids) - len(kept))
+    return {block: matrix[kept] for block, matrix in descriptors.items()}, tuple(ids[place] for place in kept)

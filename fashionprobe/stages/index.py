@@ -1,0 +1,276 @@
+"""Stage `index`: descriptors -> an index to search in and to tag with, built once and then only added to."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import MANIFEST, Recipe, build, load, locked
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages.described import Described, open_described, records_of
+from fashionprobe.stages.indexed import open_index
+from fashionprobe.stages.newcomers import describe_files
+
+if TYPE_CHECKING:
+    from fashionprobe.attributes.index import Group
+
+log = logging.getLogger(__name__)
+
+FITTED_ON = 20_000
+"""Images that a normalization is fitted on at most: more change nothing, and the fit holds them in memory."""
+
+READING = "whiten"
+"""Normalization of descriptors that are compared with the means of classes: the best of all in our measurements."""
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """An index on disk.
+
+    Attributes:
+        path: Its folder, `runs/<run>/index`.
+        images: Number of images in it.
+        groups: Block of each group.
+        reused: Whether it was there already.
+    """
+
+    path: Path
+    images: int
+    groups: dict[str, int]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def index(
+    *,
+    run: shared.Place,
+    groups: list[str] | str | None = None,
+    labels: list[str] | str | None = None,
+    coverage: float = 0.8,
+    thumbnails: bool = True,
+    approximate: bool = False,
+    images: list[str] | str | None = None,
+    backbone: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Indexed:
+    """Make an index of a run's descriptors for `search`, `tag` and `attribute`, or put new images into it.
+
+    An index has groups of attributes, such as colour and pattern, each with the block that knows it. A group with a
+    label column starts with the classes of that column; `fashionprobe attribute add` gives it more.
+
+    Args:
+        run: Name of the run, or what `extract` returned.
+        groups: Groups as colour=1:whiten pattern=4: a name, the block that it reads, and what is done to the
+            descriptors that are searched: none, l2 (unit length; the default), standard or whiten. `fashionprobe
+            choose` and `fashionprobe retrieve` say which. Default: colour at the first block, whitened, and pattern at
+            block 4 or the last.
+        labels: Label columns as colour=baseColour pattern=pattern. Default: the column with the name of the group, if
+            there is one.
+        coverage: Share of a class's own images that its reach shall hold: beyond it an image is none of the class.
+        thumbnails: Keep a small picture of each image, for contact sheets.
+        approximate: Build graphs for approximate search by one group, too: for sets so large that the exact search
+            takes too long. Needs faiss: pip install 'fashionprobe[faiss]'.
+        images: Image files to put into the index that is there; nothing else of it changes.
+        backbone: Name or path of the backbone that described the run; needed for new images when it was moved.
+        seed: Seed of the sample that the normalization is fitted on, where there are more than 20,000 images.
+        overwrite: Replace an index of this run that was made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The index: path and counts.
+
+    Raises:
+        UserError: If an argument does not fit, descriptors are not finite, or an image cannot be read.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    shared.check_seed(seed)
+    if not 0 < coverage <= 1:
+        raise UserError("coverage", expected="in (0, 1]", received=coverage)
+    folder = shared.run_path(run, runs_root)
+    if images is not None:
+        return _append(folder, [images] if isinstance(images, str) else list(images), backbone)
+    described = open_described(folder)
+    wanted = _groups(described, shared.listed("groups", groups))
+    columns = _labels(described, wanted, shared.listed("labels", labels))
+    records = records_of(described.artifact, tfrecords_root) if thumbnails else None
+    recipe = Recipe(
+        "index",
+        {
+            "groups": {name: list(use) for name, use in wanted.items()}, "labels": columns, "seed": seed,
+            "coverage": coverage, "thumbnails": records is not None, "approximate": approximate,
+        },
+        {"extract": described.artifact.fingerprint},
+    )  # fmt: skip
+    _keep_additions(folder, recipe)
+    root = tfrecords_root if records else None
+    artifact = build(
+        folder / "index",
+        recipe,
+        lambda draft: _write(draft, described, wanted, columns, coverage, approximate, root, seed),
+        overwrite=overwrite,
+    )
+    if thumbnails and records is None:
+        log.info("the record set is gone or was made anew, so there are no thumbnails")
+    return _result(folder, artifact.reused)
+
+
+def _pairs(argument: str, words: list[str], expected: str) -> dict[str, str]:
+    """Read name=value words."""
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise UserError(argument, expected=expected, received=word)
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _groups(described: Described, words: list[str] | None) -> dict[str, tuple[int, str]]:
+    """Return block and normalization of each group."""
+    from fashionprobe.attributes.index import BOTH
+    from fashionprobe.attributes.normalization import NORMALIZATIONS
+
+    expected = "name=block, such as colour=1:whiten pattern=4"
+    if words is None:
+        deep = 4 if 4 in described.blocks else described.blocks[-1]
+        return {"colour": (described.blocks[0], "whiten"), "pattern": (deep, "l2")}
+    found = {}
+    for name, use in _pairs("groups", words, expected).items():
+        block, _, normalization = use.partition(":")
+        if normalization and normalization not in NORMALIZATIONS:
+            raise unknown_name("groups", normalization, NORMALIZATIONS, what="of a normalization")
+        if not block.isdigit():
+            raise UserError("groups", expected=expected, received=f"{name}={use}")
+        if name != shared.file_name(name) or name == BOTH:
+            received = f"'{name}'"
+            raise UserError(
+                "groups", expected=f"names of letters, digits, '_' and '-', none of them '{BOTH}'", received=received
+            )
+        found[name] = (described.choose_blocks([int(block)])[0], normalization or "l2")
+    return found
+
+
+def _labels(described: Described, groups: Iterable[str], words: list[str] | None) -> dict[str, str]:
+    given = _pairs("labels", words or [], "group=column, such as colour=baseColour")
+    for name, column in given.items():
+        if name not in groups:
+            raise unknown_name("labels", name, groups, what="of one of the groups")
+        if column not in described.labels:
+            raise unknown_name("labels", column, described.labels, what="a label column")
+    return {name: given.get(name, name if name in described.labels else "") for name in groups}
+
+
+def _keep_additions(folder: Path, recipe: Recipe) -> None:
+    """Refuse to replace an index that images were added to: nobody else has them."""
+    if not (folder / "index" / MANIFEST).is_file():
+        return
+    there = load(folder / "index", stage="index", remedy="Delete the folder.")
+    added = len(list((folder / "index").glob("part-*.json"))) - 1
+    if added > 0 and there.fingerprint != recipe.fingerprint:
+        raise UserError(
+            str(folder / "index"), expected="without added images, to be replaced",
+            received=f"an index with {added} {'addition' if added == 1 else 'additions'}",
+            remedy="Pass the arguments it was made with, or delete the folder yourself.",
+        )  # fmt: skip
+
+
+def _write(
+    draft: Path,
+    described: Described,
+    wanted: dict[str, tuple[int, str]],
+    columns: dict[str, str],
+    coverage: float,
+    approximate: bool,
+    tfrecords_root: str | None,
+    seed: int,
+) -> dict[str, Any]:
+    from fashionprobe.attributes.index import Group, create, write_part
+
+    matrices = {block: described.matrix(block) for block, _ in wanted.values()}
+    uses = {*wanted.values(), *((block, READING) for block in matrices)}
+    fitted = {use: _fit(use[1], matrices[use[0]], seed) for use in uses}
+    groups = [Group(name, use[0], columns[name], fitted[use], fitted[use[0], READING]) for name, use in wanted.items()]
+    create(draft, described.artifact.manifest, groups, coverage=coverage)
+    count = len(described.items)
+    pictures = described.thumbnails(range(count), tfrecords_root) if tfrecords_root else [b""] * count
+    write_part(draft, 0, groups, matrices, described.items.drop(columns=["row", "split"]), pictures, graphs=approximate)
+    known = {group.name: _learn(draft, described, group, matrices[group.block], coverage) for group in groups}
+    return {"rows": count, "classes": known}
+
+
+def _fit(name: str, matrix: Any, seed: int) -> Any:
+    import numpy as np
+
+    from fashionprobe.attributes.normalization import fit
+
+    if len(matrix) <= FITTED_ON:
+        return fit(name, matrix)
+    rows = np.random.default_rng(seed).choice(len(matrix), FITTED_ON, replace=False)
+    return fit(name, matrix[np.sort(rows)])
+
+
+def _learn(draft: Path, described: Described, group: "Group", matrix: Any, coverage: float) -> dict[str, Any]:
+    """Learn the classes of a group's label column, and return their number and how many were too small."""
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.attributes.classes import learn
+
+    column = described.items[group.label] if group.label else pd.Series([""] * len(described.items))
+    counts = column[column != ""].value_counts()
+    names = sorted(counts.index[counts >= 2])
+    numbers = column.map({name: number for number, name in enumerate(names)}).fillna(-1).to_numpy(np.intp)
+    points = group.reading(np.asarray(matrix))
+    classes = learn(points, numbers, names, unit=group.reading.unit, coverage=coverage)
+    np.savez(
+        draft / f"classes-{group.name}.npz", allow_pickle=False, names=np.array(names, str), images=classes.images,
+        means=classes.means, reach=classes.reach,
+    )  # fmt: skip
+    return {"classes": len(names), "too_small": int((counts < 2).sum())}
+
+
+def _append(folder: Path, paths: list[str], backbone: str | None) -> Indexed:
+    """Put image files into the index as a new part."""
+    import pandas as pd
+
+    from fashionprobe.attributes.index import write_part
+    from fashionprobe.records.files import picture
+    from fashionprobe.report.thumbnails import thumbnail
+
+    if not paths:
+        raise UserError("images", expected="one image file or more", received="nothing")
+    there = open_index(folder)
+    descriptors = describe_files(there.network, paths, there.blocks, backbone=backbone)
+    pictures = [thumbnail(picture(path)) for path in paths]
+    items = pd.DataFrame({"id": [Path(path).name for path in paths]})
+    with locked(folder / "index"):
+        # Opened again: another process may have added a part meanwhile.
+        there = open_index(folder)
+        number = there.parts[-1].number + 1 if there.parts else 0
+        write_part(there.folder, number, list(there.groups.values()), descriptors, items, pictures)
+    log.info("added %d images", len(paths))
+    return _result(folder, False)
+
+
+def _result(folder: Path, reused: bool) -> Indexed:
+    made = open_index(folder)
+    groups = {name: group.block for name, group in made.groups.items()}
+    count = len(made)
+    log.info(
+        "%s %s: %d images, %s. Next: fashionprobe search --run %s --image IMAGE --by %s",
+        "reused" if reused else "wrote",
+        folder / "index",
+        count,
+        ", ".join(f"{name} at block {block}" for name, block in groups.items()),
+        folder.name,
+        next(iter(groups)),
+    )
+    return Indexed(folder / "index", count, groups, reused)

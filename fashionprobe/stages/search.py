@@ -1,0 +1,178 @@
+"""Stage `search`: an image -> the most similar ones of the index, by colour, by pattern, or by both."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import Recipe, build, sha256
+from fashionprobe.errors import UserError
+from fashionprobe.stages.indexed import normalized, open_index
+from fashionprobe.stages.newcomers import describe_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.attributes.index import Index
+
+log = logging.getLogger(__name__)
+
+SHOWN = 10
+"""Results that are printed; the table and the sheet have all."""
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What a search found, nearest first.
+
+    Attributes:
+        path: Folder of the search, `runs/<run>/search/<image>-<hash>`, with `hits.csv` and the contact sheet.
+        ids: Ids of the images.
+        distances: Their distances; by several groups the sum of z-scores, which may be negative.
+        reused: Whether it was there already.
+    """
+
+    path: Path
+    ids: tuple[str, ...]
+    distances: tuple[float, ...]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def search(
+    *,
+    run: shared.Place,
+    image: str | None = None,
+    id: str | None = None,
+    by: str = "both",
+    top: int = 36,
+    backbone: str | None = None,
+    overwrite: bool = False,
+    runs_root: str = "runs",
+) -> Hits:
+    """Find the images of the index that are most similar to one, exactly, and draw them.
+
+    Args:
+        run: Name of the run, or what `index` returned.
+        image: An image file.
+        id: Or the id of an image of the index, which is then left out of the results.
+        by: A group of the index, such as colour or pattern; both takes all groups, by the sum of their distances, each
+            z-scored over the whole index.
+        top: How many.
+        backbone: Name or path of the backbone that described the run; needed when it was moved.
+        overwrite: Write the search anew even where it is there.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The results: ids, distances and the folder.
+
+    Raises:
+        UserError: If there is no index, group or id, the file is no image, or `top` is more than the index holds.
+    """
+    shared.at_least(1, top=top)
+    if (image is None) == (id is None):
+        received = "neither" if image is None else "both"
+        raise UserError("image", expected="given, or --id, and not both", received=received)
+    folder = shared.run_path(run, runs_root)
+    index = open_index(folder)
+    index.choose(by)
+    without = None if id is None else index.row(id)
+    if image is not None:
+        if not Path(image).is_file():
+            raise UserError("image", expected="an image file", received=f"{image!r}, which is none")
+        points = normalized(index, describe_files(index.network, [image], index.blocks, backbone=backbone))
+        name, digest = Path(image).stem, sha256(Path(image))
+    else:
+        points = {each.name: index.point(each, without or 0) for each in index.groups.values()}
+        name, digest = str(id), ""
+    arguments = {"image": name, "sha256": digest, "by": by, "top": top, "images": len(index)}
+    recipe = Recipe("search", arguments, {"index": _fingerprint(index)})
+    place = folder / "search" / f"{shared.file_name(name)}-{by}-{recipe.fingerprint[:8]}"
+    artifact = build(
+        place,
+        recipe,
+        lambda draft: _write(draft, index, points, by, top, without, image, name),
+        overwrite=overwrite,
+    )
+    return _result(artifact.path, artifact.reused, by)
+
+
+def _fingerprint(index: "Index") -> str:
+    from fashionprobe.artifacts import read_manifest
+
+    return read_manifest(index.folder, remedy="Make it again: fashionprobe index.")["fingerprint"]
+
+
+def _write(
+    draft: Path,
+    index: "Index",
+    points: "dict[str, np.ndarray]",
+    by: str,
+    top: int,
+    without: int | None,
+    image: str | None,
+    name: str,
+) -> dict[str, Any]:
+    from fashionprobe.plots.save import png
+
+    found = index.search(by, points, top, without=without)
+    table = index.items.iloc[found.rows].reset_index(drop=True)
+    table.insert(0, "rank", range(1, top + 1))
+    table.insert(2, "distance", found.distances)
+    table.to_csv(draft / "hits.csv", index=False, float_format="%.6f")
+    asked = _picture(index.thumbnail(without)) if without is not None else _file(image or "")
+    pictures = [_picture(index.thumbnail(row)) for row in found.rows]
+    # No SVG: it would hold the same pixels, and no lines.
+    (draft / "sheet.png").write_bytes(png(_sheet(asked, name, pictures, table, by), dpi=110))
+    return {"rows": top}
+
+
+def _file(path: str) -> "np.ndarray":
+    from fashionprobe.records.files import picture
+    from fashionprobe.report.thumbnails import thumbnail
+
+    return _picture(thumbnail(picture(path)))
+
+
+def _picture(data: bytes) -> "np.ndarray":
+    """Decode a thumbnail; grey where there is none."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    if not data:
+        return np.full((72, 54, 3), 200, np.uint8)
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def _sheet(asked: "np.ndarray", name: str, pictures: "list[np.ndarray]", table: "pd.DataFrame", by: str) -> Any:
+    from fashionprobe.attributes.index import BOTH
+    from fashionprobe.plots.contact import Row, contact_sheet
+
+    across = 9
+    captions = [f"{row.rank}. {row.id}\n{row.distance:.3f}" for row in table.itertuples()]
+    rows = [Row("query", [asked], [name])]
+    for start in range(0, len(pictures), across):
+        chunk = slice(start, start + across)
+        rows.append(Row("" if start else "nearest", pictures[chunk], captions[chunk]))
+    remark = "Below each id: the distance between normalized descriptors."
+    if by == BOTH:
+        remark = "Below each id: the sum of z-scored distances of all groups; negative is nearer than average."
+    return contact_sheet(rows, title=f"Most similar by {by}", remark=remark)
+
+
+def _result(path: Path, reused: bool, by: str) -> Hits:
+    import pandas as pd
+
+    table = pd.read_csv(path / "hits.csv", dtype={"id": str}, keep_default_na=False)
+    for row in table.head(SHOWN).itertuples():
+        log.info("%3d. %-24s %.3f", row.rank, row.id, row.distance)
+    if len(table) > SHOWN:
+        log.info("... and %d more in %s", len(table) - SHOWN, path / "hits.csv")
+    log.info("%s %s (nearest by %s). Look at %s", "reused" if reused else "wrote", path, by, path / "sheet.png")
+    return Hits(path, tuple(table["id"]), tuple(float(value) for value in table["distance"]), reused)

@@ -1,0 +1,104 @@
+"""Stage `tag`: images -> the class of each attribute group, or honestly none."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.errors import UserError
+from fashionprobe.stages.described import open_described
+from fashionprobe.stages.indexed import group_of, open_classes, open_index, readable
+from fashionprobe.stages.newcomers import describe_files
+
+if TYPE_CHECKING:
+    from fashionprobe.attributes.classes import Tag
+
+log = logging.getLogger(__name__)
+
+NONE = "none of these"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one group says of one image.
+
+    Attributes:
+        image: Name of the file, or id.
+        group: The group.
+        name: The class; "none of these" when the image is beyond the reach of the nearest.
+        nearest: The nearest class.
+        distance: Distance to its mean.
+        reach: How far that class reaches: as far as most of its own images lie, each left out in turn.
+    """
+
+    image: str
+    group: str
+    name: str
+    nearest: str
+    distance: float
+    reach: float
+
+
+def tag(
+    *,
+    run: shared.Place,
+    image: list[str] | str | None = None,
+    id: list[str] | str | None = None,
+    group: list[str] | str | None = None,
+    backbone: str | None = None,
+    runs_root: str = "runs",
+) -> tuple[Answer, ...]:
+    """Name the class of an image in each attribute group, or say that it is none of them.
+
+    Args:
+        run: Name of the run, or what `index` returned.
+        image: Image file, or several.
+        id: Or the id of an image that was extracted, or several. It may be one of those that its class was learned
+            from.
+        group: Groups to ask. Default: all that have classes.
+        backbone: Name or path of the backbone that described the run; needed when it was moved.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        One answer an image and group.
+
+    Raises:
+        UserError: If there is no index, group or class, or a file is no image.
+    """
+    if (image is None) == (id is None):
+        received = "neither" if image is None else "both"
+        raise UserError("image", expected="given, or --id, and not both", received=received)
+    from fashionprobe.attributes import classes as library
+
+    folder = shared.run_path(run, runs_root)
+    index = open_index(folder)
+    known = open_classes(folder, index).classes
+    asked = shared.listed("group", group) or [name for name in index.groups if known[name].names] or [*index.groups]
+    groups = [group_of(index, name) for name in asked]
+    if image is not None:
+        paths = [image] if isinstance(image, str) else list(image)
+        descriptors = describe_files(index.network, paths, index.blocks, backbone=backbone)
+        names = [Path(path).name for path in paths]
+    else:
+        names = shared.listed("id", id) or []
+        descriptors = open_described(folder).of_ids(names, index.blocks)
+    points = readable(index, descriptors)
+    found = {each.name: library.tag(each.name, points[each.name], known[each.name]) for each in groups}
+    answers = []
+    for place, name in enumerate(names):
+        mine = [_answer(name, found[each.name][place]) for each in groups]
+        log.info("%s: %s", name, "; ".join(_words(answer) for answer in mine))
+        answers += mine
+    return tuple(answers)
+
+
+def _answer(image: str, found: "Tag") -> Answer:
+    name = found.name if found.known else NONE
+    return Answer(image, found.group, name, found.name, found.distance, found.reach)
+
+
+def _words(answer: Answer) -> str:
+    if answer.name == NONE:
+        return f"{answer.group} {NONE} (nearest {answer.nearest}, {answer.distance:.2f}, beyond its {answer.reach:.2f})"
+    return f"{answer.group} {answer.name} ({answer.distance:.2f}, within {answer.reach:.2f})"
