@@ -25,6 +25,8 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/extract.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/explain.py
+	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/wall.py
 
 # The stamp is newer than setup.cfg only when the last installation was for it.
 .venv/ready: setup.cfg
