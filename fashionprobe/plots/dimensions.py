@@ -90,7 +90,12 @@ def _draw(ax: "Axes", curve: "pd.DataFrame", shift: float, place: int) -> "Artis
 def _finish(ax: "Axes", dimensions: list[int]) -> None:
     """Scale and label the axes."""
     ax.set_xscale("log", base=2)
-    ax.set_xticks(dimensions, [str(number) for number in dimensions])
+    # Numbers of channels may lie so near each other that their labels would overlap.
+    labelled: list[int] = []
+    for number in dimensions:
+        if not labelled or number >= 1.5 * labelled[-1]:
+            labelled.append(number)
+    ax.set_xticks(dimensions, [str(number) if number in labelled else "" for number in dimensions])
     ax.minorticks_off()
     ax.set_ylim(0, 1)
     ax.set_yticks(np.linspace(0, 1, 6))

@@ -75,11 +75,7 @@ def _lines(ax: "Axes", means: np.ndarray, peaks: np.ndarray, names: Sequence[str
         dashes = "-" if row < len(style.CYCLE) else "--"
         handles += ax.plot(places, line, dashes, color=color, linewidth=1.7, marker=".", markersize=4)
         ax.plot(places[own[row]], line[own[row]], "o", color=color, markersize=10, fillstyle="none")
-    # The channels are sorted, so that this corner is free. Names go in afterwards: see `style.legend`.
-    box = ax.legend(handles, ["name"] * len(handles), loc="upper right", ncols=1 if len(names) < 6 else 2)
-    for text, name in zip(box.get_texts(), names, strict=True):
-        text.set_text(name)
-        text.set_parse_math(False)
+    style.legend(ax, handles, names)
     ax.tick_params(axis="x", length=0)
     ax.set_ylabel("Mean activation")
     ax.grid(axis="y")
