@@ -3,12 +3,13 @@
 A class knows only its own images, so a new one changes no other; an answer changes only where the new one is nearer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from fashionprobe.attributes.normalization import Normalization
 from fashionprobe.errors import UserError
 
 COVERAGE = 0.8
@@ -71,7 +72,12 @@ class Tag:
 
 
 def learn(
-    points: np.ndarray, numbers: np.ndarray, names: Sequence[str], *, unit: bool, coverage: float = COVERAGE
+    descriptors: np.ndarray,
+    numbers: np.ndarray,
+    names: Sequence[str],
+    normalization: Normalization,
+    *,
+    coverage: float = COVERAGE,
 ) -> Classes:
     """Learn classes from their images.
 
@@ -80,10 +86,11 @@ def learn(
     the largest where there are too few).
 
     Args:
-        points: Normalized descriptors, float32 (images, directions); may be a memory map.
+        descriptors: float32 (images, channels), not normalized; may be a memory map, which is read twice in chunks.
         numbers: Number of the class of each image, int (images,); -1 for none.
         names: Names of the classes.
-        unit: Whether points have length 1: then means get that, too, so that distances stand for angles.
+        normalization: What is done to them. Where it gives them length 1, means get that, too, so that distances stand
+            for angles.
         coverage: Share of a class's own images that its reach shall hold, in (0, 1].
 
     Returns:
@@ -103,19 +110,17 @@ def learn(
                 "images", expected="two or more for a class, to know how far it reaches",
                 received=f"{count} for '{name}'",
             )  # fmt: skip
-    sums = np.zeros((len(names), points.shape[1]))
-    for start in range(0, len(numbers), CHUNK):
-        chosen = numbers[start : start + CHUNK]
-        there = chosen >= 0
-        np.add.at(sums, chosen[there], points[start : start + CHUNK][there])
+    sums = np.zeros((len(names), normalization(descriptors[:1]).shape[1]))
+    for rows, points in _chunks(descriptors, numbers, normalization):
+        np.add.at(sums, numbers[rows], points)
     apart = np.full(len(numbers), np.nan)
-    for start in range(0, len(numbers), CHUNK):
-        there = np.flatnonzero(numbers[start : start + CHUNK] >= 0)
-        chosen, own = numbers[start + there], np.asarray(points[start : start + CHUNK][there], np.float64)
-        others = _mean(sums[chosen] - own, images[chosen] - 1, unit)
-        apart[start + there] = np.linalg.norm(own - others, axis=1)
+    for rows, points in _chunks(descriptors, numbers, normalization):
+        others = _mean(sums[numbers[rows]] - points, images[numbers[rows]] - 1, normalization.unit)
+        apart[rows] = np.linalg.norm(points - others, axis=1)
     reach = [_reach(apart[numbers == number], coverage) for number in range(len(names))]
-    return Classes(tuple(names), images, _mean(sums, images, unit).astype(np.float32), np.array(reach, np.float32))
+    return Classes(
+        tuple(names), images, _mean(sums, images, normalization.unit).astype(np.float32), np.array(reach, np.float32)
+    )
 
 
 def tag(group: str, points: np.ndarray, classes: Classes) -> list[Tag]:
@@ -143,6 +148,15 @@ def tag(group: str, points: np.ndarray, classes: Classes) -> list[Tag]:
         Tag(group, classes.names[number], float(distances[image, number]), float(classes.reach[number]))
         for image, number in enumerate(nearest)
     ]
+
+
+def _chunks(
+    descriptors: np.ndarray, numbers: np.ndarray, normalization: Normalization
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows that are of a class, and their normalized descriptors, float64."""
+    for start in range(0, len(numbers), CHUNK):
+        rows = start + np.flatnonzero(numbers[start : start + CHUNK] >= 0)
+        yield rows, normalization(descriptors[rows]).astype(np.float64)
 
 
 def _mean(sums: np.ndarray, counts: np.ndarray, unit: bool) -> np.ndarray:

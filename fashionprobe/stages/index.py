@@ -228,8 +228,7 @@ def _learn(draft: Path, described: Described, group: "Group", matrix: Any, cover
     counts = column[column != ""].value_counts()
     names = sorted(counts.index[counts >= 2])
     numbers = column.map({name: number for number, name in enumerate(names)}).fillna(-1).to_numpy(np.intp)
-    points = group.reading(np.asarray(matrix))
-    classes = learn(points, numbers, names, unit=group.reading.unit, coverage=coverage)
+    classes = learn(matrix, numbers, names, group.reading, coverage=coverage)
     np.savez(
         draft / f"classes-{group.name}.npz", allow_pickle=False, names=np.array(names, str), images=classes.images,
         means=classes.means, reach=classes.reach,

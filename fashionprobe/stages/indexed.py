@@ -106,9 +106,8 @@ def learn(added: "Added", group: "Group", index: "Index") -> "Classes":
     from fashionprobe.attributes import classes, store
 
     descriptors = store.learned_from(added, group.block, index.network["weights_sha256"])
-    points = group.reading(descriptors)
-    numbers = np.zeros(len(points), np.intp)
-    return classes.learn(points, numbers, [added.name], unit=group.reading.unit, coverage=index.coverage)
+    numbers = np.zeros(len(descriptors), np.intp)
+    return classes.learn(descriptors, numbers, [added.name], group.reading, coverage=index.coverage)
 
 
 def given_classes(folder: Path, group: str) -> "Classes":
