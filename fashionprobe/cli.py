@@ -242,7 +242,7 @@ def _explain(message: str, command: str) -> UserError | str:
     if found := re.match(r"the following arguments are required: (.*)", message):
         name = found[1].split(",")[0].rpartition(".")[2]
         return UserError(name, expected="given", received="nothing", remedy=f"Pass --{name.replace('_', '-')}; {see}")
-    if found := re.match(r"argument --(\w+): expected one argument", message):
+    if found := re.match(r"argument --(\w+)(?:/--\w+\+)?: expected one argument", message):
         return UserError(found[1], expected="followed by a value", received="nothing", remedy=see)
     if found := re.match(r"unrecognized arguments: (.*)", message):
         return UserError(

@@ -89,6 +89,8 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
          "explains it."),
         ("attribute add x y --run r --group g", "`arguments` must be options such as --name value. Received: y. Put "
          "quotes around a value that holds spaces."),
+        ("attribute add x --run r --group g --images", "`images` must be followed by a value. Received: nothing. "
+         "`fashionprobe attribute add --help` explains it."),
         ("attribute remove x --grop g", "`option` must be one that `fashionprobe attribute remove` has. Received: "
          "--grop. Did you mean '--group'?"),
         ("ingest", "`dataset` must be given. Received: nothing. Pass --dataset; `fashionprobe ingest --help` explains "
