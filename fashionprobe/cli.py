@@ -187,10 +187,12 @@ def _joined(values: list[str], kind: Any) -> str:
 
 
 def _value(value: str, kind: Any) -> str:
-    """Write a value as the parser takes it: truth values in lower case, lists of numbers in brackets."""
+    """Write a value as the parser takes it: truth values in lower case, lists of numbers in brackets, none as null."""
     if kind is bool:
         return value.lower()
     kinds = {kind, *get_args(kind)}
+    if value.lower() == "none" and NoneType in kinds and str not in kinds:
+        return "null"
     if "," in value and not value.startswith("[") and kinds & {list[int], list[float]}:
         return f"[{value}]"
     return value

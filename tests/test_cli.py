@@ -57,6 +57,8 @@ def test_help_and_version_answer_at_once(option):
         ("ingest --split 80 10.5 9.5", "ingest --split [80,10.5,9.5]"),
         ("maximize --classes 3 Shirts", 'maximize --classes ["3","Shirts"]'),
         ("ingest --classes red,blue", "ingest --classes red,blue"),
+        ("reduce --seed none", "reduce --seed null"),
+        ("wall --normalization none --label none", "wall --normalization none --label none"),
         ("ingest --path a-b --where x--y", "ingest --path a-b --where x--y"),
         ("--version", "--version"),
     ],
