@@ -1,6 +1,8 @@
 """Added classes on disk: whole or not at all, of any name, never unpickled."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,6 +50,23 @@ def test_what_a_killed_writer_left_is_not_read(tmp_path):
     store.save(tmp_path, made())
     (tmp_path / ".pattern.x.npz.123.part").write_bytes(b"half")
     assert len(store.read(tmp_path)[0]) == 1
+
+
+def test_a_process_killed_while_it_adds_loses_nothing(tmp_path):
+    store.save(tmp_path, made(value=1))
+    script = (
+        "import os, signal, numpy\n"
+        "from fashionprobe.attributes import store\n"
+        "os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "added = store.Added('pattern', 'check', ('x',), 'w' * 64, {1: numpy.zeros((1, 2), 'f4')})\n"
+        f"store.save(__import__('pathlib').Path({str(tmp_path)!r}), added)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 2
+    (found,), _ = store.read(tmp_path)
+    assert found.descriptors[1][0, 0] == 1
+    store.save(tmp_path, made(value=2))
+    assert store.read(tmp_path)[0][0].descriptors[1][0, 0] == 2
 
 
 def test_no_folder_is_no_class(tmp_path):
