@@ -250,7 +250,7 @@ def _append(folder: Path, paths: list[str], backbone: str | None) -> Indexed:
     descriptors = describe_files(there.network, paths, there.blocks, backbone=backbone)
     pictures = [thumbnail(picture(path)) for path in paths]
     items = pd.DataFrame({"id": [Path(path).name for path in paths]})
-    with locked(folder / "index"):
+    with locked(folder / "index", patience=60):
         # Opened again: another process may have added a part meanwhile.
         there = open_index(folder)
         number = there.parts[-1].number + 1 if there.parts else 0
