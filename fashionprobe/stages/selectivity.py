@@ -9,6 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.looked_at import Opened, open_network
+from fashionprobe.stages.selectivity_sheets import draw, pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from fashionprobe.records.stream import Stream
 
 log = logging.getLogger(__name__)
-
-SHEET = 8
-"""Pictures in a row of a sheet."""
-
-MASKED = 4
-"""Channels of each block whose top images are drawn with their masks."""
-
-TOP_CLASSES = 3
-"""Classes that a caption names at most."""
 
 
 @dataclass(frozen=True)
@@ -192,10 +184,10 @@ def _write(
         draft / "top_images.csv", index=False, float_format="%.6g"
     )
     for block, found in zip(blocks, results, strict=True):
-        np.save(draft / f"neuron_features_block{block}.npy", _bytes(found.features))
+        np.save(draft / f"neuron_features_block{block}.npy", pixels(found.features))
     lowest = _lowest(labels, images)
     _figures(draft, rows, source, label, lowest)
-    _sheets(draft, model, source, backbone, dict(zip(blocks, results, strict=True)), features)
+    draw(draft, model, source, backbone.name, dict(zip(blocks, results, strict=True)), features)
     facts = _facts(source, backbone, rows, results, label, images, lowest)
     return {**facts, "figures": [each for each in _noted(blocks, label) if (draft / each["file"]).is_file()]}
 
@@ -221,12 +213,6 @@ def _noted(blocks: list[int], label: str) -> list[dict[str, str]]:
         noted.append(note(f"neuron_features_block{block}.png", f"Neuron features of block {block}", features))
         noted.append(note(f"top_images_block{block}.png", f"Top images of block {block}", masked))
     return noted
-
-
-def _bytes(images: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
 
 def _lowest(labels: "np.ndarray", images: int) -> float:
@@ -267,99 +253,6 @@ def _figures(draft: Path, rows: "pd.DataFrame", source: "Stream", label: str, lo
     remark = "1: grey versions of the images leave the channel silent. 0: it does not see the difference."
     figure = selectivity_by_block(rows, "colour_index", title=f"Channels selective for colour ({name})", remark=remark)
     save(figure, draft / "colour_selectivity")
-
-
-def _sheets(
-    draft: Path,
-    model: Any,
-    source: "Stream",
-    backbone: "Backbone",
-    results: "dict[int, Selectivity]",
-    features: int,
-) -> None:
-    """Draw the neuron features of chosen channels, and the top images of some, masked."""
-    from fashionprobe.plots.contact import Row, contact_sheet
-    from fashionprobe.plots.save import save
-
-    chosen = {block: _chosen(found, features) for block, found in results.items()}
-    wanted = {
-        int(row)
-        for block, found in results.items()
-        for channel in _some(chosen[block])
-        for row in found.top.images[channel, :SHEET]
-    }
-    pictures = source.pictures(wanted)
-    for block, found in results.items():
-        if not chosen[block]:
-            continue
-        height, width = found.field.size
-        remark = "Each is the mean of the crops that activate the channel most, weighted by activation; receptive field"
-        remark += f" {height} x {width} pixels, at most the image. The number is the index."
-        rows = []
-        for name, channels in chosen[block].items():
-            for start in range(0, len(channels), SHEET):
-                some = channels[start : start + SHEET]
-                images = [_bytes(found.features[channel]) for channel in some]
-                rows.append(Row(name.replace(" ", "\n"), images, [_caption(found, name, channel) for channel in some]))
-        save(
-            contact_sheet(rows, title=f"Neuron features of {backbone.name}, block {block}", remark=remark),
-            draft / f"neuron_features_block{block}",
-        )
-        rows = [row for channel in _some(chosen[block]) for row in _masked(model, found, channel, pictures)]
-        remark = "Second rows: only the pixels stay where the channel is at least half as active as its strongest peak"
-        remark += " in the data set. Captions: the peak of the activation."
-        title = f"Images that activate channels of {backbone.name}, block {block}, most"
-        save(contact_sheet(rows, title=title, remark=remark), draft / f"top_images_block{block}")
-
-
-def _chosen(found: "Selectivity", features: int) -> dict[str, list[int]]:
-    """Return the channels to draw: half by class index, half by colour index, no channel twice."""
-    import numpy as np
-
-    orders = {"highest class index": found.class_index, "highest colour index": found.colour_index}
-    taken: list[int] = []
-    chosen: dict[str, list[int]] = {}
-    for (name, index), count in zip(orders.items(), (-(-features // 2), features // 2), strict=True):
-        # Of channels with the same index the most active come first.
-        order = np.lexsort((-found.top.values[:, 0], -np.nan_to_num(index, nan=-np.inf)))
-        fitting = [int(channel) for channel in order if np.isfinite(index[channel]) and channel not in taken][:count]
-        taken += fitting
-        if fitting:
-            chosen[name] = fitting
-    return chosen
-
-
-def _some(chosen: dict[str, list[int]]) -> list[int]:
-    """Return the channels whose top images are drawn: the first of each kind in turn."""
-    most = max((len(channels) for channels in chosen.values()), default=0)
-    mixed = [channels[place] for place in range(most) for channels in chosen.values() if place < len(channels)]
-    return mixed[:MASKED]
-
-
-def _caption(found: "Selectivity", kind: str, channel: int) -> str:
-    if kind == "highest class index":
-        return f"channel {channel}\n{found.classes[channel][0][0]}\n{found.class_index[channel]:.2f}"
-    return f"channel {channel}\ncolour {found.colour_index[channel]:.2f}"
-
-
-def _masked(model: Any, found: "Selectivity", channel: int, pictures: "dict[int, np.ndarray]") -> list[Any]:
-    """Return two rows of a sheet: the images that activate a channel most, and what the channel sees of them."""
-    import numpy as np
-
-    from fashionprobe.explain.channels import channel_mask
-    from fashionprobe.plots.contact import Row
-
-    values = found.top.values[channel, :SHEET]
-    values = values[values > 0]
-    images = np.stack([pictures[int(row)] for row in found.top.images[channel, : len(values)]])
-    masked = channel_mask(model, found.layer, channel, images, threshold=float(values[0]) / 2)
-    name = "\n".join(
-        [f"channel {channel}", *(f"{share:.0%} {name}" for name, share in found.classes[channel][:TOP_CLASSES])]
-    )
-    return [
-        Row(name, list(_bytes(images)), [f"{value:.3g}" for value in values]),
-        Row("masked", list(_bytes(masked)), [""] * len(values)),
-    ]
 
 
 def _facts(
