@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from described_runs import described_run
 
-from fashionprobe.artifacts import Recipe, build
 from fashionprobe.errors import UserError
 from fashionprobe.stages import choose
 
@@ -15,16 +15,8 @@ def run(tmp_path):
     random = np.random.default_rng(0)
     colours = np.array(["red", "blue", "green"])[np.arange(90) % 3]
     colours[-6:] = ""
-
-    def write(folder):
-        items = {"row": range(90), "id": [f"{n}.jpg" for n in range(90)], "base colour": colours, "split": "train"}
-        pd.DataFrame(items).to_csv(folder / "items.csv", index=False)
-        knows = np.stack([random.normal(0, 100, 90), np.arange(90) % 3 + random.normal(0, 0.1, 90)], axis=1)
-        np.save(folder / "block1.npy", random.normal(size=(90, 3)).astype(np.float32))
-        np.save(folder / "block4.npy", knows.astype(np.float32))
-        return {"blocks": {"1": {}, "4": {}}, "dataset": "made-up"}
-
-    return build(tmp_path / "runs/r/extract", Recipe("extract", {}), write).path
+    knows = np.stack([random.normal(0, 100, 90), np.arange(90) % 3 + random.normal(0, 0.1, 90)], axis=1)
+    return described_run(tmp_path, {"base colour": colours}, {1: random.normal(size=(90, 3)), 4: knows})
 
 
 def of(run, **arguments):

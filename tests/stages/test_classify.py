@@ -6,10 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
+from described_runs import described_run
 
-from fashionprobe.artifacts import Recipe, build
 from fashionprobe.attributes import reduce as reduction
 from fashionprobe.errors import UserError
 from fashionprobe.stages import classify
@@ -21,17 +20,9 @@ def run(tmp_path) -> Path:
     random = np.random.default_rng(0)
     colours = ["red"] * 20 + ["blue"] * 20 + ["teal"] * 3 + [""] * 7
     centres = {"red": 0.0, "blue": 5.0, "teal": 10.0, "": 20.0}
-
-    def write(folder: Path) -> dict:
-        items = pd.DataFrame({"row": range(50), "id": [f"{n}.jpg" for n in range(50)], "colour": colours,
-                              "fabric/weave": ["plain", "twill"] * 25, "one": "same", "split": "train"})  # fmt: skip
-        items.to_csv(folder / "items.csv", index=False)
-        knows = np.array([centres[colour] for colour in colours])[:, None] + random.normal(0, 0.1, (50, 4))
-        np.save(folder / "block1.npy", random.normal(size=(50, 3)).astype(np.float32))
-        np.save(folder / "block2.npy", knows.astype(np.float32))
-        return {"blocks": {"1": {}, "2": {}}, "dataset": "made-up"}
-
-    return build(tmp_path / "runs/r/extract", Recipe("extract", {}), write).path
+    knows = np.array([centres[colour] for colour in colours])[:, None] + random.normal(0, 0.1, (50, 4))
+    labels = {"colour": colours, "fabric/weave": ["plain", "twill"] * 25, "one": "same"}
+    return described_run(tmp_path, labels, {1: random.normal(size=(50, 3)), 2: knows})
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -5,10 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
+from described_runs import described_run
 
-from fashionprobe.artifacts import Recipe, build
 from fashionprobe.errors import UserError
 from fashionprobe.stages.pairs import pairs
 
@@ -18,19 +17,10 @@ def run(tmp_path) -> Path:
     """A run whose block 2 knows the colour, with one picture twice; some colours are missing, one is rare."""
     random = np.random.default_rng(0)
     colours = ["red"] * 14 + ["blue"] * 14 + ["rare"] + [""] * 4
-
-    def write(folder: Path) -> dict:
-        items = pd.DataFrame({"row": range(33), "id": [f"{n}.jpg" for n in range(33)], "colour": colours,
-                              "a/b": ["x", *["y", "z"] * 16], "split": "train"})  # fmt: skip
-        items.to_csv(folder / "items.csv", index=False)
-        knows = random.normal(0, 0.1, (33, 4)) + [[9.0 * (colour == "red")] for colour in colours]
-        blind = random.normal(size=(33, 3))
-        knows[1], blind[1] = knows[0], blind[0]
-        np.save(folder / "block1.npy", blind.astype(np.float32))
-        np.save(folder / "block2.npy", knows.astype(np.float32))
-        return {"blocks": {"1": {}, "2": {}}, "dataset": "made-up"}
-
-    return build(tmp_path / "runs/r/extract", Recipe("extract", {}), write).path
+    knows = random.normal(0, 0.1, (33, 4)) + [[9.0 * (colour == "red")] for colour in colours]
+    blind = random.normal(size=(33, 3))
+    knows[1], blind[1] = knows[0], blind[0]
+    return described_run(tmp_path, {"colour": colours, "a/b": ["x", *["y", "z"] * 16]}, {1: blind, 2: knows})
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from described_runs import described_run
 
-from fashionprobe.artifacts import Recipe, build
 from fashionprobe.errors import UserError
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.profile import profile
@@ -18,19 +17,11 @@ def run(tmp_path) -> Path:
     """A run whose block 2 knows the colour, in channels 1 and 3; some colours are missing, one is rare."""
     random = np.random.default_rng(0)
     colours = ["red", "blue", "teal", "grey"] * 10 + ["rare"] * 3 + [""] * 4
-
-    def write(folder: Path) -> dict:
-        items = pd.DataFrame({"row": range(47), "id": [f"{n}.jpg" for n in range(47)], "colour": colours,
-                              "a/b": ["x", *["y", "z"] * 23], "split": "train"})  # fmt: skip
-        items.to_csv(folder / "items.csv", index=False)
-        knows = random.normal(0, 0.1, (47, 6))
-        knows[:, 1] += [3.0 * (colour in ("red", "blue")) for colour in colours]
-        knows[:, 3] += [3.0 * (colour in ("red", "teal")) for colour in colours]
-        np.save(folder / "block1.npy", random.normal(size=(47, 3)).astype(np.float32))
-        np.save(folder / "block2.npy", knows.astype(np.float32))
-        return {"blocks": {"1": {}, "2": {}}, "dataset": "made-up"}
-
-    return build(tmp_path / "runs/r/extract", Recipe("extract", {}), write).path
+    knows = random.normal(0, 0.1, (47, 6))
+    knows[:, 1] += [3.0 * (colour in ("red", "blue")) for colour in colours]
+    knows[:, 3] += [3.0 * (colour in ("red", "teal")) for colour in colours]
+    labels = {"colour": colours, "a/b": ["x", *["y", "z"] * 23]}
+    return described_run(tmp_path, labels, {1: random.normal(size=(47, 3)), 2: knows})
 
 
 def table(path: Path) -> list[dict[str, str]]:

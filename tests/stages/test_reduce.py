@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from described_runs import described_run
 
-from fashionprobe.artifacts import Recipe, build
 from fashionprobe.attributes import reduce as reduction
 from fashionprobe.errors import UserError
 from fashionprobe.report.exhibits import exhibits, gallery
@@ -20,17 +20,9 @@ def run(tmp_path) -> Path:
     """A run whose block 2 keeps two colours in two clumps, and whose block 1 is noise; ten images have no colour."""
     random = np.random.default_rng(0)
     colours = ["red"] * 30 + ["navy blue"] * 30 + [""] * 10
-
-    def write(folder: Path) -> dict:
-        items = pd.DataFrame({"row": range(70), "id": [f"<{n}>.jpg" for n in range(70)], "colour": colours,
-                              "x": ["even", "odd"] * 35, "one": "same", "split": "train"})  # fmt: skip
-        items.to_csv(folder / "items.csv", index=False)
-        clumps = np.repeat([[0.0] * 5, [9.0] * 5, [5.0] * 5], [30, 30, 10], axis=0) + random.normal(0, 0.3, (70, 5))
-        np.save(folder / "block1.npy", random.normal(size=(70, 4)).astype(np.float32))
-        np.save(folder / "block2.npy", clumps.astype(np.float32))
-        return {"blocks": {"1": {}, "2": {}}, "dataset": "made-up"}
-
-    return build(tmp_path / "runs/r/extract", Recipe("extract", {}, {"records": "none"}), write).path
+    clumps = np.repeat([[0.0] * 5, [9.0] * 5, [5.0] * 5], [30, 30, 10], axis=0) + random.normal(0, 0.3, (70, 5))
+    labels = {"colour": colours, "x": ["even", "odd"] * 35, "one": "same"}
+    return described_run(tmp_path, labels, {1: random.normal(size=(70, 4)), 2: clumps}, ids="<{}>.jpg")
 
 
 @pytest.fixture

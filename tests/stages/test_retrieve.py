@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from described_runs import described_run
 
 from fashionprobe.artifacts import Recipe, build
 from fashionprobe.errors import UserError
@@ -23,15 +24,8 @@ def run(tmp_path) -> Path:
         numbers = np.unique(names, return_inverse=True)[1]
         return (5 * numbers[:, None] + random.normal(0, 0.1, (42, 4))).astype(np.float32)
 
-    def write(folder: Path) -> dict:
-        table = pd.DataFrame({"row": range(42), "id": [f"{n}.jpg" for n in range(42)], "colour": colours,
-                              "fabric/weave": weaves, "split": "train"})  # fmt: skip
-        table.assign(rare=["few"] * 2 + ["many"] * 8 + [""] * 32).to_csv(folder / "items.csv", index=False)
-        np.save(folder / "block1.npy", knows(colours))
-        np.save(folder / "block2.npy", knows(weaves))
-        return {"blocks": {"1": {}, "2": {}}, "dataset": "made-up"}
-
-    return build(tmp_path / "runs/r/extract", Recipe("extract", {}), write).path
+    labels = {"colour": colours, "fabric/weave": weaves, "rare": ["few"] * 2 + ["many"] * 8 + [""] * 32}
+    return described_run(tmp_path, labels, {1: knows(colours), 2: knows(weaves)})
 
 
 def of(run: Path, **arguments):
