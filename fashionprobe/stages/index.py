@@ -244,8 +244,6 @@ def _append(folder: Path, paths: list[str], backbone: str | None) -> Indexed:
     from fashionprobe.records.files import picture
     from fashionprobe.report.thumbnails import thumbnail
 
-    if not paths:
-        raise UserError("images", expected="one image file or more", received="nothing")
     there = open_index(folder)
     descriptors = describe_files(there.network, paths, there.blocks, backbone=backbone)
     pictures = [thumbnail(picture(path)) for path in paths]

@@ -1,12 +1,17 @@
 """New images, described by the network that described a run, so that they can be compared with it."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fashionprobe import progress
 from fashionprobe.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+
+BATCH = 32
+"""Images that go through the network, and are in memory, together."""
 
 
 def describe_files(
@@ -16,7 +21,7 @@ def describe_files(
 
     Args:
         manifest: The manifest that `extract` wrote, or what an index kept of it.
-        paths: The image files.
+        paths: The image files, one or more.
         blocks: The blocks that are wanted.
         backbone: Name or path of the backbone; None for the one that the run names, which a moved file makes wrong.
 
@@ -33,6 +38,8 @@ def describe_files(
     from fashionprobe.descriptors import extractor
     from fashionprobe.records.files import read_files
 
+    if not paths:
+        raise UserError("images", expected="one image file or more", received="nothing")
     network: dict[str, Any] = manifest["run"]["settings"].get("network") or {}
     arguments = manifest["arguments"]
     name = backbone or network.get("backbone")
@@ -41,13 +48,17 @@ def describe_files(
             "backbone", expected="given: these descriptors do not say which network made them", received="nothing",
             remedy=f"Pass --backbone with {manifest['facts']['backbone']}.",
         )  # fmt: skip
-    images = read_files(paths, tuple(arguments["size"]), arguments["fit"])
+    size = tuple(arguments["size"])
+    starts = range(0, len(paths), BATCH)
+    batches = (read_files(paths[start : start + BATCH], size, arguments["fit"]) for start in starts)
+    # Before the network is loaded, which takes seconds: most calls bring a few images, and one may be none.
+    first = next(batches)
     loaded = backbones.load(
         name,
         weights=network.get("weights", "pretrained"),
         taps=network.get("taps"),
         preprocessing=network.get("preprocessing", "auto"),
-        size=tuple(arguments["size"]),
+        size=size,
         seed=network.get("seed", 0),
     )
     if loaded.weights_sha256 != manifest["weights_sha256"]:
@@ -58,7 +69,9 @@ def describe_files(
         )  # fmt: skip
     forward = extractor(loaded, blocks, precision=arguments["precision"])
     found: list[list[np.ndarray]] = [[] for _ in blocks]
-    for start in range(0, len(images), 32):
-        for place, tensor in enumerate(forward(tf.constant(images[start : start + 32]))):
-            found[place].append(tensor.numpy())
+    with progress.bar(total=len(paths), unit="image", description="describe") as bar:
+        for images in itertools.chain([first], batches):
+            for place, tensor in enumerate(forward(tf.constant(images))):
+                found[place].append(tensor.numpy())
+            bar.update(len(images))
     return {block: np.concatenate(parts) for block, parts in zip(blocks, found, strict=True)}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fashionprobe.attributes import store
 from fashionprobe.errors import UserError
-from fashionprobe.stages import attribute, extract, index, ingest, search, tag
+from fashionprobe.stages import attribute, extract, index, ingest, newcomers, search, tag
 from fashionprobe.stages.described import open_described
 
 
@@ -97,6 +97,23 @@ def test_tagged_with_the_classes_of_the_label_columns(root, photo, caplog):
     assert caplog.messages[-1].startswith("shirt.png: colour ")
     (alone,) = tag(image=photo, group="pattern", **runs(root))
     assert alone == answers[1]
+
+
+def test_images_are_described_in_batches(root, photo, monkeypatch):
+    other, third = root / "other.png", root / "third.png"
+    Image.new("RGB", (40, 32), "teal").save(other)
+    Image.new("RGB", (32, 32), "red").save(third)
+    alone = [answer for path in (photo, other, third) for answer in tag(image=str(path), **runs(root))]
+    monkeypatch.setattr(newcomers, "BATCH", 2)
+    together = tag(image=[photo, str(other), str(third)], **runs(root))
+    assert [(each.image, each.name) for each in together] == [(each.image, each.name) for each in alone]
+    assert [each.distance for each in together] == pytest.approx([each.distance for each in alone], abs=1e-5)
+
+
+def test_no_image_is_an_error(root):
+    for call in (lambda: tag(image=[], **runs(root)), lambda: index(images=[], **runs(root))):
+        with pytest.raises(UserError, match=r"`images` must be one image file or more. Received: nothing"):
+            call()
 
 
 def test_a_far_image_is_none_of_these(root, photo):
