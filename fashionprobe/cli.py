@@ -102,8 +102,8 @@ def normalize(words: Sequence[str]) -> list[str]:
     while pending:
         word = pending.pop(0)
         if not word.startswith("--"):
-            first = FIRST_WORD.get(command) if not rest else None
-            rest += [f"--{first}", word] if first else [word]
+            first = f"--{FIRST_WORD[command]}" if command in FIRST_WORD else ""
+            rest += [first, word] if first and first not in rest else [word]
             continue
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")

@@ -221,6 +221,8 @@ def test_the_first_word_of_attribute_is_the_name():
     words = ["attribute", "add", "polka dots", "--run", "r", "--images", "a.jpg", "b.jpg"]
     expected = ["attribute", "add", "--name", "polka dots", "--run", "r", "--images", '["a.jpg","b.jpg"]']
     assert cli.normalize(words) == expected
+    later = cli.normalize(["attribute", "add", "--run", "r", "polka dots", "--images", "a.jpg", "b.jpg"])
+    assert sorted(later) == sorted(expected)
     assert cli.normalize(["attribute", "list", "--run", "r"]) == ["attribute", "list", "--run", "r"]
 
 

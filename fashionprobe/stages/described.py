@@ -85,7 +85,8 @@ class Described:
 
         path = self.artifact.path / f"block{block}.npy"
         found = np.load(path, mmap_mode="r")
-        remedy = "Make it again with --overwrite: fashionprobe extract."
+        # With the same arguments and sizes, `extract` would find it finished.
+        remedy = f"Delete {self.artifact.path} and run fashionprobe extract again, in float32."
         if found.ndim != 2 or len(found) != len(self.items):
             expected = f"({len(self.items)}, channels), a row an image of items.csv"
             raise UserError(str(path), expected=expected, received=found.shape, remedy=remedy)
