@@ -13,7 +13,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from fashionprobe import mini
+from fashionprobe import mini, nets
 from fashionprobe.blocks import DEFAULT_SIZE, TAPS, choose_taps
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.graphs import copy_weights, flatten, kept_random_state
@@ -53,14 +53,15 @@ def load(
     size: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Backbone:
-    """Build a backbone of `keras.applications`, or `mini`, or load one from a `.keras` file.
+    """Build a backbone of `keras.applications`, `mini` or one of `nets`, or load one from a `.keras` file.
 
     Args:
         name: "resnet50", "vgg16", "mobilenet" or any other name of `keras.applications`; "mini", the small network that
-            comes with this package; or the path of a `.keras` file.
+            comes with this package; "residual", "sketch" or "symbol", nets to be trained from scratch; or the path of
+            a `.keras` file.
         weights: "pretrained" for those that belong to it: ImageNet for `keras.applications`, the shipped ones for
-            `mini`, its own for a `.keras` file. Or "imagenet", "random", or the path of a weights file
-            (`.weights.h5`, `.h5` or `.keras`).
+            `mini`, its own for a `.keras` file, none for the nets to be trained from scratch. Or "imagenet", "random",
+            or the path of a weights file (`.weights.h5`, `.h5` or `.keras`).
         taps: Names of the layers that end block 1, 2, ...; None takes them from `TAPS` or finds them (`find_taps`).
         preprocessing: "auto" takes what `keras.applications` does for this architecture.
         size: (height, width) of the input in pixels; None takes the model's own, else 224 x 224.
@@ -78,11 +79,15 @@ def load(
         model, architecture, own_size = mini.build(), None, mini.SIZE
         if weights == "pretrained":
             mini.load_weights(model)
+    elif name.lower() in nets.NETS:
+        build, own_size = nets.NETS[name.lower()]
+        model, architecture = build(), None
+        _need_weights(name, weights)
     else:
         architecture, own_size = _architecture(name), DEFAULT_SIZE
         model = _build(architecture, weights)
     if weights == "random":
-        model = _randomized(model, seed)
+        model = randomized(model, seed)
     elif weights == "imagenet" and architecture is None:
         raise UserError(
             "weights", expected=f"'pretrained', 'random' or a path for {Path(name).name}", received="imagenet",
@@ -211,6 +216,15 @@ def _from_file(path: Path) -> keras.Model:
     return model
 
 
+def _need_weights(name: str, weights: str) -> None:
+    """Refuse weights that a net to be trained from scratch does not have."""
+    if weights in ("pretrained", "imagenet"):
+        raise UserError(
+            "weights", expected=f"'random' or a path for {name.lower()}, which has no weights of its own",
+            received=weights, remedy="Pass --weights random and train it.",
+        )  # fmt: skip
+
+
 def _load_weights(model: keras.Model, path: Path, name: str) -> None:
     if not path.is_file():
         raise UserError(
@@ -230,7 +244,7 @@ def _load_weights(model: keras.Model, path: Path, name: str) -> None:
         ) from error  # fmt: skip
 
 
-def _randomized(model: keras.Model, seed: int) -> keras.Model:
+def randomized(model: keras.Model, seed: int) -> keras.Model:
     """Return the same architecture with new weights: Glorot-uniform kernels, all else as Keras starts it.
 
     The seed of Keras is global, so it is left alone: it belongs to the user's script. What a `Normalization` knows of
@@ -277,7 +291,7 @@ def _choose_preprocessing(model: keras.Model, architecture: str | None, choice: 
         return PREPROCESSING["none"]
     names = {layer.name for layer in model.layers}
     for known, taps in TAPS.items():
-        if known != mini.NAME and set(taps[:4]) <= names:
+        if known not in (mini.NAME, *nets.NETS) and set(taps[:4]) <= names:
             return probe(_preprocess_input(_architecture(known)))
     raise UserError(
         "preprocessing", expected=f"one of {', '.join(PREPROCESSING)} for a model of unknown origin", received="auto",

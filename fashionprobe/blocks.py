@@ -1,10 +1,12 @@
 """Blocks: which layer of a model ends each of them, by table, by name or found."""
 
 import difflib
+import itertools
 from collections.abc import Sequence
 
 import keras
 
+from fashionprobe import nets
 from fashionprobe.errors import UserError
 
 DEFAULT_SIZE = (224, 224)
@@ -20,6 +22,7 @@ TAPS = {
     "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"),
     "mini": ("block1_out", "block2_out", "block3_out", "block4_out", "block5_out"),
     "mobilenet": ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu"),
+    **nets.TAPS,
 }
 """The layer that ends each block, for the backbones whose blocks are named in the literature."""
 
@@ -83,7 +86,7 @@ def _is_reduction(before: tuple[int, int], after: tuple[int, int]) -> bool:
 
 
 def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int, int]) -> tuple[str, ...]:
-    """Return the taps named, if they are there, else those that are found.
+    """Return the taps named, if they are there, else layers called `block1_out`, `block2_out`, ..., else `find_taps`.
 
     Args:
         model: A functional model; input (batch, height, width, 3).
@@ -95,7 +98,9 @@ def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int,
     """
     names = [layer.name for layer in model.layers]
     if taps is None:
-        return find_taps(model, size)
+        # As the nets of this package end their blocks: two of them may lie between two reductions.
+        ends = tuple(itertools.takewhile(names.__contains__, map("block{}_out".format, itertools.count(1))))
+        return ends or find_taps(model, size)
     shapes = _shapes(model, size)
     for tap in taps:
         if tap not in names:

@@ -234,7 +234,7 @@ def test_other_errors_of_keras_come_through(monkeypatch):
 
 def test_unknown_name():
     text = error("resnet5")
-    assert text.startswith("`backbone` must be one of: resnet50, vgg16, mini, mobilenet, convnextbase, ")
+    assert text.startswith("`backbone` must be one of: resnet50, vgg16, mini, mobilenet, residual, sketch, symbol, ")
     assert text.endswith("Received: resnet5. Did you mean 'resnet50'?")
     assert error("qqq").endswith("Received: qqq. Or pass a .keras file.")
 

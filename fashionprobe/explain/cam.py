@@ -35,7 +35,7 @@ def cam(model: keras.Model, *, relu: bool = True) -> Explainer:
         Zhou et al., "Learning Deep Features for Discriminative Localization", 2016.
     """
     network = Network(model)
-    dense, pooled = _pooled_map(network.model)
+    dense, pooled = pooled_map(network.model)
     trunk: Any = keras.Model(network.model.input, pooled)
 
     def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
@@ -239,8 +239,18 @@ def _upstream(tensor: Any) -> set[keras.Operation]:
     return found
 
 
-def _pooled_map(model: keras.Model) -> tuple[Any, Any]:
-    """Return the Dense layer that gives the scores, and the tensor that goes through global average pooling into it."""
+def pooled_map(model: keras.Model) -> tuple[Any, Any]:
+    """Find the head of class activation mapping: global average pooling and one dense layer.
+
+    Args:
+        model: A flat model; dropout between the two, and a softmax behind them, may be there.
+
+    Returns:
+        The Dense layer that gives the scores, and the tensor that goes through global average pooling into it.
+
+    Raises:
+        UserError: If the model ends in anything else.
+    """
     operation: Any = model.output._keras_history.operation
     while isinstance(operation, PASSING) or _is_squashing(operation):
         operation = operation.input._keras_history.operation

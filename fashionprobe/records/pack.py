@@ -12,14 +12,29 @@ import pandas as pd
 
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records.select import SPLITS, assign_splits, label_columns, select
-from fashionprobe.records.sources import Catalogue, folder, garments, kaggle
+from fashionprobe.records.sources import (
+    MARKED,
+    PROCEDURAL,
+    Catalogue,
+    decoy,
+    folder,
+    garments,
+    kaggle,
+    quickdraw,
+    symbols,
+    xray,
+)
 
 MOST_CLASSES = 1000
 """A column with more distinct values, such as the titles, is none of classes: the manifest holds only their number."""
 
-GARMENT_SIZE = (224, 224)
+DRAWN_SIZES = {"garments": (224, 224), "symbols": symbols.SIZE}
+"""(height, width) in pixels at which the sources that draw do so when no size is asked for."""
+
+RATE, MARKS = 0.9, "symbols"
+"""What a source that puts marks into its images does when nothing is asked for."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,8 @@ class Request:
     per_class: int | None = None
     split: Sequence[float] | None = None
     count: int = 1000
+    rate: float | None = None
+    marks: Literal["auto", "symbols", "patch", "dots", "none"] = "auto"
     size: tuple[int, int] | None = None
     fit: Literal["pad", "stretch"] = "pad"
     strip_metadata: bool = False
@@ -68,7 +85,7 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         per_class=request.per_class,
         seed=request.seed,
     )
-    if request.split is not None or "split" not in items:
+    if "split" not in items or (request.split is not None and not catalogue.split_is_fixed):
         parts, label = request.split or catalogue.split, request.label or catalogue.stratify
         contents = catalogue.contents(list(items["id"])) if catalogue.contents else None
         split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
@@ -92,23 +109,65 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
 
 
 def _catalogue(request: Request) -> Catalogue:
-    if request.source == "garments":
-        if request.path is not None:
-            raise UserError("path", expected="left out for garments, which are drawn", received=request.path)
-        return garments.catalogue(count=request.count, size=request.size or GARMENT_SIZE, seed=request.seed)
-    if request.source == "kaggle":
+    source = request.source
+    if source in PROCEDURAL and request.path is not None:
+        raise UserError("path", expected=f"left out for {source}, which are drawn", received=request.path)
+    _check_marks(request)
+    if source == "garments":
+        return garments.catalogue(count=request.count, size=_drawn_size(request), seed=request.seed)
+    if source == "symbols":
+        return symbols.catalogue(
+            request.count, _drawn_size(request), request.seed, split=request.split, **_marking(request)
+        )
+    if source == "decoy":
+        if request.split is not None:
+            raise UserError(
+                "split", expected="left out for decoy, which keeps the splits of the record set", received=request.split
+            )
+        return decoy.catalogue(request.path, label=request.label, seed=request.seed, **_marking(request))
+    if source == "quickdraw":
+        return quickdraw.catalogue(request.path, request.size)
+    if source == "xray":
+        return xray.catalogue(request.path, request.seed)
+    if source == "kaggle":
         return kaggle.catalogue(request.path)
     return folder.catalogue(request.path)
+
+
+def _check_marks(request: Request) -> None:
+    """Refuse marks for a source that makes none, and kinds that a source does not know."""
+    marks = None if request.marks == "auto" else request.marks
+    for name, value in (("rate", request.rate), ("marks", marks)):
+        if value is not None and request.source not in MARKED:
+            raise UserError(
+                name, expected=f"left out for {request.source}, which puts no marks into its images", received=value,
+                remedy=f"Only {' and '.join(MARKED)} do.",
+            )  # fmt: skip
+    kinds = MARKED.get(request.source, ())
+    if marks is not None and marks not in kinds:
+        raise unknown_name("marks", marks, kinds, what=f"for {request.source} one of")
+
+
+def _marking(request: Request) -> dict[str, Any]:
+    """Return rate and kind of the marks, the defaults filled in."""
+    marks = MARKS if request.marks == "auto" else request.marks
+    return {"rate": RATE if request.rate is None else request.rate, "marks": marks}
+
+
+def _drawn_size(request: Request) -> tuple[int, int]:
+    return request.size or DRAWN_SIZES[request.source]
 
 
 def _result_changing(request: Request) -> dict[str, Any]:
     """Return the arguments that decide what the record set holds, each in one of its spellings."""
     arguments = asdict(request)
-    drawn = request.source == "garments"
-    for neutral in ("path", "strict") if drawn else ("path", "strict", "count"):
+    drawn = request.source in PROCEDURAL
+    for neutral in ("path", "strict", "rate", "marks") if drawn else ("path", "strict", "rate", "marks", "count"):
         del arguments[neutral]
     if drawn:
-        arguments["size"] = request.size or GARMENT_SIZE
+        arguments["size"] = _drawn_size(request)
+    if request.source in MARKED:
+        arguments |= _marking(request)
     if request.classes is not None:
         arguments["classes"] = sorted(set(request.classes))
     return arguments
@@ -118,8 +177,8 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
     from fashionprobe.records import write
 
     packing = write.Packing(
-        # Garments are drawn at the size asked for.
-        size=None if request.source == "garments" else request.size,
+        # Drawn images have the size asked for.
+        size=None if request.source in (*PROCEDURAL, "quickdraw") else request.size,
         fit=request.fit,
         strip_metadata=request.strip_metadata,
         check=request.check,

@@ -10,10 +10,13 @@ from fashionprobe.stages.extract import extract
 from fashionprobe.stages.faithfulness import faithfulness
 from fashionprobe.stages.index import index
 from fashionprobe.stages.ingest import ingest
+from fashionprobe.stages.masks import masks
 from fashionprobe.stages.maximize import maximize
 from fashionprobe.stages.pairs import pairs
 from fashionprobe.stages.profile import profile
 from fashionprobe.stages.reduce import reduce
+from fashionprobe.stages.refit import refit
+from fashionprobe.stages.relevance import relevance
 from fashionprobe.stages.report import report
 from fashionprobe.stages.retrieve import retrieve
 from fashionprobe.stages.search import search
@@ -35,10 +38,13 @@ __all__ = [
     "faithfulness",
     "index",
     "ingest",
+    "masks",
     "maximize",
     "pairs",
     "profile",
     "reduce",
+    "refit",
+    "relevance",
     "report",
     "retrieve",
     "search",

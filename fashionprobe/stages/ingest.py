@@ -44,6 +44,8 @@ def ingest(
     per_class: int | None = None,
     split: list[float] | None = None,
     count: int = 1000,
+    rate: float | None = None,
+    marks: Literal["auto", "symbols", "patch", "dots", "none"] = "auto",
     size: int | list[int] | None = None,
     fit: Literal["pad", "stretch"] = "pad",
     strip_metadata: bool = False,
@@ -59,26 +61,34 @@ def ingest(
 
     Args:
         dataset: Name of the record set; it becomes the folder tfrecords/NAME.
-        source: Where the images come from: kaggle (Fashion Product Images), folder (one sub-folder a class) or garments
-            (drawn, no download). Default: the name of the record set, when that is a source.
-        path: Folder or zip file of the source. Not needed for garments; without it kaggle is downloaded with kagglehub.
+        source: Where the images come from: kaggle (Fashion Product Images), folder (one sub-folder a class), garments
+            (drawn, no download), symbols (drawn letters with a mark in a corner that gives them away), quickdraw
+            (.npy or .ndjson files of sketches), xray (GDXray in class folders, copies kept together) or decoy (another
+            record set, with such marks). Default: the name of the record set, when that is a source.
+        path: Folder or zip file of the source; for decoy the folder of the record set. Not needed for garments and
+            symbols; without it kaggle is downloaded with kagglehub.
         where: Keep the images for which this pandas query over the label columns is true.
-        label: The column that `classes`, `per_class` and the stratified split go by. Default for the split:
-            articleType for kaggle, class for folder.
+        label: The column that `classes`, `per_class`, the stratified split and the marks of decoy go by. Default for
+            the split: articleType for kaggle, class for folder, symbols, quickdraw and xray. Default for the marks:
+            the column by which the record set was split.
         classes: Keep these classes of the label column.
         per_class: Keep at most this many images a class, drawn with the seed.
-        split: Parts of train, val and test in any unit. Default: the source's own (folders, or 36,000 to 8,000 for
-            kaggle), else 80, 10, 10.
-        count: Number of images to draw (garments).
+        split: Parts of train, val and test in any unit. Default: the source's own (folders, 36,000 to 8,000 for
+            kaggle, or 70, 10, 20 for symbols), else 80, 10, 10.
+        count: Number of images to draw (garments, symbols; each test symbol comes with and without a mark).
+        rate: Share of the train and val images whose mark is that of their class, in [0, 1] (symbols, decoy). The
+            others have one drawn at random, as test images do. Default: 0.9.
+        marks: Kind of the marks: symbols, and for decoy also patch (a grey square) or dots; none leaves them out. auto
+            is symbols for the sources that put marks into their images.
         size: Height and width in pixels to resize to before storing; one number for a square. Default: the original
-            bytes are stored untouched (garments are drawn at 224).
+            bytes are stored untouched (garments are drawn at 224, symbols at 72, drawings of quickdraw at 128).
         fit: How to resize: keep the aspect ratio and pad with white, or stretch.
         strip_metadata: Drop camera data and comments from the files; pixels, orientation and colour profile stay.
         check: Decode every image to find damage that its structure does not show. Slower.
         strict: Stop at the first bad image instead of skipping it.
         shard_size: Images a file.
         threads: Files written at a time. Default: one a processor core.
-        seed: Seed of every draw: garments, `per_class`, split and order.
+        seed: Seed of every draw: garments, symbols, marks, `per_class`, split and order.
         overwrite: Replace a record set of this name that was made with other arguments.
         tfrecords_root: Folder that holds the record sets.
 
@@ -104,6 +114,8 @@ def ingest(
         per_class=per_class,
         split=split,
         count=count,
+        rate=rate,
+        marks=marks,
         size=image_size(size),
         fit=fit,
         strip_metadata=strip_metadata,

@@ -136,11 +136,11 @@ def open_network(
 
 
 def _trained(path: Path) -> dict[str, Any] | None:
-    """Return what `train` noted about the model file that it wrote; None for any other file."""
+    """Return what `train` or `refit` noted about the model file that it wrote; None for any other file."""
     if path.name != "model.keras" or not (path.parent / MANIFEST).is_file():
         return None
     manifest = read_manifest(path.parent, remedy="Move that file away.")
-    return manifest["facts"] if manifest["stage"] == "train" else None
+    return manifest["facts"] if manifest["stage"] in ("train", "refit") else None
 
 
 def _ends_in_scores(model: "keras.Model") -> bool:

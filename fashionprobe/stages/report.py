@@ -51,6 +51,9 @@ EXHIBITED = {
     "maximize": "What its channels want to see",
     "selectivity": "What its channels select",
     "converge": "Channels that two networks share",
+    "masks": "Masks of irrelevant regions",
+    "refit": "Correcting what it looks at",
+    "relevance": "Which filters matter",
 }
 """Stages whose figures the page shows, when the run has them, and the heading above them."""
 

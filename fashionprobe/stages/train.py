@@ -75,6 +75,7 @@ def train(
     weight_decay: float = 0.0,
     label_smoothing: float = 0.0,
     dropout: float = 0.0,
+    bias: bool = True,
     augment: list[str] | str | None = None,
     class_weight: Literal["none", "balanced"] = "none",
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
@@ -94,7 +95,8 @@ def train(
         dataset: Name of the record set, or what `ingest` returned.
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
         label: Label column. Default: the one by which the record set was split (articleType for kaggle).
-        backbone: mini, resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file.
+        backbone: mini, resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file;
+            with random weights also residual, sketch or symbol, nets whose last map is fine.
         weights: pretrained, imagenet, random (from scratch), or the path of a weights file.
         taps: Names of the layers that end block 1, 2, ...; default: known or found.
         preprocessing: What the weights expect of the pixels; auto is right for named backbones.
@@ -114,6 +116,7 @@ def train(
         weight_decay: Decoupled weight decay of kernels (AdamW).
         label_smoothing: Share of each target that is spread over all classes.
         dropout: Share of the descriptor that is left out at random in training.
+        bias: Give the dense layer a bias; without one the class scores are the class activation maps' means.
         augment: Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast or some of them.
         class_weight: balanced weighs a class by the inverse of its size, for the long tail.
         precision: Type of the backbone's arithmetic; bfloat16 and float16 are mixed precision.
@@ -168,6 +171,7 @@ def train(
         seed=seed,
         plan=Plan(epochs, optimizer, learning_rate, warmup, decay, weight_decay, xla),
         cached=cache and not names and freeze == max(blocks),
+        bias=bias,
     )
     job.network()  # a block or an augmentation that does not fit is refused here, before anything is written
     artifact = build(

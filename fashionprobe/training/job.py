@@ -48,6 +48,7 @@ class Job:
         seed: Seed of everything random.
         plan: Schedule and optimiser.
         cached: Whether the backbone is run once over each image and the head alone trained on its descriptors.
+        bias: Whether the dense layer has a bias.
     """
 
     records: Artifact
@@ -66,6 +67,7 @@ class Job:
     seed: int
     plan: Plan
     cached: bool
+    bias: bool = True
 
     def arguments(self) -> dict[str, Any]:
         """Return all that changes the result, as plain values."""
@@ -90,6 +92,8 @@ class Job:
             "class_weight": self.class_weight,
             "precision": self.precision,
             "seed": self.seed,
+            # Only when it differs: classifiers of before there was a choice stay what they are.
+            **({} if self.bias else {"bias": False}),
         }
 
     def network(self) -> keras.Model:
@@ -102,6 +106,7 @@ class Job:
             dropout=self.dropout,
             augment=augment.layers(self.augment, seed=self.seed, xla=self.plan.xla),
             dtype=self.precision if self.precision == "float32" else f"mixed_{self.precision}",
+            bias=self.bias,
             seed=self.seed,
         )
 
@@ -208,7 +213,7 @@ def _on_features(
         )
 
     with strategy.scope():
-        small = head(descriptors.shape[1], count, dropout=job.dropout, seed=job.seed)
+        small = head(descriptors.shape[1], count, dropout=job.dropout, bias=job.bias, seed=job.seed)
         history = _fit(job, small, lambda epochs: batches("train", epochs), batches("val"), folder, report, tensorboard)
         found = {split: _predict(small, batches(split)) for split in measured}
     network = job.network()

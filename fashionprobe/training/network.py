@@ -23,6 +23,7 @@ def classifier(
     dropout: float = 0.0,
     augment: Sequence[keras.Layer] = (),
     dtype: str = "float32",
+    bias: bool = True,
     seed: int = 0,
 ) -> keras.Model:
     """Build the network to train.
@@ -35,6 +36,7 @@ def classifier(
         dropout: Share of the descriptor's values set to 0 in training.
         augment: Layers that change the images in training.
         dtype: Name of a Keras dtype policy for the backbone, such as "mixed_bfloat16".
+        bias: Whether the dense layer has a bias.
         seed: Seed of the dense layer's first weights and of the dropout.
 
     Returns:
@@ -62,18 +64,19 @@ def classifier(
         for block, feature_map in zip(blocks, maps, strict=True)
     ]
     joined = keras.layers.Concatenate(name="descriptor")(descriptors) if len(blocks) > 1 else descriptors[0]
-    logits = head(joined.shape[-1], classes, dropout=dropout, seed=seed)(joined)
+    logits = head(joined.shape[-1], classes, dropout=dropout, bias=bias, seed=seed)(joined)
     return flatten(keras.Model(image, logits, name="classifier"))
 
 
 @kept_random_state()
-def head(width: int, classes: int, *, dropout: float = 0.0, seed: int = 0) -> keras.Model:
+def head(width: int, classes: int, *, dropout: float = 0.0, bias: bool = True, seed: int = 0) -> keras.Model:
     """Build the part that is trained when the whole backbone is frozen: dropout and a dense layer.
 
     Args:
         width: Channels of the descriptor.
         classes: Number of classes.
         dropout: Share of the descriptor's values set to 0 in training.
+        bias: Whether the dense layer has a bias.
         seed: Seed of the first weights and of the dropout.
 
     Returns:
@@ -85,6 +88,7 @@ def head(width: int, classes: int, *, dropout: float = 0.0, seed: int = 0) -> ke
     start = keras.initializers.GlorotUniform(seed=seed % 2**31)
     dense = keras.layers.Dense(
         classes,
+        use_bias=bias,
         kernel_initializer=start,  # pyright: ignore[reportArgumentType]
         name=LOGITS,
         dtype="float32",

@@ -193,6 +193,60 @@ def test_garments_need_no_path_and_their_size_is_resolved(target):
         pack(Request("garments", path="x"), target)
 
 
+def test_rate_and_marks_are_in_the_fingerprint_of_those_who_use_them_alone(shop, target):
+    plain = {
+        "source": "kaggle", "where": None, "label": None, "classes": None, "per_class": None, "split": None,
+        "size": None, "fit": "pad", "strip_metadata": False, "check": False, "shard_size": 512, "seed": 0,
+    }  # fmt: skip
+    assert pack(Request("kaggle", str(shop(6))), target).manifest["arguments"] == plain
+    drawn = plain | {"source": "garments", "count": 3, "size": [32, 32]}
+    made = pack(Request("garments", count=3, size=(32, 32)), target.with_name("g"))
+    assert made.manifest["arguments"] == drawn
+    made = pack(Request("symbols", count=3, size=(32, 32)), target.with_name("s"))
+    assert made.manifest["arguments"] == drawn | {"source": "symbols", "rate": 0.9, "marks": "symbols"}
+    assert pack(Request("symbols", count=3, size=(32, 32), rate=0.9, marks="symbols"), target.with_name("s")).reused
+    with pytest.raises(UserError, match=r"differs \(rate: 0.9 -> 0.0\)"):
+        pack(Request("symbols", count=3, size=(32, 32), rate=0.0), target.with_name("s"))
+
+
+def test_symbols_are_split_as_asked_before_they_get_their_marks(target):
+    made = pack(Request("symbols", count=12, size=(32, 32), split=(1, 0, 1)), target)
+    assert made.facts["splits"] == {"train": 6, "val": 0, "test": 12}
+    items = table(target)
+    assert set(items.loc[items["split"] == "test", "marks"]) == {"random", "without"}
+    assert made.facts["stratify"] == "class"
+
+
+def test_sketches_are_drawn_at_the_size_asked_for(put, target):
+    source = put({"cat.ndjson": '{"drawing": [[[0, 9], [0, 9]]]}\n{"drawing": 1}\n'})
+    made = pack(Request("quickdraw", str(source), size=(40, 60), split=(1, 0, 0)), target)
+    (data,) = stored(made).values()
+    assert (Image.open(io.BytesIO(data)).format, Image.open(io.BytesIO(data)).size) == ("PNG", (60, 40))
+    assert table(target, "skipped.csv").to_numpy().tolist() == [["cat.ndjson/000001", "no drawing (no strokes)"]]
+
+
+def test_copies_of_an_x_ray_stay_on_one_side_of_a_split_asked_for(put, photo, target):
+    names = [f"train/gun/{flip}B0049_{number:04d}.jpg" for number in range(20) for flip in ("", "L", "U", "A")]
+    made = pack(Request("xray", str(put({name: photo(1) for name in names})), split=(1, 1, 1)), target)
+    assert (table(target).groupby("original")["split"].nunique() == 1).all()
+    assert min(made.facts["splits"].values()) > 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source": "garments", "rate": 0.5}, r"`rate` must be left out for garments, which puts no marks .* Only sym"),
+        ({"source": "folder", "marks": "dots"}, r"`marks` must be left out for folder"),
+        ({"source": "symbols", "marks": "dots"}, r"`marks` must be for symbols one of: symbols, none. Received: dots."),
+        ({"source": "symbols", "rate": 2.0}, r"`rate` must be a number in \[0, 1\]. Received: 2.0."),
+        ({"source": "symbols", "path": "x"}, r"`path` must be left out for symbols, which are drawn. Received: x."),
+    ],
+)
+def test_marks_that_a_source_does_not_make_are_refused(target, options, message):
+    with pytest.raises(UserError, match=message):
+        pack(Request(**options), target)
+
+
 def test_size_and_strip_metadata(shop, target):
     source = str(shop(4, size=(40, 20)))
     small = stored(pack(Request("kaggle", source, size=(8, 6)), target))

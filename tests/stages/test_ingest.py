@@ -71,7 +71,10 @@ def test_nothing_but_bad_files(command, tmp_path):
     ("options", "message"),
     [
         ("--dataset a/b", "`dataset` must be a name of letters, digits, '_' and '-'. Received: 'a/b'. It becomes"),
-        ("--dataset x", "`source` must be one of: kaggle, folder, garments. Received: nothing. Only a record set"),
+        (
+            "--dataset x",
+            "`source` must be one of: kaggle, folder, garments, symbols, quickdraw, xray, decoy. Received: nothing. ",
+        ),
         ("--dataset x --source folder", "`path` must be a folder with one sub-folder a class. Received: nothing."),
         ("--dataset x --source foldr", "Did you mean 'folder'?"),
         ("--dataset x --source folder --path no", "Received: 'no', which does not exist. Check the spelling"),
@@ -83,6 +86,9 @@ def test_nothing_but_bad_files(command, tmp_path):
         ("--dataset x --source garments --label colour --classes rad", "Received: rad. Did you mean 'red'?"),
         ("--dataset x --source garments --classes ,", "`classes` must be a name, or several as a,b."),
         ("--dataset x --source garments --split 1,2", "`split` must be three numbers"),
+        ("--dataset x --source garments --rate 0.5", "`rate` must be left out for garments"),
+        ("--dataset symbols --marks patch", "`marks` must be for symbols one of: symbols, none. Received: patch."),
+        ("--dataset x --source decoy", "`path` must be the folder of a record set. Received: nothing. Name the"),
     ],
 )
 def test_bad_arguments_are_one_line_and_write_nothing(command, tmp_path, options, message):
@@ -150,6 +156,23 @@ def test_a_read_only_folder(tmp_path):
         assert "Received: Permission denied. Check the permissions, or name another folder" in line
     assert "`new`" in second
     assert visible(tmp_path / "tfrecords_of_root") == []
+
+
+def test_symbols_and_a_decoy_of_them_by_command(command, tmp_path):
+    code, out, _ = command("ingest", "--dataset", "symbols", "--count", 20, "--rate", 0, "--marks", "none")
+    assert code == 0
+    assert out.splitlines() == [
+        "No image has a mark.",
+        "wrote tfrecords/symbols: 20 images (14 train, 2 val, 4 test). Next: fashionprobe extract --dataset symbols",
+    ]
+    words = ("ingest", "--dataset", "d", "--source", "garments", "--count", 30, "--size", 32)
+    assert command(*words)[0] == 0
+    words = ("ingest", "--dataset", "x", "--source", "decoy", "--path", "tfrecords/d", "--label", "garment")
+    code, out, _ = command(*words, "--marks", "dots", "--rate", 1)
+    assert code == 0 and out.startswith("The marks lie in the lower left corner")
+    with (tmp_path / "tfrecords/x/items.csv").open() as file:
+        train = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    assert train and all(row["mark"] == row["garment"] for row in train)
 
 
 def test_errors_are_user_errors_for_scripts(tmp_path):

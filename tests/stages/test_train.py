@@ -87,6 +87,20 @@ def test_the_saved_network_gives_the_figures_that_are_written(root, given, freez
     assert made.best_epoch == history["epoch"][history["val_accuracy"].argmax()]
 
 
+def test_a_dense_layer_without_bias_is_another_classifier(given):
+    import keras
+
+    options = {**given, "epochs": 1, "freeze": 2}
+    made = train(**options, bias=False)
+    assert keras.saving.load_model(made.model, safe_mode=True).get_layer("logits").use_bias is False
+    assert train(**options, bias=False).reused
+    manifest = load(made.path, stage="train", remedy="").manifest
+    assert manifest["arguments"]["bias"] is False
+    # Of one with a bias the arguments are what they were before there was a choice.
+    with pytest.raises(UserError, match=r"differs \(bias: false -> null\)"):
+        train(**options)
+
+
 def test_it_learns(given):
     options = {**given, "backbone": "mini", "size": 48, "epochs": 30}
     made = train(**options, block=[2, 3, 4], freeze=4, learning_rate=0.01)

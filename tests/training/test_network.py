@@ -48,6 +48,17 @@ def test_logits_are_pooled_maps_times_the_dense_layer(backbone, blocks):
     assert model.input_shape == (None, 32, 24, 3)
 
 
+def test_without_a_bias_the_logits_are_the_pooled_maps_times_the_kernel(backbone):
+    model = classifier(backbone, 5, blocks=[2], bias=False, seed=3)
+    (kernel,) = model.get_layer(LOGITS).get_weights()
+    with_bias = classifier(backbone, 5, blocks=[2], seed=3)
+    np.testing.assert_array_equal(kernel, with_bias.get_layer(LOGITS).get_weights()[0])
+    np.testing.assert_allclose(model(IMAGES), with_bias(IMAGES), rtol=1e-5, atol=1e-6)
+    assert len(head(6, 5, bias=False).get_layer(LOGITS).weights) == 1
+    probabilities = finished(model)(IMAGES)
+    np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, rtol=1e-5)
+
+
 def test_the_finished_network_gives_probabilities_and_survives_a_file(backbone, tmp_path):
     random = augment.layers(["flip", "shift"], seed=0)
     model = classifier(backbone, 5, blocks=[1, 2], freeze=1, dropout=0.5, augment=random, dtype="mixed_bfloat16")

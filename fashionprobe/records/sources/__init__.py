@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-SOURCES = ("kaggle", "folder", "garments")
-PROCEDURAL = ("garments",)
+SOURCES = ("kaggle", "folder", "garments", "symbols", "quickdraw", "xray", "decoy")
+PROCEDURAL = ("garments", "symbols")
 """Sources that draw their images and so need no path."""
+
+MARKED = {"symbols": ("symbols", "none"), "decoy": ("symbols", "patch", "dots", "none")}
+"""Sources that put marks into a corner, which tell the class at a chosen rate: the kinds of marks that each knows."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Catalogue:
             images are the same.
         stratify: The label column that the split goes by when the user names none.
         split: Parts of train, val and test when the user names none; in any unit.
+        split_is_fixed: Whether the `split` column stands even when the user names parts: the images depend on it.
         left_out: What the source could not use: (name, reason) pairs.
         notes: What the user should know about the source, one sentence each.
         fingerprint: SHA-256 of the names and sizes of the source's files; empty for a procedural source.
@@ -32,6 +36,7 @@ class Catalogue:
     contents: Callable[[Sequence[str]], list[str]] | None = None
     stratify: str | None = None
     split: tuple[float, float, float] = (80, 10, 10)
+    split_is_fixed: bool = False
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""

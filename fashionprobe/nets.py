@@ -1,0 +1,107 @@
+"""Nets for masked training, of the visual-feedback experiments: fine last maps, all blocks of few filters, no weights.
+
+A net whose last map is fine can be told where not to look. `residual` is for photographs of 224 pixels, `sketch` for
+drawings of 128, `symbol` for drawings of 72; the last trains on two processor cores.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+KERNELS = (3, 4, 5)
+FILTERS = 64
+
+
+def residual() -> keras.Model:
+    """Build the residual net for photographs of 224 pixels: five blocks, the last map 14 x 14 x 64.
+
+    Each block convolves with 64 filters of 3x3, 4x4 and 5x5 pixels, each followed by batch normalisation and ReLU,
+    and adds its input before the last ReLU; maximum pooling halves the map after each block but the last.
+
+    Returns:
+        A model from RGB images in [0, 255], float32 (batch, height, width, 3) of any size, to the feature map of
+        block 5; block k ends in the layer `block{k}_out`.
+
+    Reference:
+        He et al., Deep Residual Learning, CVPR 2016, https://arxiv.org/abs/1512.03385.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, -1.0, name="rescaling")(image)
+    return keras.Model(image, _large_blocks(x, poolings=4), name="residual")
+
+
+def sketch() -> keras.Model:
+    """Build the residual net for drawings of 128 pixels: as `residual`, but the last map is 16 x 16 x 64.
+
+    There is pooling after the first three blocks only. White paper is 0 inside, so that the padding looks like paper.
+
+    Returns:
+        A model as that of `residual`.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    return keras.Model(image, _large_blocks(_ink(image), poolings=3), name="sketch")
+
+
+def symbol() -> keras.Model:
+    """Build the small net for drawings of 72 pixels: four blocks of 16, 32, 48 and 64 filters, the last map 18 x 18.
+
+    Each block has one 3x3 convolution; from block 2 on a 1x1 convolution follows, and the block's input is added.
+    Pooling halves the map after blocks 1 and 2 only. So one cell of the last map sees 26 x 26 pixels and no more, and a
+    mark in a corner shows in the cells near that corner alone. An image takes 27 million multiplications.
+
+    Returns:
+        A model from RGB images in [0, 255], float32 (batch, height, width, 3) of any size, to the feature map of
+        block 4; block k ends in the layer `block{k}_out`. White paper is 0 inside, so that the padding looks like it.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.ReLU(name="block1_out")(_convolution(_ink(image), 16, 3, "block1"))
+    for number, width in ((2, 32), (3, 48), (4, 64)):
+        name = f"block{number}"
+        if number <= 3:
+            x = keras.layers.MaxPooling2D(2, padding="same", name=f"{name}_pool")(x)
+        y = keras.layers.ReLU(name=f"{name}_a_relu")(_convolution(x, width, 3, f"{name}_a"))
+        y = _convolution(y, width, 1, f"{name}_b")
+        shortcut = _convolution(x, width, 1, f"{name}_shortcut")
+        x = keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([shortcut, y]))
+    return keras.Model(image, x, name="symbol")
+
+
+NETS: dict[str, tuple[Callable[[], keras.Model], tuple[int, int]]] = {
+    "residual": (residual, (224, 224)),
+    "sketch": (sketch, (128, 128)),
+    "symbol": (symbol, (72, 72)),
+}
+"""By name: how each is built, and the (height, width) in pixels it takes when no size is asked for."""
+
+TAPS = {
+    "residual": tuple(f"block{number}_out" for number in range(1, 6)),
+    "sketch": tuple(f"block{number}_out" for number in range(1, 6)),
+    "symbol": tuple(f"block{number}_out" for number in range(1, 5)),
+}
+
+
+def _ink(image: Any) -> Any:
+    """Map white to 0 and black to 1."""
+    return keras.layers.Rescaling(-1 / 255, 1.0, name="rescaling")(image)
+
+
+def _large_blocks(x: keras.KerasTensor, *, poolings: int) -> keras.KerasTensor:
+    """Add five residual blocks with convolutions of three sizes, pooling after the first ones."""
+    for number in range(1, 6):
+        name = f"block{number}"
+        # The first block's input has three channels and needs a convolution to be added.
+        shortcut = _convolution(x, FILTERS, 1, f"{name}_shortcut") if number == 1 else x
+        for kernel in KERNELS:
+            x = _convolution(x, FILTERS, kernel, f"{name}_{kernel}x{kernel}")
+            if kernel != KERNELS[-1]:
+                x = keras.layers.ReLU(name=f"{name}_{kernel}x{kernel}_relu")(x)
+        x = keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([shortcut, x]))
+        if number <= poolings:
+            x = keras.layers.MaxPooling2D(2, padding="same", name=f"{name}_pool")(x)
+    return x
+
+
+def _convolution(x: keras.KerasTensor, width: int, kernel: int, name: str) -> keras.KerasTensor:
+    x = keras.layers.Conv2D(width, kernel, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    return keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)

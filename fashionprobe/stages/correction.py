@@ -1,0 +1,205 @@
+"""What `refit` corrects and with what: the trained network, its record set as it was trained on, and the masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import Artifact, load
+from fashionprobe.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.backbones import Backbone
+    from fashionprobe.feedback.refit import Batches
+
+WRONG, WRONG_SHARE = 1000, 0.7
+"""How many misclassified images are kept in memory at most, and their share of a batch that emphasises them."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images of one record set that have one of the network's classes.
+
+    Attributes:
+        records: The record set.
+        label: The label column.
+        numbers: Class number by value of the label column.
+        items: Their rows of `items.csv` in stored order, with the column `number`.
+        size: (height, width) of the network's input in pixels.
+        fit: How images are brought to it.
+    """
+
+    records: Artifact
+    label: str
+    numbers: dict[str, int]
+    items: "pd.DataFrame"
+    size: tuple[int, int]
+    fit: Literal["pad", "stretch"]
+
+    def of(self, split: str) -> "pd.DataFrame":
+        """Return the rows of one split."""
+        return self.items[self.items["split"] == split]
+
+    def pictures(self, ids: Sequence[str]) -> "np.ndarray":
+        """Return the named images in this order, uint8 (n, *size, 3), RGB."""
+        import numpy as np
+        import tensorflow as tf
+
+        from fashionprobe.records import decode
+        from fashionprobe.records.read import pictures, readable
+
+        shards = self.items.loc[self.items["id"].isin(list(ids)), "shard"].drop_duplicates()
+        result = np.zeros((len(ids), *self.size, 3), np.uint8)
+        place = {name: row for row, name in enumerate(ids)}
+        with readable(self.records):
+            for name, picture in pictures(self.records, ids, [self.records.path / shard for shard in shards]):
+                fitted = decode.fit(tf.constant(picture), self.size, self.fit).numpy()
+                result[place[name]] = np.rint(fitted)
+        return result
+
+    def sample(self, split: str, most: int, seed: int) -> "tuple[np.ndarray, np.ndarray]":
+        """Return at most so many random images of a split, uint8 (n, *size, 3), and their class numbers."""
+        import numpy as np
+
+        rows = self.of(split)
+        rows = rows.iloc[np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])]
+        return self.pictures(rows["id"].tolist()), rows["number"].to_numpy()
+
+    def batches(self, splits: Sequence[str], count: int, seed: int) -> "Batches":
+        """Yield random batches of `count` images of some splits without end."""
+        from fashionprobe.records.read import read, readable
+
+        with readable(self.records):
+            stream = read(
+                self.records, outputs=("image", self.label), splits=splits, size=self.size, fit=self.fit,
+                batch_size=count, numbers={self.label: self.numbers}, passes=range(2**31), seed=seed,
+            )  # fmt: skip
+            for images, labels in stream:
+                yield images.numpy(), labels.numpy()
+
+    def mixed(self, wrong: "tuple[np.ndarray, np.ndarray]", count: int, seed: int) -> "Batches":
+        """Yield batches of which `WRONG_SHARE` are of the misclassified images and the rest random."""
+        import numpy as np
+
+        rng, few = np.random.default_rng([seed, 4]), round(WRONG_SHARE * count)
+        for images, labels in self.batches(("train",), count - few, seed):
+            rows = rng.integers(len(wrong[0]), size=few)
+            yield np.concatenate([images, wrong[0][rows]]), np.concatenate([labels, wrong[1][rows]])
+
+    def stream(self, splits: Sequence[str], batch_size: int = 64) -> "Batches":
+        """Yield the images of some splits once, in the order of `items`."""
+        from fashionprobe.records.read import read, readable
+
+        with readable(self.records):
+            for images, labels in read(
+                self.records, outputs=("image", self.label), splits=splits, size=self.size, fit=self.fit,
+                batch_size=batch_size, numbers={self.label: self.numbers},
+            ):  # fmt: skip
+                yield images.numpy(), labels.numpy()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The classifier to correct.
+
+    Attributes:
+        artifact: What `train` wrote.
+        backbone: The network as it was loaded.
+        model: The network from RGB pixels in [0, 255] to scores; flat.
+    """
+
+    artifact: Artifact
+    backbone: "Backbone"
+    model: "keras.Model"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the scores."""
+        return tuple(self.artifact.facts["classes"])
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """How it was trained."""
+        return self.artifact.manifest["arguments"]
+
+    def fresh(self, seed: int) -> "list[np.ndarray]":
+        """Return the weights that a training from the start would begin with.
+
+        Raises:
+            UserError: If it began with weights that are not known any more.
+        """
+        from fashionprobe import backbones
+        from fashionprobe.training.network import classifier, finished
+
+        given, facts = self.arguments, self.artifact.facts
+        if facts["weights"].startswith("random"):
+            return backbones.randomized(self.model, seed).get_weights()
+        if facts["weights"] not in ("imagenet", "product titles"):
+            raise UserError(
+                "rivals", expected="without augmentation, which starts again from the first weights, where those are "
+                "not known", received=f"weights that {facts['backbone']} was given: {facts['weights']}",
+            )  # fmt: skip
+        start = backbones.load(facts["backbone"], size=tuple(facts["size"]), seed=seed)
+        network = classifier(
+            start, len(facts["classes"]), blocks=given["block"], freeze=0, seed=seed, bias=given.get("bias", True)
+        )
+        return finished(network).get_weights()
+
+
+def open_trained(run: Path) -> Trained:
+    """Open the classifier of a run.
+
+    Raises:
+        UserError: If there is none.
+    """
+    from fashionprobe import backbones
+
+    remedy = f"Make it first: fashionprobe train --dataset DATASET --run {run.name}"
+    artifact = load(run / "train", stage="train", remedy=remedy)
+    backbone = backbones.load(str(artifact.path / "model.keras"))
+    return Trained(artifact, backbone, backbones.on_pixels(backbone))
+
+
+def open_data(trained: Trained, dataset: shared.Place | None, tfrecords_root: str) -> Data:
+    """Open the images that a classifier was trained on, or another record set with the same classes.
+
+    Raises:
+        UserError: If the set has not the label, lacks a split, or a class is not in train and val.
+    """
+    import pandas as pd
+
+    from fashionprobe.training.classes import OTHER
+
+    facts = trained.artifact.facts
+    records = shared.open_records(shared.records_path(dataset or facts["dataset"], tfrecords_root))
+    label, classes = facts["label"], facts["classes"]
+    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+    if label not in items:
+        columns = [name for name in items.columns if name not in ("row", "id", "split", "shard")]
+        raise unknown_name("dataset", label, columns, what=f"a record set with the label {label}; it has")
+    numbers = {name: number for number, name in enumerate(classes)}
+    if facts["merged"]:
+        numbers |= {name: numbers[OTHER] for name in facts["rare"]}
+    items = items[items[label].isin(list(numbers))].reset_index(drop=True)
+    items["number"] = items[label].map(numbers).astype("int64")
+    counts = pd.crosstab(items["number"], items["split"]).reindex(range(len(classes)), fill_value=0)
+    for split in ("train", "val", "test"):
+        if split not in counts or not counts[split].any():
+            raise UserError(
+                "dataset", expected="a record set with train, val and test, which fit, choose and measure",
+                received=f"{records.path.name}, without {split}",
+                remedy=f"Make one: fashionprobe ingest --dataset {records.path.name} --split 80,10,10 --overwrite ...",
+            )  # fmt: skip
+    absent = [classes[number] for number in counts.index[(counts["train"] == 0) | (counts["val"] == 0)]]
+    if absent:
+        raise UserError(
+            "dataset", expected="a record set whose train and val splits have images of every class",
+            received=f"none of {', '.join(absent)} in one of them",
+            remedy="Ingest with a larger part for val, or train on the classes that are there.",
+        )  # fmt: skip
+    return Data(records, label, numbers, items, trained.backbone.size, trained.arguments["fit"])

@@ -1,0 +1,215 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fashionprobe.errors import UserError
+from fashionprobe.stages import ingest, train
+from fashionprobe.stages.masks import masks
+from fashionprobe.stages.relevance import relevance
+
+FILES = ["relevance.csv", "curve.csv", "l1.csv", "filter_view.csv", "curve", "ranks", "filter_view"]
+MASKED = ["expert.csv", "expert", "masked_1", "masked_2", "masked_3"]
+AFTER = ["changes.csv", "histograms.csv", "changes", "histograms"]
+
+
+def names_of(*lists):
+    files = [name for each in lists for name in each]
+    endings = [f"{name}.{ending}" for name in files if "." not in name for ending in ("svg", "png")]
+    return {"manifest.json", *(name for name in files if "." in name), *endings}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, model_path):
+    """A run `two` with a classifier of dark and light pictures, four masks, and another network with its weights cut.
+
+    The run `bare` has the same classifier and nothing else.
+    """
+    import keras
+
+    root = tmp_path_factory.mktemp("two")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 11), ("test", 1)):
+        for name, level in (("dark", 60), ("light", 190)):
+            (root / "pictures" / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(level - 50, level + 50, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / "pictures" / split / name / f"{number}.png")
+    tfrecords, runs = str(root / "tfrecords"), str(root / "runs")
+    records = ingest(dataset="two", source="folder", path=str(root / "pictures"), tfrecords_root=tfrecords)
+    made = train(
+        dataset=records, run="two", backbone=str(model_path), size=16, epochs=1, freeze=2, min_images=2, runs_root=runs
+    )
+    shutil.copytree(made.path, root / "runs/bare/train")
+    masks(dataset=records, run="two", source="box", box=[0.5, 0, 1, 0.5], samples=4, runs_root=runs)
+    model = keras.models.load_model(made.path / "model.keras", compile=False)
+    kernel, bias = model.get_layer("second").get_weights()
+    model.get_layer("second").set_weights([kernel * 0.5, bias * 0.5])
+    model.save(root / "after.keras")
+    return root
+
+
+def call(root, runs=None, **options):
+    return relevance(**{
+        "run": "two", "tfrecords_root": str(root / "tfrecords"), "runs_root": str(runs or root / "runs"),
+        "filters": 2, "min_images": 7, **options,
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trees():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fashionprobe.feedback.relevance.TREES", 10)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(root, few_trees):
+    return call(root, after=root / "after.keras")
+
+
+def maps_of(path, records, size=(16, 16)):
+    import keras
+
+    from fashionprobe.artifacts import load
+    from fashionprobe.records.read import read
+
+    [(images, ids)] = list(read(load(records, stage="ingest", remedy=""), size=size, batch_size=100))
+    model = keras.models.load_model(path, compile=False)
+    maps = keras.Model(model.input, model.get_layer("second").output)(images).numpy()
+    return dict(zip([name.decode() for name in ids.numpy()], maps, strict=True))
+
+
+def test_the_files_of_the_artifact(made):
+    assert {path.name for path in made.path.iterdir()} == names_of(FILES, MASKED, AFTER)
+    assert (made.filters, made.reused) == (16, False)
+    assert 1 <= made.enough <= 16
+    assert made.accuracy > 0.9
+
+
+def test_facts_and_the_table_agree(made):
+    facts = json.loads((made.path / "manifest.json").read_text())["facts"]
+    assert (facts["dataset"], facts["label"], facts["classes"]) == ("two", "class", 2)
+    assert (facts["images"], facts["measured_on"], facts["folds"], facts["layer"]) == (48, 24, 0, "second")
+    table = pd.read_csv(made.table)
+    assert table["rank"].is_monotonic_increasing
+    assert table["filter"].head(2).tolist() == facts["most_relevant"]
+    assert len(facts["figures"]) == 9
+    curve = pd.read_csv(made.path / "curve.csv")
+    assert curve.loc[curve["order"] == "ranked", "accuracy"].iloc[-1] == pytest.approx(facts["accuracy"], abs=1e-4)
+    assert (facts["expert"]["masked"], tuple(facts["expert"]["suspicious"])) == (4, made.suspicious)
+
+
+def test_the_ranking_is_that_of_the_training_images(made, root):
+    import keras
+
+    from fashionprobe.feedback.relevance import one_filter, standardized
+
+    maps = maps_of(root / "runs/two/train/model.keras", root / "tfrecords/two")
+    items = pd.read_csv(root / "tfrecords/two/items.csv", dtype=str)
+    items = items[items["split"] == "train"]
+    features = np.stack([maps[name].mean(axis=(0, 1)) for name in items["id"]])
+    values, _ = standardized(features, features)
+    numbers = (items["class"] == "light").to_numpy(int)
+    table = pd.read_csv(made.table).sort_values("filter")
+    np.testing.assert_allclose(table["one_filter"], one_filter(values, numbers, folds=5, seed=0), atol=1e-5)
+    model = keras.models.load_model(root / "runs/two/train/model.keras", compile=False)
+    norms = np.linalg.norm(model.get_layer("logits").get_weights()[0], axis=1)
+    np.testing.assert_allclose(table["dense_norm"], norms, rtol=1e-4)
+
+
+def test_masks_and_the_network_after_by_hand(made, root):
+    before = maps_of(root / "runs/two/train/model.keras", root / "tfrecords/two")
+    after = maps_of(root / "after.keras", root / "tfrecords/two")
+    masked = pd.read_csv(root / "runs/two/masks/masks.csv", dtype=str)["id"]
+    # The map is 8 x 8, and the mask its lower left quarter.
+    inside = np.mean([before[name][4:, :4].mean(axis=(0, 1)) for name in masked], axis=0)
+    inside_after = np.mean([after[name][4:, :4].mean(axis=(0, 1)) for name in masked], axis=0)
+    whole = np.mean([before[name].mean(axis=(0, 1)) for name in masked], axis=0)
+    expert = pd.read_csv(made.path / "expert.csv").sort_values("filter")
+    np.testing.assert_allclose(expert["inside"], inside, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(expert["whole"], whole, rtol=1e-4, atol=1e-7)
+    changes = pd.read_csv(made.path / "changes.csv").sort_values("filter")
+    means = [np.mean([each[name].mean(axis=(0, 1)) for name in before], axis=0) for each in (before, after)]
+    np.testing.assert_allclose(changes["change"], means[1] - means[0], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(changes["inside_change"], inside_after - inside, rtol=1e-3, atol=1e-6)
+
+
+def test_each_drawn_image_is_in_its_interval(made, root):
+    maps = maps_of(root / "runs/two/train/model.keras", root / "tfrecords/two")
+    view = pd.read_csv(made.path / "filter_view.csv", dtype={"id": str}, keep_default_na=False)
+    assert view.groupby("filter").size().tolist() == [9, 9]
+    assert (view.groupby("filter")["images"].sum() == 48).all()
+    assert ((view["id"] == "") == (view["images"] == 0)).all()
+    for row in view[view["id"] != ""].itertuples():
+        mean = maps[row.id][..., row.filter].mean()
+        assert row.low - 1e-4 <= mean <= row.high + 1e-4
+
+
+def test_it_is_reused_and_depends_on_no_batch_size(made, root):
+    assert call(root, after=root / "after.keras", batch_size=7).reused
+    with pytest.raises(UserError, match=r"seed: 0 -> 1.*--overwrite"):
+        call(root, after=root / "after.keras", seed=1)
+
+
+def test_one_split_is_measured_in_folds_and_the_log_says_what_to_do_next(root, caplog, monkeypatch):
+    monkeypatch.setattr("fashionprobe.plots.save.save", lambda figure, path: path.with_suffix(".png").touch())
+    with caplog.at_level("INFO"):
+        found = call(root, run="bare", split="train", batch_size=5)
+    facts = json.loads((found.path / "manifest.json").read_text())["facts"]
+    assert (facts["images"], facts["measured_on"], facts["folds"]) == (24, 24, 5)
+    assert found.suspicious is None
+    assert {path.name for path in found.path.iterdir()} == {
+        name for name in names_of(FILES) if not name.endswith(".svg")
+    }
+    assert "of 16 filters reach 95 % of the accuracy of all" in caplog.text
+    assert "on 24 images of 2 classes. Next: fashionprobe report --run bare" in caplog.text
+
+
+def test_masks_of_another_record_set(root, tmp_path):
+    shutil.copytree(root / "pictures/train", tmp_path / "pictures")
+    again = ingest(dataset="other", source="folder", path=str(tmp_path / "pictures"), tfrecords_root=str(tmp_path))
+    shutil.copytree(root / "runs/two", tmp_path / "runs/two")
+    with pytest.raises(UserError, match="`masks` must be masks of the record set other as it is now"):
+        call(root, tmp_path / "runs", dataset=again, masks="two", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"label": "clss"}, "`label` must be a label column of two.*Did you mean 'class'"),
+        ({"min_images": 13}, r"`label` must be a column with two classes or more of 13 .*\(dark 12, light 12\)"),
+        ({"min_images": 6}, r"`min_images` must be an int in the range \[7, inf\)"),
+        ({"filters": 0}, "`filters` must be an int"),
+        ({"seed": -1}, "`seed` must be"),
+        ({"split": "vall"}, "`split` must be one of.*Did you mean 'val'"),
+        ({"after": "nothing.keras"}, "`after` must be a .keras file.* Received: 'nothing.keras', which does not exist"),
+        ({"run": "empty"}, "`dataset` must be given for a run without a trained network"),
+        ({"masks": "bare"}, "fashionprobe masks --dataset two"),
+    ],
+)
+def test_bad_input(root, changed, message):
+    with pytest.raises(UserError, match=message):
+        call(root, overwrite=True, **changed)
+    assert not (root / "runs/empty").exists()
+
+
+def test_a_network_without_classes_needs_a_label(root, model_path):
+    with pytest.raises(UserError, match="`label` must be given for a network whose classes are not known: class"):
+        call(root, run="new", dataset=root / "tfrecords/two", backbone=str(model_path), size=16)
+    assert not (root / "runs/new").exists()
+
+
+def test_the_network_after_must_be_another_with_the_same_filters(root, tmp_path):
+    import keras
+
+    with pytest.raises(UserError, match="`after` must be another network than before"):
+        call(root, after=root / "runs/two/train/model.keras", overwrite=True)
+    image = keras.Input((16, 16, 3))
+    narrow = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 3)(keras.layers.Rescaling(1 / 255)(image)))
+    keras.Model(image, keras.layers.Dense(2)(narrow)).save(tmp_path / "narrow.keras")
+    with pytest.raises(UserError, match="`after` must be a network with 16 filters .* Received: one with 3"):
+        call(root, after=tmp_path / "narrow.keras", overwrite=True)
