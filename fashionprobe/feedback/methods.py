@@ -81,7 +81,7 @@ RIVALS: dict[str, Method] = {
     for each in (
         method("ce"),
         Method("misclassified", "Emphasis on errors", "reference", masked=False, pool="wrong"),
-        Method("augmentation", "Augmentation, from scratch", "reference", masked=False, fresh=True),
+        Method("augmentation", "From scratch, augmented", "reference", masked=False, fresh=True),
         Method("with_validation", "With validation data", "reference", masked=False, pool="train+val"),
         *(method("ce", replace=replace) for replace in REPLACEMENTS[:-1]),
         method("dropout"), method("rrr"), method("rrr_g"),

@@ -39,6 +39,7 @@ class Correctable:
                 "backbone", expected="a classifier with a softmax over two classes or more",
                 received=f"{model.name}, which ends in a {opened.squashing} of {opened.classes} outputs",
             )  # fmt: skip
+        self._name = model.name
         self.model, self.classes = opened.model, int(opened.classes or 0)
         if None in self.model.input_shape[1:]:
             raise UserError(
@@ -113,7 +114,7 @@ class Correctable:
             works = "ce, pas, pasa, rrr or a replacement" if argument == "loss" else "kept"
             raise UserError(
                 argument, expected=f"{works} for a network that does not end in {HEAD}",
-                received=f"one that reads the weights of that layer; {self.model.name} ends otherwise",
+                received=f"one that reads the weights of that layer; {self._name} ends otherwise",
             )  # fmt: skip
 
     def reseed(self, seed: int) -> None:

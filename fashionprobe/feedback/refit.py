@@ -39,8 +39,9 @@ class Plan:
         b: Base of PASA.
         th: Threshold of PASA.
         dropped: Channels that selective dropout sets to 0.
-        check_every: Iterations between two measurements; one of them is kept.
-        keep_best: Keep the measured iteration with the highest score (the last among equals); else the last one.
+        check_every: Iterations between two measurements.
+        keep_best: Keep the measured iteration with the highest score (the last among equals; never the start, iteration
+            0); else the last one.
     """
 
     loss: Loss = "pasa"

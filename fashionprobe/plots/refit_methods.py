@@ -32,7 +32,7 @@ _TITLES = {
 _GROUP, _MOST_GROUPS = "test: ", 3
 # Letters of 12 points keep 10 pixels on a phone in a figure of this width.
 _WIDTH, _ROW = 6.6, 0.36
-_LETTERS = 22
+_LETTERS = 27
 
 
 @style.house_style()

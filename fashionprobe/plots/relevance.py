@@ -73,9 +73,9 @@ def relevance_curve(
         names.append(f"largest class ({chance:.2g})")
     if enough is not None:
         there = float(ranked.loc[ranked["filters"] == enough, "accuracy"].iloc[0])
-        ax.plot([enough], [there], "o", color=style.BLUE, markersize=9, markerfacecolor="white", markeredgewidth=2)
-        text = f"{enough}: 95 % of the\naccuracy of all"
-        ax.annotate(text, (enough, there), (0, -14), textcoords="offset points", ha="left", va="top", fontsize=10)
+        look = {"color": style.BLUE, "marker": "o", "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2}
+        handles += ax.plot([enough], [there], linestyle="none", **look)
+        names.append(f"{enough} filters: 95 % of\nthe accuracy of all")
     _over_filters(ax, int(ranked["filters"].iloc[-1]))
     # A little above 1, or marks there would be cut.
     ax.set_ylim(0, 1.03)

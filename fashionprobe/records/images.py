@@ -101,7 +101,7 @@ def resize(data: bytes, size: tuple[int, int], fit: Literal["pad", "stretch"], i
     """
     height, width = size
     upright = (info.width, info.height) if info.orientation > 4 else (info.height, info.width)
-    inner = size if fit == "stretch" else _inside(upright, size)
+    inner = size if fit == "stretch" else inside(upright, size)
     # Twice the size is left for the antialiased resize, so that the draft's box filter does not show.
     draft = inner[::-1] if info.orientation > 4 else inner
     image = _rgb(_open(data, draft=(2 * draft[1], 2 * draft[0])))
@@ -128,7 +128,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _inside(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+def inside(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
     """Return the largest (height, width) of the shape's aspect ratio inside `size`, rounded half up."""
     (height, width), (rows, columns) = shape, size
     if rows * width <= columns * height:

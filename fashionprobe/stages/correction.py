@@ -1,7 +1,7 @@
 """What `refit` corrects and with what: the trained network, its record set as it was trained on, and the masks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,6 +40,7 @@ class Data:
     items: "pd.DataFrame"
     size: tuple[int, int]
     fit: Literal["pad", "stretch"]
+    _pipelines: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def of(self, split: str) -> "pd.DataFrame":
         """Return the rows of one split."""
@@ -71,16 +72,8 @@ class Data:
         return self.pictures(rows["id"].tolist()), rows["number"].to_numpy()
 
     def batches(self, splits: Sequence[str], count: int, seed: int) -> "Batches":
-        """Yield random batches of `count` images of some splits without end."""
-        from fashionprobe.records.read import read, readable
-
-        with readable(self.records):
-            stream = read(
-                self.records, outputs=("image", self.label), splits=splits, size=self.size, fit=self.fit,
-                batch_size=count, numbers={self.label: self.numbers}, passes=range(2**31), seed=seed,
-            )  # fmt: skip
-            for images, labels in stream:
-                yield images.numpy(), labels.numpy()
+        """Yield random batches of `count` images of some splits without end; the same seed gives the same ones."""
+        return self._read(splits, count, range(2**31), seed)
 
     def mixed(self, wrong: "tuple[np.ndarray, np.ndarray]", count: int, seed: int) -> "Batches":
         """Yield batches of which `WRONG_SHARE` are of the misclassified images and the rest random."""
@@ -93,13 +86,21 @@ class Data:
 
     def stream(self, splits: Sequence[str], batch_size: int = 64) -> "Batches":
         """Yield the images of some splits once, in the order of `items`."""
+        return self._read(splits, batch_size, None, 0)
+
+    def _read(self, splits: Sequence[str], batch_size: int, passes: range | None, seed: int) -> "Batches":
+        """Yield batches of images, float32 (batch, *size, 3), and class numbers, int64 (batch,)."""
         from fashionprobe.records.read import read, readable
 
-        with readable(self.records):
-            for images, labels in read(
+        key = (tuple(splits), batch_size, passes, seed)
+        if key not in self._pipelines:
+            # Building one takes longer than reading a small set, and every method reads the same.
+            self._pipelines[key] = read(
                 self.records, outputs=("image", self.label), splits=splits, size=self.size, fit=self.fit,
-                batch_size=batch_size, numbers={self.label: self.numbers},
-            ):  # fmt: skip
+                batch_size=batch_size, numbers={self.label: self.numbers}, passes=passes, seed=seed,
+            )  # fmt: skip
+        with readable(self.records):
+            for images, labels in self._pipelines[key]:
                 yield images.numpy(), labels.numpy()
 
 

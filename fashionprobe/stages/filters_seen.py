@@ -144,6 +144,13 @@ class Inside:
     masks: "np.ndarray"
     images: Chosen
 
+    @property
+    def covered(self) -> int:
+        """How many masks cover the whole map, so that they tell no filter from another."""
+        import numpy as np
+
+        return int(np.isclose(self.inside, self.whole, rtol=1e-9, atol=0).all(axis=1).sum())
+
 
 def open_after(
     after: shared.Place | None,

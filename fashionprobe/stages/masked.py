@@ -96,9 +96,9 @@ def window(shape: Sequence[int], size: tuple[int, int], fit: Literal["pad", "str
         size: (height, width) of the result.
         fit: How the picture is brought to it.
     """
-    from fashionprobe.records.images import _inside
+    from fashionprobe.records.images import inside
 
-    rows, columns = size if fit == "stretch" else _inside((shape[0], shape[1]), size)
+    rows, columns = size if fit == "stretch" else inside((shape[0], shape[1]), size)
     return (size[0] - rows) // 2, (size[1] - columns) // 2, rows, columns
 
 

@@ -43,7 +43,7 @@ HELD_OUT, FEWEST = 0.2, 20
 """Share of the masked images that chooses an iteration, from this number of masks on."""
 
 PENALIZED = ("pas", "pasa", "rrr", "rrr_g")
-INPAINTER_STEPS = 250
+INPAINTER_STEPS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,7 +326,7 @@ def _paints(job: Job) -> dict[str, Callable[[int], Paint]]:
             return (batch for batch, _ in job.data.stream(("train",), 16))
 
         side = tuple(max(8, number // 8 * 8) for number in job.data.size)
-        return as_paint(train_inpainter(images, (side[0], side[1]), steps=INPAINTER_STEPS, seed=seed, width=16))
+        return as_paint(train_inpainter(images, (side[0], side[1]), steps=INPAINTER_STEPS, seed=seed, width=12))
 
     first = functools.cache(lambda: generative(job.seeds[0]))
     paints: dict[str, Callable[[int], Paint]] = {

@@ -235,6 +235,7 @@ def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict
         table.to_csv(draft / "expert.csv", index=False, float_format="%.6g")
         facts["expert"] = {
             "masked": len(inside.inside),
+            "covered": inside.covered,
             "suspicious": table.loc[table["suspicious"], "filter"].tolist(),
             **{name: None if value != value else round(value, 4) for name, value in vars(agreement).items()},
         }  # fmt: skip
@@ -306,6 +307,8 @@ def _result(artifact: Artifact) -> Ranked:
     if expert:
         count = len(expert["suspicious"])
         remark = f"; {count} relevant filter{'' if count == 1 else 's'} most active in {expert['masked']} masks"
+        if expert["covered"]:
+            remark += f", of which {expert['covered']} cover the whole map and so say nothing"
     log.info(
         "%s %s: %d of %d filters reach 95 %% of the accuracy of all, %.3f on %d images of %d classes%s. "
         "Next: fashionprobe report --run %s",

@@ -77,7 +77,7 @@ def draw_view(draft: Path, job: Job, ranks: "pd.DataFrame", activity: Activity) 
     pd.DataFrame(table, columns=columns).to_csv(draft / "filter_view.csv", index=False, float_format="%.6g")
     remark = (
         "Left to right: a random image from each ninth of the range of the filter's mean activation. Lit: where its "
-        "map is above its Otsu threshold. Grey: no image in that ninth."
+        "map is above its Otsu threshold. Empty: no image in that ninth."
     )
     title = "What the most relevant filters look at"
     save(contact_sheet(sheet, title=title, remark=remark), draft / "filter_view")
@@ -118,12 +118,13 @@ def draw_expert(
     from fashionprobe.plots.save import save
     from fashionprobe.report.exhibits import note
 
-    words = ""
-    if agreement.correlation == agreement.correlation:
-        words = f"Spearman {agreement.correlation:+.2f} (95 %: {agreement.low:+.2f} to {agreement.high:+.2f}), "
+    words = f"Spearman {agreement.correlation:+.2f} (95 %: {agreement.low:+.2f} to {agreement.high:+.2f}), "
     words += f"over {_images(len(inside.inside))} with masks"
+    if inside.covered:
+        words += f"; {inside.covered} cover the whole map"
     noted = []
-    if np.isfinite(table["ratio"]).any():
+    # Where masks cover the whole map, nothing is to be seen.
+    if np.isfinite(agreement.correlation):
         title = "What the expert calls irrelevant, and the ranking relevant"
         save(expert_against_ranking(table, agreement=words, title=title), draft / "expert")
         caption = (

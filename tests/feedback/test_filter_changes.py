@@ -34,5 +34,7 @@ def test_histograms_by_hand():
 
 @pytest.mark.parametrize("function", [changes, histograms])
 def test_other_filters(function):
-    with pytest.raises(UserError, match=r"`after` must be \(images, filters\) as before. Received: \[2, 2\] and \[2, 3"):
+    with pytest.raises(
+        UserError, match=r"`after` must be \(images, filters\) as before. Received: \[2, 2\] and \[2, 3"
+    ):
         function(BEFORE, np.ones((2, 3)))

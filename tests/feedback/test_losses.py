@@ -57,7 +57,8 @@ def test_pas_and_pasa_are_their_formulas(world):
     for b, th in SETTINGS:
         act = np.array([slow_act(*each) for each in zip(maps, masks, strict=True)])
         np.testing.assert_allclose(
-            losses.pasa(labels, scores, maps, masks, b=b, th=th, lam=1.5), entropy + 1.5 * act * b ** (certain / th),
+            losses.pasa(labels, scores, maps, masks, b=b, th=th, lam=1.5),
+            entropy + 1.5 * act * b ** (certain / th),
             rtol=1e-6,
         )
     default = losses.pasa(labels, scores, maps, masks)

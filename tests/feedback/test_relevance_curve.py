@@ -67,7 +67,9 @@ def test_noise_tells_nothing(folded):
     # A ranking that saw the test images would find filters that tell them: 0.7 and more.
     random = np.random.default_rng(1)
     features, labels = random.normal(size=(80, 150)), np.tile([0, 1], 40)
-    found = relevance(features, labels, None if folded else np.arange(80) < 40, seed=0, information=differences, orders=1)
+    found = relevance(
+        features, labels, None if folded else np.arange(80) < 40, seed=0, folds=3, information=differences, orders=1
+    )
     assert shares(found, "ranked")[1] < 0.68
     assert np.mean([share for count, share in shares(found, "ranked").items() if count <= 20]) < 0.62
 
@@ -76,7 +78,9 @@ def test_the_ranking_uses_training_images_alone(told):
     features, labels, is_train = told
     other = features.copy()
     other[~is_train] = np.random.default_rng(3).permutation(other[~is_train], axis=1)
-    first, second = (relevance(each, labels, is_train, seed=0, information=differences, orders=1).ranks for each in (features, other))
+    first, second = (
+        relevance(each, labels, is_train, seed=0, information=differences, orders=1).ranks for each in (features, other)
+    )
     assert first.equals(second)
 
 

@@ -31,9 +31,13 @@ def test_the_curve_shows_both_orders_and_l1_models_with_a_filter():
     np.testing.assert_allclose(best.get_ydata(), [0.5, 0.8, 0.82])
     np.testing.assert_allclose(rest.get_xdata(), [1, 2, 4])
     points = next(line for line in ax.lines if line.get_marker() == "s")
-    np.testing.assert_allclose(np.column_stack(points.get_data()), [[2, 0.7]])
-    assert legend(figure)[2:] == ["left by L1 logistic\nregression (95 %)", "largest class (0.25)"]
-    assert any("2: 95 %" in text.get_text() for text in ax.texts)
+    assert [list(map(float, each)) for each in points.get_data()] == [[2], [0.7]]
+    assert legend(figure)[2:] == [
+        "left by L1 logistic\nregression (95 %)",
+        "largest class (0.25)",
+        "2 filters: 95 % of\nthe accuracy of all",
+    ]
+    assert [list(map(float, each)) for each in ax.lines[-1].get_data()] == [[2], [0.8]]
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("Accuracy\n(60 images)", "Number of filters (of 4)")
 
 

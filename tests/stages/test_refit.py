@@ -1,0 +1,270 @@
+import hashlib
+import json
+import shutil
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from fashionprobe.errors import UserError
+from fashionprobe.feedback.bench import Bench
+from fashionprobe.feedback.methods import RIVALS
+from fashionprobe.stages import ingest, masks, refit, see, train
+
+CORNER = [0.75, 0, 1, 0.25]
+CHEAP = ("continued", "misclassified", "with_validation", "crops", "noise", "head")
+"""Rivals that share one compiled step."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A run `s` with a classifier of drawn letters, and masks of the corner that the marks are in."""
+    root = tmp_path_factory.mktemp("letters")
+    records = ingest(
+        dataset="letters",
+        source="symbols",
+        count=60,
+        size=32,
+        split=[60, 20, 20],
+        tfrecords_root=str(root / "tfrecords"),
+    )
+    train(
+        dataset=records, run="s", backbone="symbol", weights="random", bias=False, size=32, epochs=1,
+        tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"),
+    )  # fmt: skip
+    masks(dataset=records, run="s", source="box", box=CORNER, samples=24, runs_root=str(root / "runs"))
+    return root
+
+
+def call(root, **arguments):
+    given = {"run": "s", "rivals": "none", "iterations": 2, "random": 8, "seeds": 1, "check_every": 1, **arguments}
+    return refit(**given, tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"))
+
+
+@pytest.fixture(scope="module")
+def refitted(root):
+    return call(root, rivals=list(CHEAP), iterations=3, seeds=2, by="marks", check_every=2)
+
+
+@pytest.fixture
+def own(root, tmp_path):
+    """A copy of the folders, to be changed."""
+    shutil.copytree(root, tmp_path / "own", ignore=shutil.ignore_patterns("refit", "*.lock"))
+    return tmp_path / "own"
+
+
+def predicted(root, model):
+    """The class of each test image, by the saved network alone; and the truth."""
+    from fashionprobe.artifacts import read_manifest
+    from fashionprobe.stages.correction import open_data, open_trained
+
+    data = open_data(open_trained(root / "runs" / "s"), None, str(root / "tfrecords"))
+    test = data.of("test")
+    images = [images for images, _ in data.stream(("test",))]
+    classes = read_manifest(root / "runs" / "s" / "train", remedy="")["facts"]["classes"]
+    right = keras.models.load_model(model, compile=False).predict(np.concatenate(images), verbose=0).argmax(axis=1)
+    return right, test["class"].map(classes.index).to_numpy()
+
+
+def test_every_method_has_a_row_for_each_seed(refitted):
+    runs = pd.read_csv(refitted.path / "runs.csv")
+    titles = ["Base", "PASA", *(RIVALS[name].title for name in CHEAP)]
+    assert list(runs["method"]) == [title for title in titles for _ in range(2)]
+    assert list(runs["seed"]) == [0, 1] * len(titles)
+    assert {"test: marks random", "test: marks without"} <= set(runs)
+    assert runs[["train", "val", "test", "balanced", "macro_f1", "swapped"]].notna().all(axis=None)
+    assert runs["swapped"].between(0, 1).all()
+    assert not json.loads((refitted.path / "manifest.json").read_text())["facts"]["left_out"]
+    table = pd.read_csv(refitted.path / "methods.csv")
+    assert list(table["method"]) == titles
+    mean = runs.loc[runs["method"] == "PASA", "test"].mean()
+    assert table.set_index("method").loc["PASA", "test_mean"] == pytest.approx(mean)
+    assert refitted.after == pytest.approx(mean, abs=1e-6)
+
+
+def test_the_base_is_the_network_as_it_was_trained(root, refitted):
+    guess, truth = predicted(root, root / "runs" / "s" / "train" / "model.keras")
+    runs = pd.read_csv(refitted.path / "runs.csv")
+    base = runs[runs["method"] == "Base"]
+    assert base["test"].tolist() == pytest.approx([(guess == truth).mean()] * 2, abs=1e-6)
+    assert refitted.before == pytest.approx((guess == truth).mean())
+    assert base["p"].tolist() == [1, 1]
+
+
+def test_the_saved_network_is_the_one_that_was_measured(root, refitted):
+    before, truth = predicted(root, root / "runs" / "s" / "train" / "model.keras")
+    after, _ = predicted(root, refitted.model)
+    facts = json.loads((refitted.path / "manifest.json").read_text())["facts"]
+    runs = pd.read_csv(refitted.path / "runs.csv").query("method == 'PASA'").set_index("seed").loc[facts["kept_seed"]]
+    better = ((after == truth) & (before != truth)).sum()
+    worse = ((after != truth) & (before == truth)).sum()
+    assert (runs["better"], runs["worse"]) == (better, worse)
+    assert runs["test"] == pytest.approx((after == truth).mean(), abs=1e-6)
+    assert runs["p"] == pytest.approx(binomtest(better, better + worse).pvalue if better + worse else 1, abs=1e-6)
+
+
+def test_the_groups_are_those_of_the_test_images(root, refitted):
+    guess, truth = predicted(root, root / "runs" / "s" / "train" / "model.keras")
+    items = pd.read_csv(root / "tfrecords" / "letters" / "items.csv")
+    marks = items.loc[items["split"] == "test", "marks"].to_numpy()
+    base = pd.read_csv(refitted.path / "runs.csv").iloc[0]
+    assert base["test: marks random"] == pytest.approx((guess == truth)[marks == "random"].mean(), abs=1e-6)
+
+
+def test_tables_of_iterations_and_masked_images(refitted):
+    iterations = pd.read_csv(refitted.path / "iterations.csv")
+    one = iterations[(iterations["method"] == "PASA") & (iterations["seed"] == 0)]
+    assert list(one["iteration"]) == [0, 1, 2, 3]
+    assert one["val"].notna().tolist() == [True, False, True, True]
+    assert one["loss"].to_numpy() == pytest.approx((one["cross_entropy"] + one["penalty"]).to_numpy(), abs=1e-5)
+    # Relative: at the start the penalty weighs as much as the cross-entropy.
+    assert one["penalty"].iloc[0] == pytest.approx(one["cross_entropy"].iloc[0], abs=1e-5)
+    masked = pd.read_csv(refitted.path / "masked.csv")
+    mine = masked[(masked["method"] == "PASA") & (masked["seed"] == 0)]
+    # Of the 24 masked images a fifth chooses the iteration.
+    assert mine.groupby("iteration")["id"].nunique().tolist() == [19, 19, 19]
+    assert mine["probability"].between(0, 1).all()
+    per_class = pd.read_csv(refitted.path / "per_class.csv")
+    assert set(per_class["split"]) == {"train", "val", "test"}
+
+
+def test_figures_are_there(refitted):
+    facts = json.loads((refitted.path / "manifest.json").read_text())["facts"]
+    names = {each["file"].removesuffix(".png") for each in facts["figures"]}
+    assert names == {"methods", "refit_curves", "before_after", "confusion", "per_class"}
+    assert all(
+        (refitted.path / f"{name}.svg").is_file() and (refitted.path / f"{name}.png").is_file() for name in names
+    )
+
+
+def test_other_stages_know_the_classes_of_the_corrected_network(root, refitted):
+    seen = see(
+        dataset="letters", run="corrected", backbone=str(refitted.model), samples=1, method="grad_cam",
+        target="zeta", tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"),
+    )  # fmt: skip
+    assert seen.images == 1
+
+
+def test_a_finished_refit_is_reused_and_another_is_refused(root, refitted, caplog):
+    digest = hashlib.sha256((root / "runs" / "s" / "train" / "model.keras").read_bytes()).hexdigest()
+    with caplog.at_level("INFO"):
+        again = call(root, rivals=list(CHEAP), iterations=3, seeds=2, by="marks", check_every=2)
+    assert again.reused
+    assert "PASA takes the accuracy on test from" in caplog.text
+    with pytest.raises(UserError, match=r"made by the same arguments.*iterations: 3 -> 4"):
+        call(root, rivals=list(CHEAP), iterations=4, seeds=2, by="marks", check_every=2)
+    trained = json.loads((root / "runs" / "s" / "train" / "manifest.json").read_text())
+    assert trained["files"]["model.keras"]["sha256"] == digest
+
+
+def test_a_killed_refit_goes_on_and_ends_the_same(own, monkeypatch):
+    arguments = {"rivals": "continued", "seeds": 2, "loss": "pas"}
+    whole = call(own, **arguments)
+    expected = pd.read_csv(whole.path / "runs.csv").drop(columns="seconds")
+    shutil.rmtree(whole.path)
+    calls, run = [], Bench.run
+
+    def killed(self, method, seed, **rest):
+        calls.append((method.name, seed))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return run(self, method, seed, **rest)
+
+    monkeypatch.setattr(Bench, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        call(own, **arguments)
+    assert not whole.path.exists()
+    call(own, **arguments)
+    assert calls[3:] == [("pas", 1), ("pas", 1), ("continued", 0), ("continued", 1)]
+    pd.testing.assert_frame_equal(pd.read_csv(whole.path / "runs.csv").drop(columns="seconds"), expected)
+
+
+def test_values_are_tried_and_the_best_by_validation_is_taken(own):
+    made = call(own, lam=[0.5, 2.0], th=0.5, mask_count=[4, 10], masked=2)
+    tried = pd.read_csv(made.path / "sweep.csv")
+    assert tried[["lam", "masks"]].to_numpy().tolist() == [[0.5, 4], [0.5, 10], [2, 4], [2, 10]]
+    assert tried.loc[tried["chosen"], "score"].tolist() == [tried["score"].max()]
+    best = tried[tried["chosen"]].iloc[0]
+    assert pd.read_csv(made.path / "masked.csv").query("method == 'PASA'")["id"].nunique() == best["masks"]
+    assert (made.path / "sweep.png").is_file()
+
+
+def brighter(image, mask):
+    return np.full_like(image, 255)
+
+
+def test_a_function_of_the_user_fills_the_regions(own, monkeypatch):
+    monkeypatch.setattr("fashionprobe.stages.refit.brighter", brighter, raising=False)
+    made = call(own, loss="ce", replace="function", paint="fashionprobe.stages.refit:brighter")
+    assert made.method == "Own function"
+
+
+def test_rivals_that_cannot_be_are_left_out_with_the_reason(own, monkeypatch, caplog):
+    monkeypatch.setattr("fashionprobe.stages.refitting._wrong", lambda job, network: [])
+    with caplog.at_level("INFO"):
+        made = call(own, rivals="misclassified,continued")
+    assert "Emphasis on errors not run: `rivals` must be without misclassified" in caplog.text
+    assert list(pd.read_csv(made.path / "runs.csv")["method"]) == ["Base", "PASA", "Continued training"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"run": "x"}, r"Make it first: fashionprobe train --dataset DATASET --run x"),
+        ({"masks": "x"}, r"Make it first: fashionprobe masks --dataset letters --run x"),
+        ({"b": 0.0}, r"`b` must be a number above 0. Received: 0.0"),
+        ({"th": [1.0, -1.0]}, r"`th` must be a number above 0. Received: -1.0"),
+        ({"lam": -1.0}, r"`lam` must be a number of 0 or more"),
+        ({"rivals": "pasta"}, r"Did you mean 'pasa'\?"),
+        ({"by": "mrks"}, r"Did you mean 'marks'\?"),
+        ({"freeze": 9}, r"`freeze` must be in 0 to 4"),
+        ({"mask_count": 400}, r"`masks` must be 400 masks or more of images of the train split"),
+        ({"loss": "dropout", "dropped": 64}, r"`dropped` must be in 1 to 63"),
+        ({"replace": "function"}, r"`paint` must be package.module:name together with --replace function"),
+        ({"loss": "ce", "replace": "function", "paint": "nowhere:it"}, r"a function that Python can import"),
+        ({"dataset": "nothing"}, r"fashionprobe ingest"),
+        ({"iterations": 0}, r"`iterations` must be"),
+        ({"learning_rate": -1.0}, r"`learning_rate` must be a number above 0"),
+        ({"learning_rate": 1e30}, r"`learning_rate` must be low enough for a finite loss"),
+        ({"augment": "spin"}, r"`augment` must be one of"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(own, arguments, message):
+    with pytest.raises(UserError, match=message):
+        call(own, **arguments)
+    assert not (own / "runs" / "s" / "refit").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda items: items[items["split"] != "val"], r"with train, val and test.*without val"),
+        (lambda items: items[(items["split"] != "val") | (items["class"] != "xi")], r"Received: none of xi in one of"),
+    ],
+)
+def test_a_class_or_split_that_is_absent(own, change, message):
+    path = own / "tfrecords" / "letters" / "items.csv"
+    text = change(pd.read_csv(path, dtype=str, keep_default_na=False)).to_csv(index=False)
+    manifest = json.loads((path.parent / "manifest.json").read_text())
+    path.write_text(text)
+    manifest["files"]["items.csv"] = {
+        "size": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }  # fmt: skip
+    (path.parent / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=message):
+        call(own)
+
+
+def test_a_network_that_reads_several_blocks_says_what_works(own):
+    train(
+        dataset="letters", run="joined", backbone="symbol", weights="random", block=[3, 4], size=32, epochs=1,
+        tfrecords_root=str(own / "tfrecords"), runs_root=str(own / "runs"),
+    )  # fmt: skip
+    shutil.copytree(own / "runs" / "s" / "masks", own / "runs" / "joined" / "masks")
+    message = r"`loss` must be one that works without GlobalAveragePooling2D and one Dense layer: ce, pas, pasa, rrr"
+    with pytest.raises(UserError, match=message):
+        call(own, run="joined", loss="rrr_g")
+    made = call(own, run="joined", loss="pasa", rivals="rrr_g")
+    assert list(json.loads((made.path / "manifest.json").read_text())["facts"]["left_out"]) == ["RRR-G"]
