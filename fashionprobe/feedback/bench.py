@@ -29,7 +29,8 @@ class Material:
     Attributes:
         batches: Makes the random images of the iterations, given a pool ("train", "wrong" or "train+val") and a seed.
         masked: Masked images to train with.
-        held_out: Masked images that choose the iteration; None where there are too few.
+        held_out: Masked images whose masks are not trained with, and that choose the iteration; None where there are
+            too few.
         validation: Images that choose the iteration.
         donors: Images whose pixels fill masked regions.
         paints: What else fills them, by name.

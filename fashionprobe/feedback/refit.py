@@ -1,5 +1,6 @@
 """Refitting: some more iterations of training, in which a few masked images stand in every batch."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -131,9 +132,7 @@ class Stepper:
             tf.TensorSpec((None, *image), tf.float32), tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None, *shape[:2]), tf.float32), tf.TensorSpec((None, *image[:2]), tf.float32),
         ]  # fmt: skip
-        # AutoGraph would turn our errors into its own.
-        self.step = tf.function(self._step, input_signature=signature, autograph=False)
-        self.terms = tf.function(self._means, input_signature=signature, autograph=False)
+        self.step, self.terms = _compiled(self._step, signature), _compiled(self._means, signature)
 
     def start(self, plan: Plan) -> None:
         """Forget the last refit: momenta, rate, and the numbers of the loss.
@@ -309,6 +308,18 @@ def refit(
     history = pd.DataFrame(rows)
     history.insert(1, "loss", history["cross_entropy"] + history["penalty"])
     return Refit(history, pd.concat(probabilities, ignore_index=True), kept[0], strength)
+
+
+def _compiled(function: Callable, signature: list[tf.TensorSpec]) -> Callable:
+    """Compile a function of tensors at its first call."""
+
+    @functools.cache
+    def concrete() -> Any:
+        # AutoGraph would turn our errors into its own. Called through `tf.function`, the steps of several losses would
+        # pass for needless retracing, of which TensorFlow warns.
+        return tf.function(function, autograph=False).get_concrete_function(*signature)
+
+    return lambda *batch: concrete()(*batch)
 
 
 def _joined(

@@ -99,7 +99,7 @@ def _row(
         "method": each.method.title, "family": each.method.family, "seed": each.seed, "iteration": noted["iteration"],
         "strength": noted["strength"], **{split: measured[split].top_1 for split in ("train", "val", "test")},
         "balanced": measured["test"].per_class["recall"].mean(), "macro_f1": measured["test"].macro_f1,
-        "swapped": noted["swapped"], "inside": np.nanmean(arrays["inside"]) if np.isfinite(arrays["inside"]).any() else np.nan,
+        "swapped": noted["swapped"], "inside": pd.Series(arrays["inside"]).mean(),
         "better": compared.better, "worse": compared.worse, "p": compared.p, "seconds": noted["seconds"],
     }  # fmt: skip
     if job.by is not None:

@@ -151,19 +151,21 @@ def write(draft: Path, job: Job) -> dict[str, Any]:
         for method in job.methods:
             try:
                 best, table = _swept(draft, job, bench, method, bar.update)
-                tried += table
+                done = []
                 for seed in job.seeds:
-                    runs = draft / RUNS / f"{method.name}-{seed}"
-                    if not runs.is_dir():
-                        with _whole(runs) as folder:
-                            _run(folder, job, best, method, seed, bar.update, explainer, train, heated)
-                    else:
+                    done.append(Found(method, seed, draft / RUNS / f"{method.name}-{seed}"))
+                    if done[-1].folder.is_dir():
                         bar.update(bench.iterations(method))
-                    found.append(Found(method, seed, runs))
+                        continue
+                    with _whole(done[-1].folder) as folder:
+                        _run(folder, job, best, method, seed, bar.update, explainer, train, heated)
             except UserError as error:
                 if method in job.methods[:2]:
                     raise
                 left_out[method.title] = str(error)
+                continue
+            found += done
+            tried += table
     return write_files(draft, job, network, found, left_out, pd.DataFrame(tried), heated, train[1], names)
 
 

@@ -59,7 +59,8 @@ class World:
             fresh=self._fresh,
             augment=self._augment,
         )
-        plan = Plan(iterations=2, masked=2, check_every=1, learning_rate=0.01, dropped=2)
+        # Adam takes longer to compile.
+        plan = Plan(iterations=2, masked=2, optimizer="sgd", check_every=1, learning_rate=0.01, dropped=2)
         self.bench = Bench(self.network, self.material, plan, dataclasses.replace(plan, iterations=3))
         self.base = self.network.model.get_weights()
 
@@ -142,7 +143,7 @@ def test_every_method_starts_from_the_trained_weights_and_goes_its_way(world, na
         assert not any(same)
 
 
-@pytest.mark.parametrize("name", ["misclassified", "crops", "noise", "dropout", "pasa_head"])
+@pytest.mark.parametrize("name", ["crops", "pasa_head"])
 def test_a_seed_gives_the_same_network_twice(world, name):
     found = []
     for seed in (0, 0, 1):
@@ -249,8 +250,8 @@ def test_a_bench_with_other_material_compiles_nothing_again(world, seen):
     assert seen[0]["stepper"] is seen[1]["stepper"]
     assert (seen[0]["plan"].lam, seen[1]["plan"].lam) == (1.0, 5.0)
     assert (other.iterations(RIVALS["pas"]), other.iterations(BASE), other.iterations(RIVALS["head"])) == (9, 0, 0)
-    sgd = world.bench.at(world.material, dataclasses.replace(world.bench.plan, optimizer="sgd"))
-    sgd.run(RIVALS["pas"], 0)
+    adam = world.bench.at(world.material, dataclasses.replace(world.bench.plan, optimizer="adam"))
+    adam.run(RIVALS["pas"], 0)
     assert seen[2]["stepper"] is not seen[0]["stepper"]
 
 

@@ -14,7 +14,7 @@ from fashionprobe.errors import UserError
 from fashionprobe.feedback import losses
 from fashionprobe.feedback.masks import at_tap
 from fashionprobe.feedback.network import Correctable
-from fashionprobe.feedback.refit import LOSSES, Masked, Plan, Stepper, kept_channels, refit
+from fashionprobe.feedback.refit import LOSSES, Masked, Plan, Stepper, _compiled, kept_channels, refit
 
 SIDE, CLASSES = 16, 3
 PENALTIES = ("pas", "pasa", "rrr", "rrr_g")
@@ -361,15 +361,6 @@ def test_a_loss_that_is_no_number_ends_the_refit(lab, masked):
     assert np.isfinite(lab.refit(masked, "pasa", optimizer="sgd").history["loss"]).all()
 
 
-@pytest.fixture
-def eager():
-    """Compiling would take longer than the few steps of a network that one test alone uses."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-@pytest.mark.usefixtures("eager")
 def test_a_frozen_network_is_refitted_behind_the_frozen_layers(masked):
     network = Correctable(tiny())
     network.freeze("first_relu")
@@ -381,7 +372,6 @@ def test_a_frozen_network_is_refitted_behind_the_frozen_layers(masked):
     assert same == {"first": True, "normalized": True, "last": False, "scores": False}
 
 
-@pytest.mark.usefixtures("eager")
 def test_dropout_layers_do_not_go_on_from_the_last_refit(masked):
     network = Correctable(tiny(dropout=0.5))
     stepper, base = Stepper(network, "ce"), network.model.get_weights()
@@ -445,6 +435,21 @@ def test_dropped_channels_matter_to_selective_dropout_alone(lab, masked):
 def test_an_unknown_loss(lab):
     with pytest.raises(UserError, match=r"`loss` must be one of: ce, pas, pasa, rrr, rrr_g, dropout. Received: pass"):
         Stepper(lab.network, "pass")  # pyright: ignore[reportArgumentType]
+
+
+class Doubled:
+    def run(self, values):
+        return 2 * values
+
+
+def test_steps_of_several_losses_do_not_pass_for_needless_retracing(caplog):
+    for _ in range(8):
+        found = _compiled(Doubled().run, [tf.TensorSpec((None,), tf.float32)])(tf.ones(3))
+        np.testing.assert_array_equal(found, 2)
+    assert "retracing" not in caplog.text
+    for _ in range(8):
+        tf.function(Doubled().run)(tf.ones(3))
+    assert "retracing" in caplog.text
 
 
 def test_taking_some_of_the_masked_images(masked):
