@@ -27,6 +27,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/explain.py
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/wall.py
+	$(BIN)/python benchmarks/refit.py
 
 # The stamp is newer than setup.cfg only when the last installation was for it.
 .venv/ready: setup.cfg

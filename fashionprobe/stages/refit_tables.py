@@ -155,6 +155,7 @@ def _figures(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Draw all figures, and return what the report says about them."""
     from fashionprobe.plots.confusion_change import confusion_change
+    from fashionprobe.plots.pasa_surface import SETTINGS, pasa_surface
     from fashionprobe.plots.per_class_change import per_class_change
     from fashionprobe.plots.refit_curves import refit_curves
     from fashionprobe.plots.refit_methods import refit_methods
@@ -185,8 +186,18 @@ def _figures(
     change = _change(per_class, title)
     save(per_class_change(change, title=f"{title}, test images"), draft / "per_class")
     notes.append(note("per_class.png", "Classes before and after", "Means over the seeds, on the test images."))
-    if len(tried) and (tried["method"] == title).any():
-        save(sweep(tried[tried["method"] == title], title=title), draft / "sweep")
+    mine = tried[tried["method"] == title] if len(tried) else tried
+    if job.main.loss == "pasa":
+        used = mine[mine["chosen"]].iloc[0] if len(mine) else {name: job.swept[name][0] for name in ("b", "th")}
+        pair = (float(used["b"]), float(used["th"]))
+        others = {} if pair in SETTINGS.values() else {"this refit": pair}
+        save(pasa_surface({**SETTINGS, **others}), draft / "pasa")
+        notes.append(note(
+            "pasa.png", "What B and th do", "The factor of PASA's penalty by the probability of the true class: with B "
+            "below 1 it fades as the network gets sure, with B above 1 it grows.",
+        ))  # fmt: skip
+    if len(mine):
+        save(sweep(mine, title=title), draft / "sweep")
         notes.append(note("sweep.png", "Values tried", "What was chosen has the best mean of validation and swapped."))
     return notes
 

@@ -133,7 +133,7 @@ def test_tables_of_iterations_and_masked_images(refitted):
 def test_figures_are_there(refitted):
     facts = json.loads((refitted.path / "manifest.json").read_text())["facts"]
     names = {each["file"].removesuffix(".png") for each in facts["figures"]}
-    assert names == {"methods", "refit_curves", "before_after", "confusion", "per_class"}
+    assert names == {"methods", "refit_curves", "before_after", "confusion", "per_class", "pasa"}
     assert all(
         (refitted.path / f"{name}.svg").is_file() and (refitted.path / f"{name}.png").is_file() for name in names
     )
