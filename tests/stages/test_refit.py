@@ -191,13 +191,10 @@ def test_values_are_tried_and_the_best_by_validation_is_taken(own):
     assert (made.path / "sweep.png").is_file()
 
 
-def brighter(image, mask):
-    return np.full_like(image, 255)
-
-
 def test_a_function_of_the_user_fills_the_regions(own, monkeypatch):
-    monkeypatch.setattr("fashionprobe.stages.refit.brighter", brighter, raising=False)
-    made = call(own, loss="ce", replace="function", paint="fashionprobe.stages.refit:brighter")
+    (own / "own_paint.py").write_text("def brighter(image, mask):\n    return 255 - image\n")
+    monkeypatch.syspath_prepend(str(own))
+    made = call(own, loss="ce", replace="function", paint="own_paint:brighter")
     assert made.method == "Own function"
 
 
@@ -263,7 +260,7 @@ def test_a_network_that_reads_several_blocks_says_what_works(own):
         tfrecords_root=str(own / "tfrecords"), runs_root=str(own / "runs"),
     )  # fmt: skip
     shutil.copytree(own / "runs" / "s" / "masks", own / "runs" / "joined" / "masks")
-    message = r"`loss` must be one that works without GlobalAveragePooling2D and one Dense layer: ce, pas, pasa, rrr"
+    message = r"`loss` must be ce, pas, pasa, rrr or a replacement for a network that does not end in Global"
     with pytest.raises(UserError, match=message):
         call(own, run="joined", loss="rrr_g")
     made = call(own, run="joined", loss="pasa", rivals="rrr_g")
