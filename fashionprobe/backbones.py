@@ -57,8 +57,8 @@ def load(
 
     Args:
         name: "resnet50", "vgg16", "mobilenet" or any other name of `keras.applications`; "mini", the small network that
-            comes with this package; "residual", "sketch" or "symbol", nets to be trained from scratch; or the path of
-            a `.keras` file.
+            comes with this package; the name of one of `nets.NETS`, to be trained from scratch; or the path of a
+            `.keras` file.
         weights: "pretrained" for those that belong to it: ImageNet for `keras.applications`, the shipped ones for
             `mini`, its own for a `.keras` file, none for the nets to be trained from scratch. Or "imagenet", "random",
             or the path of a weights file (`.weights.h5`, `.h5` or `.keras`).

@@ -26,6 +26,9 @@ TAPS = {
 }
 """The layer that ends each block, for the backbones whose blocks are named in the literature."""
 
+EMBEDDING = "embedding"
+"""Name of the layer that ends an embedding network: it is its last block, though it has no map."""
+
 POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 GLOBAL_POOLING = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 # Layers before a reduction that compute nothing of their own: the tap is the layer before them.
@@ -88,6 +91,8 @@ def _is_reduction(before: tuple[int, int], after: tuple[int, int]) -> bool:
 def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int, int]) -> tuple[str, ...]:
     """Return the taps named, if they are there, else layers called `block1_out`, `block2_out`, ..., else `find_taps`.
 
+    What is found without names ends with the layer `embedding`, where there is one.
+
     Args:
         model: A functional model; input (batch, height, width, 3).
         taps: Layer names, or None.
@@ -100,13 +105,14 @@ def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int,
     if taps is None:
         # As the nets of this package end their blocks: two of them may lie between two reductions.
         ends = tuple(itertools.takewhile(names.__contains__, map("block{}_out".format, itertools.count(1))))
-        return ends or find_taps(model, size)
+        embedding = (EMBEDDING,) if EMBEDDING in names else ()
+        return (*(ends or find_taps(model, size)), *embedding)
     shapes = _shapes(model, size)
     for tap in taps:
         if tap not in names:
             near = difflib.get_close_matches(tap, names, n=5, cutoff=0.3) or names[:5]
             raise UserError("taps", expected=f"layer names of {model.name}, such as {', '.join(near)}", received=tap)
-        if shapes.get(tap) is None:
+        if shapes.get(tap) is None and tap != EMBEDDING:
             raise UserError("taps", expected="layers with a feature map (batch, height, width, channels)", received=tap)
     return tuple(taps)
 

@@ -55,7 +55,7 @@ def extractor(
         if not absorbed:
             pixels = tf.reverse(pixels * wanted.scale, [-1]) if wanted.bgr else pixels * wanted.scale
         maps = keras.tree.flatten(model(pixels, training=False))
-        return [tf.reduce_mean(tf.cast(feature_map, tf.float32), axis=(1, 2)) for feature_map in maps]
+        return [_pooled(tf.cast(feature_map, tf.float32)) for feature_map in maps]
 
     # TensorFlow offers no public name for freezing a concrete function; this one has been stable since 2.0.
     frozen = convert_variables_to_constants_v2(forward.get_concrete_function())
@@ -65,6 +65,11 @@ def extractor(
 def channels(backbone: Backbone, blocks: Sequence[int]) -> list[int]:
     """Return the number of channels of each block's tap."""
     return [int(backbone.model.get_layer(backbone.taps[block - 1]).output.shape[-1]) for block in blocks]
+
+
+def _pooled(feature_map: tf.Tensor) -> tf.Tensor:
+    """Return the mean over space; an embedding is a descriptor already."""
+    return tf.reduce_mean(feature_map, axis=(1, 2)) if feature_map.shape.rank == 4 else feature_map
 
 
 def _inference_copy(backbone: Backbone, blocks: Sequence[int], precision: Precision) -> keras.Model:

@@ -13,7 +13,7 @@ from fashionprobe.artifacts import COMMITTED, write_text
 
 
 class RowWriter:
-    """Appends rows to several float32 `.npy` files of known length, in step.
+    """Appends rows to several `.npy` files of known length, in step.
 
     The rows are appended instead of written through a memory map: on a full disk an append raises an error, a memory
     map kills the process. Readers open the files with `numpy.load(path, mmap_mode="r")`.
@@ -24,31 +24,35 @@ class RowWriter:
         rows: Number of rows that each will have.
         step: Rows of one append. What an earlier writer left is kept only if its step was the same, so that a
             resumed file is made of the same steps as an undisturbed one.
+        dtype: Type of the numbers, as NumPy writes it.
 
     Attributes:
         done: Rows that are there.
     """
 
-    def __init__(self, folder: Path, columns: Mapping[str, int], rows: int, *, step: int) -> None:
-        self._folder, self._step = folder, step
+    def __init__(
+        self, folder: Path, columns: Mapping[str, int], rows: int, *, step: int, dtype: str = "<f4"
+    ) -> None:
+        self._folder, self._step, self._dtype = folder, step, np.dtype(dtype)
         self.done = self._committed()
-        if not all(_holds(folder / name, self.done, width) for name, width in columns.items()):
+        bytes_of = {name: width * self._dtype.itemsize for name, width in columns.items()}
+        if not all(_holds(folder / name, self.done * row) for name, row in bytes_of.items()):
             self.done = 0
         self._files: list[BinaryIO] = []
         for name, width in columns.items():
             path = folder / name
             file = path.open("r+b" if self.done else "w+b")
-            header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+            header = {"descr": dtype, "fortran_order": False, "shape": (rows, width)}
             np.lib.format.write_array_header_1_0(file, header)
             # Rows after the last commit may be half written.
-            file.seek(self.done * width * 4, os.SEEK_CUR)
+            file.seek(self.done * bytes_of[name], os.SEEK_CUR)
             file.truncate()
             self._files.append(file)
 
     def append(self, arrays: Sequence[np.ndarray]) -> None:
-        """Write the next rows: one float32 (rows, columns) array a file."""
+        """Write the next rows: one (rows, columns) array a file."""
         for file, array in zip(self._files, arrays, strict=True):
-            file.write(np.ascontiguousarray(array, "<f4").data)
+            file.write(np.ascontiguousarray(array, self._dtype).data)
         self.done += len(arrays[0])
 
     def commit(self) -> None:
@@ -75,6 +79,6 @@ class RowWriter:
             file.close()
 
 
-def _holds(path: Path, rows: int, width: int) -> bool:
-    """Return whether a file has room for these rows: a note whose file was cut or removed since counts for nothing."""
-    return path.is_file() and path.stat().st_size > rows * width * 4
+def _holds(path: Path, size: int) -> bool:
+    """Return whether a file has room for so many bytes: a note whose file was cut or removed counts for nothing."""
+    return path.is_file() and path.stat().st_size > size

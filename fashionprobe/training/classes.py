@@ -1,6 +1,6 @@
 """The classes that a classifier is trained on: which images count, and what becomes of rare classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,16 +33,24 @@ class Classes:
     missing: int
 
 
-def choose(items: pd.DataFrame, label: str, *, min_images: int = 2, rare: Literal["drop", "merge"] = "drop") -> Classes:
+def choose(
+    items: pd.DataFrame,
+    label: str,
+    *,
+    min_images: int = 2,
+    rare: Literal["drop", "merge"] = "drop",
+    needed: Sequence[str] = ("train", "val"),
+) -> Classes:
     """Choose the classes that can be trained and measured.
 
-    A value is rare when fewer than `min_images` images have it, or when the train or the val split has none of it.
+    A value is rare when fewer than `min_images` images have it, or when a split that is needed has none of it.
 
     Args:
         items: One row an image: the label column and `split`, text; "" is a missing label.
         label: The label column.
         min_images: Images, over all splits, that a class needs.
         rare: Leave rare values out, or merge them into the class "other".
+        needed: The splits that must have images of each class.
 
     Returns:
         The classes.
@@ -54,14 +62,14 @@ def choose(items: pd.DataFrame, label: str, *, min_images: int = 2, rare: Litera
     missing = int((items[label] == "").sum())
     table = table.drop(index="", errors="ignore")
     total = table.sum(axis=1)
-    is_rare = (total < min_images) | (table["train"] == 0) | (table["val"] == 0)
+    is_rare = (total < min_images) | (table[list(needed)] == 0).any(axis=1)
     kept = {str(name) for name in table.index[~is_rare]}
     merged = {str(name): OTHER for name in table.index[is_rare]} if rare == "merge" else {}
     names = tuple(sorted(kept | {*merged.values()}))
     if len(names) < 2:
         raise UserError(
-            "label", expected="a column with two classes or more that have images in train and in val",
-            received=f"{label}, with {_described(table, is_rare, min_images)}",
+            "label", expected=f"a column with two classes or more that have images in {' and in '.join(needed)}",
+            received=f"{label}, with {_described(table, is_rare, min_images, needed)}",
             remedy="Choose another column, lower --min-images, or ingest with another --split.",
         )  # fmt: skip
     numbers = {name: names.index(merged.get(name, name)) for name in sorted(kept | {*merged})}
@@ -69,8 +77,8 @@ def choose(items: pd.DataFrame, label: str, *, min_images: int = 2, rare: Litera
     return Classes(label, names, numbers, counts, bool(merged), missing)
 
 
-def _described(table: pd.DataFrame, is_rare: pd.Series, min_images: int) -> str:
+def _described(table: pd.DataFrame, is_rare: pd.Series, min_images: int, needed: Sequence[str]) -> str:
     """Say what a column holds when it cannot be trained on."""
     kept = [str(name) for name in table.index[~is_rare]]
     text = f"one class, {kept[0]}" if kept else "none"
-    return f"{text} ({int(is_rare.sum())} rarer than {min_images} images or missing in train or val)"
+    return f"{text} ({int(is_rare.sum())} rarer than {min_images} images or missing in {' or '.join(needed)})"

@@ -70,6 +70,7 @@ def fit(
     class_weight: Mapping[int, float] | None = None,
     report: Report = lambda batches: None,
     tensorboard: Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
     """Train a model, and leave it with the weights of its best epoch.
 
@@ -90,6 +91,7 @@ def fit(
         class_weight: Factor of the loss by class number.
         report: Called with the number of batches done: 1 after each, all those of a killed run at once.
         tensorboard: Folder for TensorBoard's logs; used when TensorBoard is installed.
+        callbacks: What else shall happen; what they put into the logs of an epoch is a column of the history.
 
     Returns:
         One row an epoch: epoch (from 1), learning_rate (of the last batch), then loss, metrics, and the same of the
@@ -104,23 +106,23 @@ def fit(
     start = _restore(model, backup, folder, steps)
     report(start * steps)
     history = _History(folder / HISTORY, start, rate, steps)
-    callbacks = [_Watch(plan, report), history, *_tensorboard(tensorboard)]
+    watching = [_Watch(plan, report), *callbacks, history, *_tensorboard(tensorboard)]
     if best is not None:
         reached = max((row[best] for row in history.rows), default=None)
-        callbacks.append(
+        watching.append(
             keras.callbacks.ModelCheckpoint(
                 str(folder / BEST), monitor=best, mode="max", save_best_only=True, save_weights_only=True,
                 initial_value_threshold=reached,
             )
         )  # fmt: skip
     # The backup comes last, so that what it calls done is done.
-    callbacks += [_Seeds(folder / SEEDS), backup]
+    watching += [_Seeds(folder / SEEDS), backup]
     if start < plan.epochs:
         try:
             model.fit(
                 batches(range(start, plan.epochs)), epochs=plan.epochs, initial_epoch=start, steps_per_epoch=steps,
                 validation_data=validation, class_weight=dict(class_weight) if class_weight else None,
-                callbacks=callbacks, shuffle=False, verbose=0,  # pyright: ignore[reportArgumentType]
+                callbacks=watching, shuffle=False, verbose=0,  # pyright: ignore[reportArgumentType]
             )  # fmt: skip
         except tf.errors.ResourceExhaustedError as error:
             raise out_of_memory() from error

@@ -4,7 +4,6 @@ A net whose last map is fine can be told where not to look. `residual` is for ph
 drawings of 128, `symbol` for drawings of 72; the last trains on two processor cores.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -65,20 +64,6 @@ def symbol() -> keras.Model:
         shortcut = _convolution(x, width, 1, f"{name}_shortcut")
         x = keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([shortcut, y]))
     return keras.Model(image, x, name="symbol")
-
-
-NETS: dict[str, tuple[Callable[[], keras.Model], tuple[int, int]]] = {
-    "residual": (residual, (224, 224)),
-    "sketch": (sketch, (128, 128)),
-    "symbol": (symbol, (72, 72)),
-}
-"""By name: how each is built, and the (height, width) in pixels it takes when no size is asked for."""
-
-TAPS = {
-    "residual": tuple(f"block{number}_out" for number in range(1, 6)),
-    "sketch": tuple(f"block{number}_out" for number in range(1, 6)),
-    "symbol": tuple(f"block{number}_out" for number in range(1, 5)),
-}
 
 
 def _ink(image: Any) -> Any:

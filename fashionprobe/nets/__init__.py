@@ -1,0 +1,29 @@
+"""Nets that are built here and have no weights of their own: to be trained from scratch, or given a weights file."""
+
+from collections.abc import Callable
+
+import keras
+
+from fashionprobe.nets import light, masked, resnet
+
+NETS: dict[str, tuple[Callable[[], keras.Model], tuple[int, int]]] = {
+    "residual": (masked.residual, (224, 224)),
+    "sketch": (masked.sketch, (128, 128)),
+    "symbol": (masked.symbol, (72, 72)),
+    "light": (light.light, (28, 28)),
+    "light_bn": (light.light_bn, (28, 28)),
+    "resnet18": (resnet.resnet18, (224, 224)),
+    "resnet34": (resnet.resnet34, (224, 224)),
+}
+"""By name: how each is built, and the (height, width) in pixels it takes when no size is asked for."""
+
+TAPS = {
+    "residual": tuple(f"block{number}_out" for number in range(1, 6)),
+    "sketch": tuple(f"block{number}_out" for number in range(1, 6)),
+    "symbol": tuple(f"block{number}_out" for number in range(1, 5)),
+    "light": tuple(f"block{number}_out" for number in range(1, 5)),
+    "light_bn": tuple(f"block{number}_out" for number in range(1, 5)),
+    "resnet18": resnet.TAPS,
+    "resnet34": resnet.TAPS,
+}
+"""The layer that ends each block."""

@@ -1,0 +1,1 @@
+"""Siamese networks: triplets, their losses, batches of them, and what the embeddings are worth."""

@@ -1,0 +1,97 @@
+"""Which images go into a batch: P classes with K images each, or triplets drawn beforehand."""
+
+import numpy as np
+
+from fashionprobe.errors import UserError
+
+
+def balanced(
+    numbers: np.ndarray, *, classes: int, per_class: int, steps: int, seed: int = 0, epoch: int = 0
+) -> np.ndarray:
+    """Draw the batches of one epoch, each of P classes with K different images.
+
+    The images of a class are dealt like cards: none comes twice before all have come.
+
+    Args:
+        numbers: Class number of each image, int (images,).
+        classes: P, the number of classes in a batch.
+        per_class: K, the number of images of each.
+        steps: Number of batches.
+        seed: Seed of the draw.
+        epoch: Number of the epoch, which has a draw of its own.
+
+    Returns:
+        Places in `numbers`, int64 (steps, P * K), the images of a class side by side.
+
+    Raises:
+        UserError: If there are fewer than P or 2 classes, or a class has fewer than K or 2 images.
+    """
+    places = _by_class(numbers, per_class)
+    if not 2 <= classes <= len(places):
+        raise UserError(
+            "classes_per_batch", expected=f"in 2 to {len(places)}, the classes there are", received=classes
+        )
+    rng = np.random.default_rng([seed, epoch])
+    # The P classes of each step: the first of a random order.
+    chosen = rng.random((steps, len(places))).argsort(axis=1)[:, :classes]
+    batches = np.empty((steps, classes, per_class), np.int64)
+    for number, mine in enumerate(places):
+        rows, columns = np.nonzero(chosen == number)
+        batches[rows, columns] = _dealt(mine, len(rows), per_class, rng)
+    return batches.reshape(steps, -1)
+
+
+def random_triplets(numbers: np.ndarray, *, size: int, steps: int, seed: int = 0, epoch: int = 0) -> np.ndarray:
+    """Draw triplets with no regard to what the network knows: the baseline without mining.
+
+    Args:
+        numbers: Class number of each image, int (images,).
+        size: Triplets a batch.
+        steps: Number of batches.
+        seed: Seed of the draw.
+        epoch: Number of the epoch, which has a draw of its own.
+
+    Returns:
+        Places in `numbers`, int64 (steps, 3 * size): the anchors, then their positives, then their negatives.
+
+    Raises:
+        UserError: If there is only one class, or a class has one image.
+    """
+    _by_class(numbers, 2)
+    rng = np.random.default_rng([seed, epoch])
+    # Sorted by class, those of one class are a range; another of it is a shift within the range.
+    order = np.argsort(numbers, kind="stable")
+    _, starts, place, sizes = np.unique(numbers[order], return_index=True, return_inverse=True, return_counts=True)
+    first, count = starts[place], sizes[place]
+    total = len(numbers)
+    anchor = rng.integers(total, size=(steps, size))
+    within = anchor - first[anchor]
+    positive = first[anchor] + (within + rng.integers(1, count[anchor])) % count[anchor]
+    # The others are all places behind the range, and from the start again.
+    negative = (first[anchor] + count[anchor] + rng.integers(total - count[anchor])) % total
+    return order[np.concatenate([anchor, positive, negative], axis=1)].astype(np.int64)
+
+
+def _by_class(numbers: np.ndarray, per_class: int) -> list[np.ndarray]:
+    """Return the places of each class, and check that triplets can be made of them."""
+    classes, counts = np.unique(numbers, return_counts=True)
+    if len(classes) < 2:
+        raise UserError("label", expected="a column with two classes or more", received=f"{len(classes)}")
+    if per_class < 2:
+        raise UserError(
+            "per_class", expected="2 or more: with one image a class there is no positive", received=per_class
+        )
+    if counts.min() < per_class:
+        raise UserError(
+            "per_class", expected=f"{counts.min()} or less, the images of the smallest class", received=per_class,
+            remedy="Or leave rare classes out: --min-images.",
+        )  # fmt: skip
+    return [np.flatnonzero(numbers == number) for number in classes]
+
+
+def _dealt(places: np.ndarray, hands: int, per_class: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal hands of K different images, the pack shuffled anew when fewer than K are left."""
+    in_pack = len(places) // per_class
+    packs = -(-hands // in_pack)
+    shuffled = rng.permuted(np.tile(places, (packs, 1)), axis=1)
+    return shuffled[:, : in_pack * per_class].reshape(-1, per_class)[:hands]

@@ -1,0 +1,367 @@
+"""Stage `embed`: records -> an embedding trained with triplets, and what it is worth."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fashionprobe.siamese.evaluate import Evaluation
+    from fashionprobe.siamese.job import Job, Trained
+
+log = logging.getLogger(__name__)
+
+MAPPED = 4000
+"""Images, at most, that UMAP is fitted on for the figures."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A trained embedding on disk.
+
+    Attributes:
+        path: Its folder, `runs/<run>/embed`.
+        model: The network, `model.keras`: RGB images in [0, 255] -> embeddings. It is a backbone whose last block is
+            the embedding.
+        dimension: Dimensions of the embedding.
+        accuracy: Share of the test images (of val or train where there are none) whose class the k nearest neighbours
+            in train tell, for the first k.
+        auc: Macro area under the ROC curve of the nearest class means, on the same images.
+        silhouette: Silhouette of the classes on the same images, in [-1, 1].
+        states: The epoch in which it "collapsed" or "stalled" first, when it did.
+        reused: Whether it was there already.
+    """
+
+    path: Path
+    model: Path
+    dimension: int
+    accuracy: float
+    auc: float
+    silhouette: float
+    states: dict[str, int]
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def embed(
+    *,
+    dataset: shared.Place,
+    run: str | None = None,
+    label: str | None = None,
+    backbone: str = "light_bn",
+    weights: str = "auto",
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    min_images: int = 2,
+    dimension: int = 16,
+    pooling: Literal["auto", "average", "flatten"] = "auto",
+    hidden: int = 0,
+    unit_norm: bool = False,
+    freeze: int = 0,
+    mining: Literal["random", "batch_hard", "semi_hard", "batch_all", "batch_weighted"] = "semi_hard",
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    margin: float | str = 1.0,
+    margin_end: float | None = None,
+    easy_epochs: int = 0,
+    classes_per_batch: int | None = None,
+    per_class: int = 8,
+    epochs: int = 20,
+    steps: int = 200,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    learning_rate: float = 3e-3,
+    warmup: float = 0.0,
+    decay: Literal["none", "cosine"] = "cosine",
+    weight_decay: float = 0.0,
+    neighbours: int | list[int] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Embedding:
+    """Train an embedding in which images of one class lie together, and measure it.
+
+    It learns from triplets of the train split: an image, another of its class, and one of another class that shall be
+    farther away. Then the images of each split are classified by those of train. A killed run goes on behind its last
+    whole epoch. When all images end on one point, it says so and what helps.
+
+    Args:
+        dataset: Name of the record set, or what `ingest` returned.
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
+        label: Label column. Default: the one by which the record set was split (class for fashion_mnist).
+        backbone: light_bn, light, resnet18, resnet34, mini, resnet50, any other name of keras.applications, or the
+            path of a .keras file.
+        weights: pretrained, imagenet, random, or the path of a weights file. auto is pretrained for backbones that
+            have weights, and random for the others.
+        taps: Names of the layers that end block 1, 2, ...; the embedding is made of the last one.
+        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
+        size: Height and width in pixels of the network's input; one number for a square. Default: the backbone's own.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        min_images: Leave out classes with fewer images than this.
+        dimension: Dimensions of the embedding, 2 to 512.
+        pooling: What of the last map is read: its average over space, or all its values. auto is flatten for light
+            and light_bn, else average.
+        hidden: Units of a dense layer with ReLU before the embedding; 0 for none.
+        unit_norm: Bring each embedding to length 1.
+        freeze: Keep the weights of blocks 1 to this one.
+        mining: Which triplets count: semi_hard (negatives farther than the positive, but not by much), batch_hard
+            (farthest positive, nearest negative), batch_all, batch_weighted, or random (drawn beforehand).
+        metric: Squared euclidean distance, or cosine.
+        margin: What the distances of a triplet should differ by; soft for softplus without a margin.
+        margin_end: Let the margin rise to this one in the last epoch; it never exceeds the mean distance reached.
+        easy_epochs: Mine semi-hard triplets in so many epochs first; it keeps batch_hard from collapsing.
+        classes_per_batch: P, the classes in a batch. Default: all, 16 at most.
+        per_class: K, the images of each class in a batch.
+        epochs: Number of epochs.
+        steps: Batches an epoch.
+        optimizer: adam, or sgd with Nesterov momentum 0.9.
+        learning_rate: Its highest value.
+        warmup: Epochs over which the learning rate rises from 0.
+        decay: Then keep it, or lower it to 0 along half a cosine.
+        weight_decay: Decoupled weight decay of kernels (AdamW).
+        neighbours: Values of k to classify with; the first is the headline. Default: [5,1,3,10,20].
+        seed: Seed of first weights and batches.
+        overwrite: Replace an embedding of this run that was trained with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The embedding: paths and headline numbers.
+
+    Raises:
+        UserError: If an argument does not fit, a class has fewer than K images, or the loss becomes NaN.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    _check(locals())
+    records_path = shared.records_path(dataset, tfrecords_root)
+    folder = child(runs_root, records_path.name if run is None else run, argument="run") / "embed"
+    records = shared.open_records(records_path)
+
+    from fashionprobe import devices
+    from fashionprobe.nets import NETS
+    from fashionprobe.siamese.job import Settings
+    from fashionprobe.stages.embedded import choose, make_job
+    from fashionprobe.training.fit import Plan
+
+    if weights == "auto":
+        weights = "random" if backbone.lower() in NETS else "pretrained"
+    if pooling == "auto":
+        pooling = "flatten" if backbone.lower().startswith("light") else "average"
+    network = {
+        "backbone": backbone, "weights": weights, "taps": shared.listed("taps", taps),
+        "preprocessing": preprocessing, "seed": seed,
+    }  # fmt: skip
+    classes = choose(records, label, min_images)
+    settings = Settings(
+        dimension=dimension,
+        pooling=pooling,
+        hidden=hidden,
+        unit_norm=unit_norm,
+        freeze=freeze,
+        mining=mining,
+        metric=metric,
+        margin=margin,  # pyright: ignore[reportArgumentType]
+        margin_end=margin_end,
+        easy_epochs=easy_epochs,
+        classes_per_batch=min(len(classes.names), 16) if classes_per_batch is None else classes_per_batch,
+        per_class=per_class,
+        steps=steps,
+        seed=seed,
+        plan=Plan(epochs, optimizer, learning_rate, warmup, decay, weight_decay),
+    )
+    job = make_job(records, classes, network, shared.image_size(size), fit, settings)
+    job.loss()
+    job.drawn(job.numbers(), 0)  # what does not fit is refused here, before anything is written
+    job.network()
+    ks = [5, 1, 3, 10, 20] if neighbours is None else list(dict.fromkeys(_several(neighbours)))
+    smallest = len(job.numbers()) - 1
+    if not ks or min(ks) < 1 or max(ks) > smallest:
+        raise UserError("neighbours", expected=f"numbers in 1 to {smallest}", received=ks)
+    artifact = build(
+        folder,
+        Recipe(
+            "embed", {**job.arguments(), "neighbours": ks}, {"records": records.fingerprint},
+            job.backbone.weights_sha256,
+        ),
+        lambda draft: _write(draft, job, ks),
+        overwrite=overwrite,
+        settings={"network": network, "device": devices.name()},
+    )  # fmt: skip
+    return _result(artifact)
+
+
+def _several(neighbours: int | Sequence[int]) -> list[int]:
+    return [neighbours] if isinstance(neighbours, int) else list(neighbours)
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Check the arguments that are numbers."""
+    shared.check_seed(given["seed"])
+    names = ("epochs", "steps", "min_images", "classes_per_batch", "per_class", "dimension")
+    shared.at_least(1, **{name: given[name] for name in names})
+    shared.at_least(0, hidden=given["hidden"], easy_epochs=given["easy_epochs"])
+    for name, low in (("learning_rate", 0.0), ("warmup", None), ("weight_decay", None)):
+        value = given[name]
+        if not math.isfinite(value) or value < 0 or value == low:
+            expected = "a number above 0" if low is not None else "a number of 0 or more"
+            raise UserError(name, expected=expected, received=value)
+    end, margin = given["margin_end"], given["margin"]
+    if end is not None and (margin == "soft" or not isinstance(margin, int | float) or not margin <= end < math.inf):
+        raise UserError("margin_end", expected=f"a number of `margin` ({margin}) or more", received=end)
+
+
+def _write(draft: Path, job: "Job", ks: list[int]) -> dict[str, Any]:
+    """Train, measure, and fill the files of the artifact."""
+    from fashionprobe.siamese.evaluate import evaluate
+    from fashionprobe.siamese.job import decoded, embedded, train
+
+    plan = job.settings.plan
+    with progress.bar(total=len(job.numbers()), unit="image", description="decode") as bar:
+        (draft / ".pictures").mkdir(exist_ok=True)
+        pictures = decoded(job, draft / ".pictures", report=bar.update)
+    with progress.bar(total=plan.epochs * job.settings.steps, unit="batch", description="train") as bar:
+        trained = train(job, draft, pictures, report=bar.update)
+    with progress.bar(total=len(job.items), unit="image", description="embed") as bar:
+        points = embedded(job, trained.network, report=bar.update)
+    trained.network.save(draft / "model.keras")
+    found = evaluate(
+        points, job.items["number"].to_numpy(), job.items["split"].to_numpy(str), job.classes.names,
+        neighbours=ks, metric=job.settings.metric, seed=job.settings.seed,
+    )  # fmt: skip
+    _write_tables(draft, found)
+    figures = _write_figures(draft, job, trained, found, points)
+    return _facts(job, trained, found, ks[0]) | {"figures": figures}
+
+
+def _write_tables(draft: Path, found: "Evaluation") -> None:
+    found.table.to_csv(draft / "evaluation.csv", index=False, float_format="%.6f")
+    found.per_class.to_csv(draft / "per_class.csv", index=False, float_format="%.6f")
+    for split, counts in found.confusions.items():
+        counts.rename_axis("true / predicted").to_csv(draft / f"confusion_{split}.csv")
+
+
+def _write_figures(
+    draft: Path, job: "Job", trained: "Trained", found: "Evaluation", points: "np.ndarray"
+) -> list[dict[str, str]]:
+    """Draw training, maps and confusions; return what the report says about them."""
+    import numpy as np
+
+    from fashionprobe.plots.confusion import confusion
+    from fashionprobe.plots.embedding_training import embedding_training
+    from fashionprobe.plots.save import save
+    from fashionprobe.plots.scatter import scatter
+    from fashionprobe.report.exhibits import note
+
+    label = job.classes.label
+    save(embedding_training(trained.history, title=f"Embedding by {label}"), draft / "training")
+    figures = [note("training.png", "Training", "Loss, triplets that fail, and distances, by epoch.")]
+    places, kind = _places(job, points)
+    names = np.asarray(job.classes.names)[job.items["number"]]
+    table = job.items[["id", "split"]].assign(**{label: names, "x": places[:, 0], "y": places[:, 1]})
+    table.to_csv(draft / "map.csv", index=False, float_format="%.6g")
+    for split, counts in found.confusions.items():
+        of = job.items["split"].to_numpy() == split
+        shown = of & np.isfinite(places).all(axis=1)
+        heading = f"{label}, {split} ({shown.sum()} images)"
+        save(scatter(places[shown], names[shown], title=heading, kind=kind), draft / f"map_{split}")
+        save(confusion(counts, title=heading), draft / f"confusion_{split}")
+    last = [*found.confusions][-1]
+    silhouette = found.silhouette[last]
+    what = "The embedding" if job.settings.dimension == 2 else "The embedding, by UMAP fitted on train"
+    figures += [
+        note(f"map_{last}.png", "Map", f"{what}: the {last} images; silhouette {silhouette:.2f}."),
+        note(f"confusion_{last}.png", "Confusion", f"Classes of the {last} images by their neighbours in train."),
+    ]
+    return figures
+
+
+def _places(job: "Job", points: "np.ndarray") -> "tuple[np.ndarray, str]":
+    """Return where each image lies in the plane, NaN for those that are not drawn, and what the axes are."""
+    import numpy as np
+
+    from fashionprobe.attributes.reduce import nearest, reduce
+
+    if points.shape[1] == 2:
+        return points, "the embedding"
+    rng = np.random.default_rng(job.settings.seed)
+    splits = job.items["split"].to_numpy()
+    places = np.full((len(points), 2), np.nan)
+    drawn = {}
+    for split in np.unique(splits):
+        rows = np.flatnonzero(splits == split)
+        drawn[split] = np.sort(rng.choice(rows, MAPPED, replace=False)) if len(rows) > MAPPED else rows
+    train = drawn.pop("train")
+    with progress.bar(total=1 + len(drawn), unit="map", description="map") as bar:
+        reduced = reduce(nearest(points[train]), 2, seed=job.settings.seed)
+        places[train] = reduced.points
+        bar.update()
+        for rows in drawn.values():
+            places[rows] = reduced.transform(points[rows])
+            bar.update()
+    return places, "UMAP"
+
+
+def _facts(job: "Job", trained: "Trained", found: "Evaluation", k: int) -> dict[str, Any]:
+    """Gather what the manifest, the report and later stages need to know."""
+    counts = job.items["split"].value_counts()
+    scores = {}
+    for split, silhouette in found.silhouette.items():
+        of = found.table[found.table["split"] == split].set_index(["classifier", "k"])
+        knn, mean = of.loc[("knn", k)], of.loc[("nearest_mean", 0)]
+        scores[split] = {
+            "images": int(knn["images"]), "k": k, "accuracy": knn["accuracy"], "low": knn["low"], "high": knn["high"],
+            "knn_auc": knn["auc"], "mean_accuracy": mean["accuracy"], "auc": mean["auc"],
+            "silhouette": None if math.isnan(silhouette) else silhouette,
+        }  # fmt: skip
+    return {
+        "dataset": job.records.path.name,
+        "label": job.classes.label,
+        "classes": list(job.classes.names),
+        "rare": dict(job.classes.rare),
+        "missing": job.classes.missing,
+        "images": {split: int(counts.get(split, 0)) for split in ("train", "val", "test")},
+        "backbone": job.backbone.name,
+        "weights": job.backbone.weights,
+        "size": list(job.backbone.size),
+        "blocks": len(job.backbone.taps) + 1,
+        "dimension": job.settings.dimension,
+        "parameters": trained.network.count_params(),
+        "states": trained.states,
+        "scores": scores,
+    }
+
+
+def _result(artifact: Artifact) -> Embedding:
+    facts = artifact.facts
+    split = [name for name in ("train", "val", "test") if name in facts["scores"]][-1]
+    found = facts["scores"][split]
+    silhouette = math.nan if found["silhouette"] is None else found["silhouette"]
+    if facts["rare"]:
+        log.info("%d rare classes (%d images) left out", len(facts["rare"]), sum(facts["rare"].values()))
+    if facts["missing"]:
+        log.info("%d images without a %s left out", facts["missing"], facts["label"])
+    for state, epoch in facts["states"].items():
+        log.info("The embedding has %s in epoch %d.", state, epoch)
+    log.info(
+        "%s %s: %d dimensions, %d-NN %.3f (%.3f to %.3f) on %d %s images, AUC %.3f, silhouette %.2f. "
+        "Next: fashionprobe extract --dataset %s --run %s --backbone %s --block %d",
+        "reused" if artifact.reused else "wrote", artifact.path, facts["dimension"], found["k"], found["accuracy"],
+        found["low"], found["high"], found["images"], split, found["auc"], silhouette, facts["dataset"],
+        artifact.path.parent.name, artifact.path / "model.keras", facts["blocks"],
+    )  # fmt: skip
+    return Embedding(
+        artifact.path, artifact.path / "model.keras", facts["dimension"], found["accuracy"], found["auc"], silhouette,
+        facts["states"], artifact.reused,
+    )  # fmt: skip

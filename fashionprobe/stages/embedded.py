@@ -1,0 +1,96 @@
+"""Jobs of embeddings, as `embed` makes them, and as `unseen` and `tune` open them again to vary them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import Artifact, load
+from fashionprobe.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from fashionprobe.siamese.job import Job, Settings
+    from fashionprobe.training.classes import Classes
+
+
+def choose(records: Artifact, label: str | None, min_images: int) -> "Classes":
+    """Return the classes of a label column that have images in train.
+
+    Raises:
+        UserError: If there is no such column, or it has fewer than two classes.
+    """
+    import pandas as pd
+
+    from fashionprobe.records.read import vocabulary
+    from fashionprobe.training.classes import choose
+
+    label = label or records.facts.get("stratify")
+    if label is None:
+        raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
+    vocabulary(records, label)
+    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+    return choose(items, label, min_images=min_images, needed=("train",))
+
+
+def make_job(
+    records: Artifact,
+    classes: "Classes",
+    network: dict[str, Any],
+    size: tuple[int, int] | None,
+    fit: Literal["pad", "stretch"],
+    settings: "Settings",
+) -> "Job":
+    """Load the backbone and put the parts of a job together."""
+    import pandas as pd
+
+    from fashionprobe import backbones
+    from fashionprobe.siamese.job import Job
+
+    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+    items = items[items[classes.label].isin([*classes.numbers])].reset_index(drop=True)
+    number = items[classes.label].map(dict(classes.numbers)).astype("int64")
+    chosen = pd.DataFrame({"id": items["id"], "split": items["split"], "number": number})
+    arguments = {name: value for name, value in network.items() if name != "backbone"}
+    loaded = backbones.load(network["backbone"], size=size, **arguments)
+    return Job(records, chosen, classes, loaded, fit, settings)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An embedding of a run, and how it was trained.
+
+    Attributes:
+        artifact: What `embed` wrote.
+        job: The job.
+    """
+
+    artifact: Artifact
+    job: "Job"
+
+
+def open_embedded(run: Path, tfrecords_root: str) -> Embedded:
+    """Open the embedding of a run and the record set that it was trained on.
+
+    Raises:
+        UserError: If one is missing, or the record set was made anew since.
+    """
+    from fashionprobe.siamese.job import Settings
+    from fashionprobe.training.classes import Classes
+    from fashionprobe.training.fit import Plan
+
+    remedy = f"Make it first: fashionprobe embed --dataset DATASET --run {run.name}"
+    artifact = load(run / "embed", stage="embed", remedy=remedy)
+    given, facts = artifact.manifest["arguments"], artifact.facts
+    records = shared.open_records(shared.records_path(facts["dataset"], tfrecords_root))
+    if records.fingerprint != artifact.manifest["inputs"]["records"]:
+        raise UserError(
+            "dataset", expected=f"the record set '{facts['dataset']}' that the embedding was trained on",
+            received="one that was made anew since", remedy="Train again: fashionprobe embed with --overwrite.",
+        )  # fmt: skip
+    plan = Plan(**{name: given[name] for name in Plan.__dataclass_fields__})
+    names = [name for name in Settings.__dataclass_fields__ if name != "plan"]
+    settings = Settings(**{name: given[name] for name in names}, plan=plan)
+    classes = Classes(given["label"], tuple(facts["classes"]), given["classes"], facts["rare"], False, facts["missing"])
+    height, width = given["size"]
+    network = artifact.manifest["run"]["settings"]["network"]
+    return Embedded(artifact, make_job(records, classes, network, (height, width), given["fit"], settings))
