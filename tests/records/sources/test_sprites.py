@@ -108,6 +108,29 @@ def test_the_same_tile_twice_has_one_key(put):
     assert keys[5] == keys[1] and len(set(keys)) == 6
 
 
+@pytest.mark.parametrize("pictures", [0, 2, 3, 4, 8])
+def test_blank_tiles_with_labels_are_counted(put, pictures):
+    source = put({"s.png": encoded(laid_out(tiles_of(9)[:pictures], 3)), "t.tsv": "a\n" * 9})
+    assert sprites.catalogue(source).notes[1].startswith(f"Blank tiles with a label at the end: {9 - pictures}.")
+
+
+def test_a_tile_of_any_one_colour_is_blank(put):
+    white = laid_out(TILES, 3)
+    white[8:, 6:] = 255
+    catalogue = sprites.catalogue(put({"s.png": encoded(white), "t.tsv": NAMES}))
+    assert catalogue.notes == ("7 tiles of 6 x 4 pixels, 3 a row.",)
+
+
+def test_a_large_sheet_is_taken_without_a_warning(put, monkeypatch):
+    """Pillow warns from this size on, and refuses twice the size."""
+    source = put({"sprite.png": SHEET, "metadata.tsv": NAMES})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12 * 18 - 1)
+    assert len(sprites.catalogue(source).items) == 7
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12 * 18 // 2 - 1)
+    with pytest.raises(UserError, match=r"a bad one \(18 x 12 pixels; at most 214 are taken\)"):
+        sprites.catalogue(source)
+
+
 def test_a_label_too_many_is_told(put):
     catalogue = sprites.catalogue(put({"s.png": SHEET, "t.tsv": "class\n" + NAMES}))
     assert catalogue.notes[1] == "Blank tiles with a label at the end: 1. Has a table of one column a header?"
