@@ -104,9 +104,7 @@ def resize(data: bytes, size: tuple[int, int], fit: Literal["pad", "stretch"], i
     inner = size if fit == "stretch" else inside(upright, size)
     # Twice the size is left for the antialiased resize, so that the draft's box filter does not show.
     draft = inner[::-1] if info.orientation > 4 else inner
-    image = _rgb(_open(data, draft=(2 * draft[1], 2 * draft[0])))
-    if info.orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[info.orientation])
+    image = _upright(_rgb(_open(data, draft=(2 * draft[1], 2 * draft[0]))), info)
     image = image.resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
     if inner != size:
         canvas = Image.new("RGB", (width, height), "white")
@@ -115,6 +113,21 @@ def resize(data: bytes, size: tuple[int, int], fit: Literal["pad", "stretch"], i
     file = io.BytesIO()
     image.save(file, "JPEG", quality=95, subsampling=0)
     return file.getvalue()
+
+
+def picture(data: bytes, info: ImageInfo) -> Image.Image:
+    """Decode an image and turn it upright: grey (L) when it is stored so, else RGB, transparency on white.
+
+    Args:
+        data: The bytes of the image file.
+        info: What `inspect` returned for them.
+
+    Raises:
+        BadImage: Pillow cannot decode the image.
+    """
+    image = _open(data)
+    is_grey = image.mode == "L" and not image.has_transparency_data
+    return _upright(image if is_grey else _rgb(image), info)
 
 
 @contextmanager
@@ -182,6 +195,10 @@ def _open(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
         # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error and more on damaged files.
         raise BadImage(f"Pillow cannot decode it: {error}") from error
     return image
+
+
+def _upright(image: Image.Image, info: ImageInfo) -> Image.Image:
+    return image.transpose(_UPRIGHT[info.orientation]) if info.orientation in _UPRIGHT else image
 
 
 def _unknown(data: bytes) -> str:

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +19,12 @@ from fashionprobe.records.sources import (
     PROCEDURAL,
     Catalogue,
     decoy,
+    fashion_mnist,
     folder,
     garments,
     kaggle,
     quickdraw,
+    sprites,
     symbols,
     xray,
 )
@@ -109,29 +111,41 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
 
 
 def _catalogue(request: Request) -> Catalogue:
-    source = request.source
-    if source in PROCEDURAL and request.path is not None:
-        raise UserError("path", expected=f"left out for {source}, which are drawn", received=request.path)
+    if request.source in PROCEDURAL and request.path is not None:
+        raise UserError("path", expected=f"left out for {request.source}, which are drawn", received=request.path)
     _check_marks(request)
-    if source == "garments":
-        return garments.catalogue(count=request.count, size=_drawn_size(request), seed=request.seed)
-    if source == "symbols":
-        return symbols.catalogue(
-            request.count, _drawn_size(request), request.seed, split=request.split, **_marking(request)
+    return CATALOGUES[request.source](request)
+
+
+def _garments(request: Request) -> Catalogue:
+    return garments.catalogue(count=request.count, size=_drawn_size(request), seed=request.seed)
+
+
+def _symbols(request: Request) -> Catalogue:
+    size = _drawn_size(request)
+    return symbols.catalogue(request.count, size, request.seed, split=request.split, **_marking(request))
+
+
+def _decoy(request: Request) -> Catalogue:
+    if request.split is not None:
+        raise UserError(
+            "split", expected="left out for decoy, which keeps the splits of the record set", received=request.split
         )
-    if source == "decoy":
-        if request.split is not None:
-            raise UserError(
-                "split", expected="left out for decoy, which keeps the splits of the record set", received=request.split
-            )
-        return decoy.catalogue(request.path, label=request.label, seed=request.seed, **_marking(request))
-    if source == "quickdraw":
-        return quickdraw.catalogue(request.path, request.size)
-    if source == "xray":
-        return xray.catalogue(request.path, request.seed)
-    if source == "kaggle":
-        return kaggle.catalogue(request.path)
-    return folder.catalogue(request.path)
+    return decoy.catalogue(request.path, label=request.label, seed=request.seed, **_marking(request))
+
+
+CATALOGUES: dict[str, Callable[[Request], Catalogue]] = {
+    "kaggle": lambda request: kaggle.catalogue(request.path),
+    "folder": lambda request: folder.catalogue(request.path),
+    "garments": _garments,
+    "symbols": _symbols,
+    "quickdraw": lambda request: quickdraw.catalogue(request.path, request.size),
+    "xray": lambda request: xray.catalogue(request.path, request.seed),
+    "decoy": _decoy,
+    "fashion_mnist": lambda request: fashion_mnist.catalogue(request.path),
+    "sprites": lambda request: sprites.catalogue(request.path),
+}
+"""How each source of `SOURCES` is opened."""
 
 
 def _check_marks(request: Request) -> None:

@@ -63,18 +63,20 @@ def ingest(
         dataset: Name of the record set; it becomes the folder tfrecords/NAME.
         source: Where the images come from: kaggle (Fashion Product Images), folder (one sub-folder a class), garments
             (drawn, no download), symbols (drawn letters with a mark in a corner that gives them away), quickdraw
-            (.npy or .ndjson files of sketches), xray (GDXray in class folders, copies kept together) or decoy (another
-            record set, with such marks). Default: the name of the record set, when that is a source.
-        path: Folder or zip file of the source; for decoy the folder of the record set. Not needed for garments and
-            symbols; without it kaggle is downloaded with kagglehub.
+            (.npy or .ndjson files of sketches), xray (GDXray in class folders, copies kept together), decoy (another
+            record set, with such marks), fashion_mnist (its four IDX files) or sprites (one sheet of tiles and a table
+            of their labels). Default: the name of the record set, when that is a source.
+        path: Folder or zip file of the source (fashion_mnist: folder only); for decoy the folder of the record set. Not
+            needed for garments and symbols; without it kaggle is downloaded with kagglehub, fashion_mnist with Keras.
         where: Keep the images for which this pandas query over the label columns is true.
         label: The column that `classes`, `per_class`, the stratified split and the marks of decoy go by. Default for
-            the split: articleType for kaggle, class for folder, symbols, quickdraw and xray. Default for the marks:
-            the column by which the record set was split.
+            the split: articleType for kaggle; class for folder, symbols, quickdraw, xray and fashion_mnist; the
+            column class or label, else the first, for sprites. Default for the marks: the column by which the record
+            set was split.
         classes: Keep these classes of the label column.
         per_class: Keep at most this many images a class, drawn with the seed.
         split: Parts of train, val and test in any unit. Default: the source's own (folders, 36,000 to 8,000 for
-            kaggle, or 70, 10, 20 for symbols), else 80, 10, 10.
+            kaggle, 70, 10, 20 for symbols, or train and test of fashion_mnist, without val), else 80, 10, 10.
         count: Number of images to draw (garments, symbols; each test symbol comes with and without a mark).
         rate: Share of the train and val images whose mark is that of their class, in [0, 1] (symbols, decoy). The
             others have one drawn at random, as test images do. Default: 0.9.

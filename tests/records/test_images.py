@@ -117,6 +117,22 @@ def test_resizing_takes_the_high_byte_of_sixteen_bits():
     assert result.getextrema() == ((100, 100),) * 3
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_decoded_picture_is_upright_and_grey_when_it_is_stored_so(mode, orientation):
+    data = encode(picture(mode=mode), "PNG", exif=exif(orientation))
+    decoded = images.picture(data, images.inspect(data))
+    assert decoded.mode == mode
+    assert decoded.tobytes() == ImageOps.exif_transpose(Image.open(io.BytesIO(data))).tobytes()
+
+
+def test_a_decoded_picture_has_no_transparency():
+    data = encode(Image.new("L", (8, 8), 7), "PNG", transparency=7)
+    assert images.picture(data, images.inspect(data)).getextrema() == ((255, 255),) * 3
+    data = encode(Image.new("P", (8, 8), 0), "PNG")
+    assert images.picture(data, images.inspect(data)).mode == "RGB"
+
+
 def test_resizing_what_cannot_be_decoded_is_a_bad_image():
     data = encode(picture(), "PNG")
     with pytest.raises(images.BadImage, match="cannot decode"):

@@ -3,11 +3,13 @@
 import io
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -15,8 +17,9 @@ from PIL import Image
 from fashionprobe.errors import UserError
 
 tf = pytest.importorskip("tensorflow")
-from fashionprobe.records.pack import Request, pack  # noqa: E402
+from fashionprobe.records.pack import CATALOGUES, Request, pack  # noqa: E402
 from fashionprobe.records.read import pictures, read, shard_paths  # noqa: E402
+from fashionprobe.records.sources import SOURCES  # noqa: E402
 
 
 def table(path, name="items.csv"):
@@ -230,6 +233,53 @@ def test_copies_of_an_x_ray_stay_on_one_side_of_a_split_asked_for(put, photo, ta
     made = pack(Request("xray", str(put({name: photo(1) for name in names})), split=(1, 1, 1)), target)
     assert (table(target).groupby("original")["split"].nunique() == 1).all()
     assert min(made.facts["splits"].values()) > 8
+
+
+def test_every_source_can_be_opened():
+    assert tuple(CATALOGUES) == SOURCES
+
+
+@pytest.fixture
+def fashion(put):
+    """The four files of Fashion-MNIST with 40 images for train and 20 for test."""
+    files = {}
+    for prefix, count in (("train", 40), ("t10k", 20)):
+        pixels = np.random.default_rng(count).integers(0, 256, count * 784, np.uint8).tobytes()
+        files[f"{prefix}-images-idx3-ubyte"] = struct.pack(">4I", 0x803, count, 28, 28) + pixels
+        files[f"{prefix}-labels-idx1-ubyte"] = struct.pack(">2I", 0x801, count) + bytes(range(10)) * (count // 10)
+    return str(put(files, "fashion"))
+
+
+def test_fashion_mnist_keeps_its_train_and_test_and_has_no_val_of_its_own(fashion, target):
+    made = pack(Request("fashion_mnist", fashion), target)
+    assert made.facts["splits"] == {"train": 40, "val": 0, "test": 20}
+    assert (table(target)["split"] == table(target)["id"].str.partition("/")[0]).all()
+    assert made.facts["columns"]["class"]["classes"]["Ankle boot"] == 6
+
+
+def test_a_split_of_fashion_mnist_that_is_asked_for_is_drawn_by_class_from_all_images(fashion, target):
+    made = pack(Request("fashion_mnist", fashion, split=(4, 1, 1)), target)
+    assert made.facts["splits"] == {"train": 40, "val": 10, "test": 10}
+    assert (pd.crosstab(table(target)["class"], table(target)["split"]) == [1, 4, 1]).all(axis=None)
+    assert pack(Request("fashion_mnist", fashion, split=(1, 0, 0)), target.with_name("all")).facts["splits"] == {
+        "train": 60, "val": 0, "test": 0,
+    }  # fmt: skip
+    fit = Request("fashion_mnist", fashion, where="split == 'train'", split=(3, 1, 0))
+    assert pack(fit, target.with_name("fit")).facts["splits"] == {"train": 30, "val": 10, "test": 0}
+    assert table(target.with_name("fit"))["id"].str.startswith("train/").all()
+
+
+def test_the_tiles_of_a_sprite_sheet_become_records(put, target):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 15, 3), np.uint8)
+    sheet = io.BytesIO()
+    Image.fromarray(pixels).save(sheet, "PNG")
+    labels = "Name\tClass\n" + "".join(f"{row}\t{'ab'[row % 2]}\n" for row in range(9))
+    source = put({"sprite.png": sheet.getvalue(), "metadata.tsv": labels})
+    made = pack(Request("sprites", str(source), split=(7, 1, 1)), target)
+    assert made.facts["splits"] == {"train": 7, "val": 1, "test": 1}
+    assert (made.facts["stratify"], made.facts["notes"]) == ("Class", ["9 tiles of 5 x 4 pixels, 3 a row."])
+    assert table(target).set_index("id").loc["000005", ["Name", "Class"]].tolist() == ["5", "b"]
+    np.testing.assert_array_equal(Image.open(io.BytesIO(stored(made)["000005"])), pixels[4:8, 10:15])
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def test_nothing_but_bad_files(command, tmp_path):
         ("--dataset a/b", "`dataset` must be a name of letters, digits, '_' and '-'. Received: 'a/b'. It becomes"),
         (
             "--dataset x",
-            "`source` must be one of: kaggle, folder, garments, symbols, quickdraw, xray, decoy. Received: nothing. ",
+            "`source` must be one of: kaggle, folder, garments, symbols, quickdraw, xray, decoy, fashion_mnist, "
+            "sprites. Received: nothing. ",
         ),
         ("--dataset x --source folder", "`path` must be a folder with one sub-folder a class. Received: nothing."),
         ("--dataset x --source foldr", "Did you mean 'folder'?"),

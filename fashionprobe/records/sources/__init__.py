@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-SOURCES = ("kaggle", "folder", "garments", "symbols", "quickdraw", "xray", "decoy")
+SOURCES = ("kaggle", "folder", "garments", "symbols", "quickdraw", "xray", "decoy", "fashion_mnist", "sprites")
 PROCEDURAL = ("garments", "symbols")
 """Sources that draw their images and so need no path."""
 
 MARKED = {"symbols": ("symbols", "none"), "decoy": ("symbols", "patch", "dots", "none")}
 """Sources that put marks into a corner, which tell the class at a chosen rate: the kinds of marks that each knows."""
+
+TAKEN = ("row", "shard", "image")
+"""Names that no label column may have: columns of items.csv, and the name by which a reader asks for the picture."""
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ import pandas as pd
 from fashionprobe.errors import UserError
 from fashionprobe.records.info import BadImage
 from fashionprobe.records.select import SPLITS
-from fashionprobe.records.sources import Catalogue
+from fashionprobe.records.sources import TAKEN, Catalogue
 from fashionprobe.records.sources.tree import FileTree
 
 HANDLE = "paramaggarwal/fashion-product-images-small"
 NEEDED = ("id", "masterCategory", "subCategory", "articleType", "baseColour", "productDisplayName")
-TAKEN = ("row", "shard", "image")  # columns of items.csv, and the name by which a reader asks for the picture
 THESIS_SPLIT = (36_000.0, 8_000.0, 0.0)
 
 # A title names a pattern by one of these words. "Print" is also a technique, so a title with two kinds names none.
