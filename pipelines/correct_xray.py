@@ -46,7 +46,7 @@ CLUTTER = {
 
 
 def main(
-    *, path: str, seeds: int = 3, rivals: str = "all", size: int = 72, b: float = 5.0, th: float = 0.8,
+    *, path: str, seeds: int = 3, rivals: str = "all", size: int = 48, b: float = 5.0, th: float = 0.8,
     automatic: int = 0,
 ) -> None:  # fmt: skip
     """Run the experiment, each seed with a network of its own.

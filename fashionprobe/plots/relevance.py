@@ -75,7 +75,7 @@ def relevance_curve(
         there = float(ranked.loc[ranked["filters"] == enough, "accuracy"].iloc[0])
         look = {"color": style.BLUE, "marker": "o", "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2}
         handles += ax.plot([enough], [there], linestyle="none", **look)
-        names.append(f"{enough} filters: 95 % of\nthe accuracy of all")
+        names.append(f"{enough} filter{'s' if enough > 1 else ''}: 95 % of\nthe accuracy of all")
     _over_filters(ax, int(ranked["filters"].iloc[-1]))
     # A little above 1, or marks there would be cut.
     ax.set_ylim(0, 1.03)
