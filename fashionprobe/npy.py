@@ -30,9 +30,7 @@ class RowWriter:
         done: Rows that are there.
     """
 
-    def __init__(
-        self, folder: Path, columns: Mapping[str, int], rows: int, *, step: int, dtype: str = "<f4"
-    ) -> None:
+    def __init__(self, folder: Path, columns: Mapping[str, int], rows: int, *, step: int, dtype: str = "<f4") -> None:
         self._folder, self._step, self._dtype = folder, step, np.dtype(dtype)
         self.done = self._committed()
         bytes_of = {name: width * self._dtype.itemsize for name, width in columns.items()}

@@ -77,13 +77,19 @@ def looks(classes: Sequence[str] | np.ndarray, *, most: int = SHOWN_CLASSES) -> 
 
 @style.house_style()
 def scatter(
-    points: np.ndarray, classes: Sequence[str] | np.ndarray, *, title: str = "", ax: "Axes | None" = None
+    points: np.ndarray,
+    classes: Sequence[str] | np.ndarray,
+    *,
+    kind: str = "UMAP",
+    title: str = "",
+    ax: "Axes | None" = None,
 ) -> "Figure":
     """Draw points of the plane by class.
 
     Args:
         points: float (points, 2).
         classes: The class of each, str (points,); "" for none.
+        kind: What the plane is of.
         title: Heading.
         ax: Axes to draw on; new ones by default.
 
@@ -112,8 +118,8 @@ def scatter(
     style.legend(ax, handles, [f"{style.short(look.name, 20)} ({look.count})" for look in found])
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.set_xlabel("First dimension of UMAP (no unit)")
-    ax.set_ylabel("Second dimension of UMAP (no unit)")
+    ax.set_xlabel(f"First dimension of {kind} (no unit)")
+    ax.set_ylabel(f"Second dimension of {kind} (no unit)")
     ax.set_title(style.short(title, 60), parse_math=False)
     return figure
 

@@ -224,6 +224,13 @@ def embedded(job: Job, network: keras.Model, *, report: Report = lambda images: 
     return np.concatenate(found)
 
 
+def embedded_pictures(network: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """Return the embeddings of pictures that were decoded, float32 (images, dimensions)."""
+    starts = range(0, len(pictures), READ_TOGETHER)
+    parts = (np.asarray(pictures[start : start + READ_TOGETHER], np.float32) for start in starts)
+    return np.concatenate([np.asarray(network.predict_on_batch(part)) for part in parts])
+
+
 def _read(job: Job, outputs: Sequence[str], splits: Sequence[str], *, skip: int = 0) -> tf.data.Dataset:
     there = [split for split in splits if (job.items["split"] == split).any()]
     label = job.classes.label

@@ -56,9 +56,11 @@ class TripletLoss(keras.losses.Loss):
             raise unknown_name("metric", metric, METRICS)
         if margin != SOFT and not (isinstance(margin, int | float) and 0 < margin < float("inf")):
             raise UserError("margin", expected="a number above 0, or soft", received=margin)
-        self.mining, self.metric, self._given = mining, metric, margin
-        self._margin = tf.Variable(0.0 if margin == SOFT else margin, trainable=False, dtype="float32")
-        self._easy = tf.Variable(False, trainable=False)
+        self.mining: Mining = mining
+        self.metric: Metric = metric
+        self._given = margin
+        self._margin = tf.Variable(tf.constant(0.0 if margin == SOFT else float(margin)), trainable=False)
+        self._easy = tf.Variable(tf.constant(False), trainable=False)
 
     @property
     def soft(self) -> bool:

@@ -1,6 +1,6 @@
 """The embedding network: a backbone, its last map as a vector, a projection head."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 
@@ -74,6 +74,6 @@ def embedder(
     return flatten(keras.Model(image, embedding, name="embedder"))
 
 
-def _start(seed: int, layer: int) -> keras.initializers.Initializer:
+def _start(seed: int, layer: int) -> Any:
     # TensorFlow takes seeds of 31 bits.
     return keras.initializers.GlorotUniform(seed=(seed * 2 + layer) % 2**31)

@@ -28,9 +28,7 @@ def balanced(
     """
     places = _by_class(numbers, per_class)
     if not 2 <= classes <= len(places):
-        raise UserError(
-            "classes_per_batch", expected=f"in 2 to {len(places)}, the classes there are", received=classes
-        )
+        raise UserError("classes_per_batch", expected=f"in 2 to {len(places)}, the classes there are", received=classes)
     rng = np.random.default_rng([seed, epoch])
     # The P classes of each step: the first of a random order.
     chosen = rng.random((steps, len(places))).argsort(axis=1)[:, :classes]

@@ -119,9 +119,7 @@ def batch_all(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor) -> tup
     failing = tf.where(positive, tf.searchsorted(ascending, tf.stop_gradient(reached), side="left"), 0)
     values = tf.where(tf.math.is_inf(ascending), 0.0, tf.gather(distances, order, batch_dims=1))
     sums = tf.pad(tf.cumsum(values, axis=1), [[0, 0], [1, 0]])
-    return tf.reduce_sum(
-        tf.cast(failing, distances.dtype) * reached - tf.gather(sums, failing, batch_dims=1)
-    ), failing
+    return tf.reduce_sum(tf.cast(failing, distances.dtype) * reached - tf.gather(sums, failing, batch_dims=1)), failing
 
 
 def batch_all_soft(distances: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -163,7 +161,7 @@ def triplet_count(labels: tf.Tensor) -> tf.Tensor:
 def _pairs(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return which members are positives, and which are negatives, of each anchor; both bool (batch, batch)."""
     same = labels[:, None] == labels[None, :]
-    return tf.linalg.set_diag(same, tf.zeros_like(labels, tf.bool)), ~same
+    return tf.linalg.set_diag(same, tf.zeros_like(labels, tf.bool)), tf.logical_not(same)
 
 
 def _sorted_negatives(distances: tf.Tensor, negative: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

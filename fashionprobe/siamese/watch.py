@@ -38,10 +38,8 @@ class Schedule(keras.callbacks.Callback):
         self._loss, self._end, self._epochs, self._easy, self._history = loss, end, epochs, easy, history
         self._start, self._reached = loss.margin, math.inf
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._reached = math.inf
-
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set what this epoch is trained with."""
         self._loss.start_easy(epoch < self._easy)
         if self._end is None:
             return
@@ -51,6 +49,7 @@ class Schedule(keras.callbacks.Callback):
         self._loss.margin = margin_at(self._start, self._end, epoch, self._epochs, reached=self._reached)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note the distance reached, and the margin for the history."""
         if logs is not None:
             self._reached = logs["spread"]
             logs["margin"] = self._loss.margin
@@ -86,6 +85,7 @@ class Watch(keras.callbacks.Callback):
         self.found: dict[str, int] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the epoch."""
         logs = logs or {}
         state = diagnose(logs["spread"], logs["active"], self._loss.margin)
         if state and state not in self.found:

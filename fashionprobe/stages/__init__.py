@@ -6,6 +6,7 @@ from fashionprobe.stages.choose import choose
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.converge import converge
 from fashionprobe.stages.demo import demo
+from fashionprobe.stages.embed import embed
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.faithfulness import faithfulness
 from fashionprobe.stages.index import index
@@ -24,6 +25,8 @@ from fashionprobe.stages.see import see
 from fashionprobe.stages.selectivity import selectivity
 from fashionprobe.stages.tag import tag
 from fashionprobe.stages.train import train
+from fashionprobe.stages.tune import tune
+from fashionprobe.stages.unseen import unseen
 from fashionprobe.stages.verify import verify
 from fashionprobe.stages.wall import wall
 
@@ -34,6 +37,7 @@ __all__ = [
     "classify",
     "converge",
     "demo",
+    "embed",
     "extract",
     "faithfulness",
     "index",
@@ -52,6 +56,8 @@ __all__ = [
     "selectivity",
     "tag",
     "train",
+    "tune",
+    "unseen",
     "verify",
     "wall",
 ]

@@ -316,12 +316,12 @@ def _places(job: "Job", points: "np.ndarray") -> "tuple[np.ndarray, str]":
 def _facts(job: "Job", trained: "Trained", found: "Evaluation", k: int) -> dict[str, Any]:
     """Gather what the manifest, the report and later stages need to know."""
     counts = job.items["split"].value_counts()
+    rows = {(row["split"], row["classifier"], row["k"]): row for row in found.table.to_dict("records")}
     scores = {}
     for split, silhouette in found.silhouette.items():
-        of = found.table[found.table["split"] == split].set_index(["classifier", "k"])
-        knn, mean = of.loc[("knn", k)], of.loc[("nearest_mean", 0)]
+        knn, mean = rows[split, "knn", k], rows[split, "nearest_mean", 0]
         scores[split] = {
-            "images": int(knn["images"]), "k": k, "accuracy": knn["accuracy"], "low": knn["low"], "high": knn["high"],
+            **{name: knn[name] for name in ("images", "k", "accuracy", "low", "high")},
             "knn_auc": knn["auc"], "mean_accuracy": mean["accuracy"], "auc": mean["auc"],
             "silhouette": None if math.isnan(silhouette) else silhouette,
         }  # fmt: skip

@@ -38,6 +38,9 @@ class Report:
 
 EXHIBITED = {
     "train": "Training",
+    "embed": "The embedding",
+    "unseen": "Classes the embedding never saw",
+    "tune": "The search for its settings",
     "choose": "How to read each label",
     "classify": "In fewer dimensions",
     "profile": "Channels and classes",

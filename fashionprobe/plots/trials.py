@@ -1,0 +1,59 @@
+"""A search over settings: what each set of values reached."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots import style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@style.house_style()
+def trials(
+    table: "pd.DataFrame", names: Sequence[str], *, logarithmic: Collection[str] = (), title: str = ""
+) -> "Figure":
+    """Draw the score of each trial over each setting, one panel a setting.
+
+    Args:
+        table: One row a trial: a column a setting, mean and std (of the accuracy over the folds), pruned (bool).
+        names: The settings.
+        logarithmic: Those with a logarithmic axis.
+        title: Heading.
+
+    Returns:
+        The figure; trials that were given up early are open marks, and the best one has a star.
+
+    Raises:
+        UserError: If no trial is whole, or a setting is not in the table.
+    """
+    from matplotlib.figure import Figure
+
+    whole = table[~table["pruned"]]
+    if not len(whole):
+        raise UserError("table", expected="a trial with all its folds or more", received="none")
+    for name in names:
+        if name not in table:
+            raise unknown_name("names", name, list(table.columns), what="a column of the table")
+    best = whole.iloc[int(whole["mean"].to_numpy().argmax())]
+    figure = Figure(figsize=(1.2 + 3.9 * len(names), 4.2), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09)  # pyright: ignore
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    cut = table[table["pruned"]]
+    for ax, name in zip(panels, names, strict=True):
+        look = {"linestyle": "none", "color": style.BLUE, "marker": "o", "markersize": 7, "zorder": 3}
+        ax.errorbar(whole[name], whole["mean"], whole["std"], capsize=3, elinewidth=1.2, **look)
+        ax.plot(cut[name], cut["mean"], markerfacecolor="white", markeredgewidth=1.6, **look)
+        star = {**look, "marker": "*", "markersize": 17, "color": style.VERMILLION, "zorder": 4}
+        ax.plot([best[name]], [best["mean"]], **star)
+        if name in logarithmic:
+            ax.set_xscale("log")
+        else:
+            ax.set_xticks(sorted(table[name].unique()))
+        ax.set_xlabel(name.replace("_", " "))
+        ax.grid(axis="y")
+    panels[0].set_ylabel("Accuracy (line: std over the folds)")
+    panels[0].set_title(style.short(title, 60), parse_math=False, pad=12)
+    return figure

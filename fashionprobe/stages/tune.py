@@ -1,0 +1,198 @@
+"""Stage `tune`: the embedding of a run -> the margin, learning rate and dimension that serve it best."""
+
+import hashlib
+import logging
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.errors import UserError
+from fashionprobe.stages.embedded import open_embedded
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fashionprobe.siamese.job import Job
+    from fashionprobe.siamese.search import Space
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search on disk.
+
+    Attributes:
+        path: Its folder, `runs/<run>/tune`, with `trials.csv`.
+        best: The values that served best.
+        accuracy: What they reached: accuracy of 5-NN, mean over the folds.
+        reused: Whether it was there already.
+    """
+
+    path: Path
+    best: dict[str, Any]
+    accuracy: float
+    reused: bool
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def tune(
+    *,
+    run: shared.Place,
+    margin: list[float] | float | None = None,
+    learning_rate: list[float] | float | None = None,
+    dimension: list[int] | int | None = None,
+    trials: int = 20,
+    folds: int = 4,
+    epochs: int | None = None,
+    neighbours: int = 5,
+    seed: int = 0,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Tuning:
+    """Search for the margin, learning rate and dimension with which an embedding tells the classes best.
+
+    All else is as `embed` trained the embedding of the run. Each set of values is tried in stratified folds of the
+    train split: trained on the others, the images of a fold are classified by their neighbours in them. Sets that look
+    hopeless are given up after a fold or two. The test images are never looked at. A killed run goes on where it
+    stopped. Needs Optuna: pip install "fashionprobe[tune]".
+
+    Args:
+        run: Name of the run that holds the embedding, or what `embed` returned.
+        margin: Lowest and highest margin. Default: [0.1,10], where the run has a margin.
+        learning_rate: Lowest and highest learning rate. Default: [0.0003,0.03].
+        dimension: Dimensions to try. Default: the one of the embedding alone.
+        trials: Sets of values.
+        folds: Stratified folds.
+        epochs: Epochs of each training. Default: those of the embedding.
+        neighbours: k of the nearest neighbours.
+        seed: Seed of the values and the folds.
+        overwrite: Replace a search of this run that was made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The search: path, the best values and what they reach.
+
+    Raises:
+        UserError: If the run has no embedding, a range is wrong, a class has too few images, or Optuna is missing.
+    """
+    shared.at_least(1, trials=trials, epochs=epochs, neighbours=neighbours)
+    shared.at_least(2, folds=folds)
+    shared.check_seed(seed)
+    folder = shared.run_path(run, runs_root)
+    opened = open_embedded(folder, tfrecords_root)
+    job = opened.job if epochs is None else opened.job.having(epochs=epochs)
+
+    import numpy as np
+
+    from fashionprobe.attributes.folds import check_classes
+    from fashionprobe.siamese.search import Space
+
+    soft = job.settings.margin == "soft"
+    if soft and margin is not None:
+        raise UserError("margin", expected="left out for an embedding with a soft margin", received=margin)
+    ranges = {} if soft else {"margin": _range("margin", margin, [0.1, 10.0])}
+    ranges["learning_rate"] = _range("learning_rate", learning_rate, [3e-4, 3e-2])
+    choices = {} if dimension is None else {"dimension": shared.numbers(dimension) or []}
+    for value in choices.get("dimension", []):
+        job.having(dimension=value).network()
+    # Each training has the other folds: a class must be large enough in them, too.
+    numbers = job.numbers()
+    check_classes(job.classes.label, np.array(job.classes.names), numbers, folds)
+    recipe = Recipe(
+        "tune",
+        {"ranges": {name: list(ends) for name, ends in ranges.items()}, "choices": choices, "trials": trials}
+        | {"folds": folds, "epochs": job.settings.plan.epochs, "neighbours": neighbours, "seed": seed},
+        {"embed": opened.artifact.fingerprint},
+    )
+    options = {"trials": trials, "folds": folds, "seed": seed, "neighbours": neighbours}
+    artifact = build(
+        folder / "tune", recipe, lambda draft: _write(draft, job, Space(ranges, choices), options), overwrite=overwrite
+    )
+    return _result(artifact, opened.artifact)
+
+
+def _range(name: str, value: Sequence[float] | float | None, default: Sequence[float]) -> tuple[float, float]:
+    given = default if value is None else [value] if isinstance(value, int | float) else list(value)
+    if len(given) != 2 or not 0 < given[0] <= given[1] < math.inf:
+        raise UserError(name, expected="two numbers above 0, the lower first, as 0.1,10", received=value)
+    return float(given[0]), float(given[1])
+
+
+def _write(draft: Path, job: "Job", space: "Space", options: dict[str, Any]) -> dict[str, Any]:
+    from fashionprobe.attributes.folds import assign_folds
+    from fashionprobe.plots.save import save
+    from fashionprobe.plots.trials import trials as draw
+    from fashionprobe.report.exhibits import note
+    from fashionprobe.siamese.job import decoded
+    from fashionprobe.siamese.search import best_of, search
+
+    (draft / ".pictures").mkdir(exist_ok=True)
+    with progress.bar(total=len(job.numbers()), unit="image", description="decode") as bar:
+        pictures = decoded(job, draft / ".pictures", report=bar.update)
+    same = _first_alike(pictures)
+    fold_of = assign_folds(job.numbers(), folds=options["folds"], seed=options["seed"], same=same)
+
+    def score(values: dict[str, Any], fold: int) -> float:
+        return _score(draft, job.having(**values), pictures, fold_of, fold, options["neighbours"])
+
+    given = {name: options[name] for name in ("trials", "folds", "seed")}
+    with progress.bar(total=options["trials"] * options["folds"], unit="fold", description="tune") as bar:
+        table = search(score, space, draft, **given, report=bar.update)
+    table.to_csv(draft / "trials.csv", index=False, float_format="%.6g")
+    best = best_of(table)
+    names = [*space.ranges, *space.choices]
+    label = job.classes.label
+    save(draw(table, names, logarithmic=[*space.ranges], title=f"Search for {label}"), draft / "trials")
+    text = "Each mark is a set of values; open marks were given up early. Higher is better."
+    return {
+        "label": label,
+        "best": {name: best[name].item() for name in names},
+        "mean": float(best["mean"]),
+        "std": float(best["std"]),
+        "folds": options["folds"],
+        "trials": len(table),
+        "pruned": int(table["pruned"].sum()),
+        "neighbours": options["neighbours"],
+        "figures": [note("trials.png", "Search", text)],
+    }
+
+
+def _score(draft: Path, job: "Job", pictures: "np.ndarray", fold_of: "np.ndarray", fold: int, neighbours: int) -> float:
+    """Train on all folds but one; return the share of its images whose neighbours in the others tell the class."""
+    import numpy as np
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from fashionprobe.siamese.job import embedded_pictures, train
+
+    folder = draft / ".training"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    trained = train(job, folder, pictures, rows=np.flatnonzero(fold_of != fold))
+    points, numbers = embedded_pictures(trained.network, pictures), job.numbers()
+    known, asked = fold_of != fold, fold_of == fold
+    nearest = KNeighborsClassifier(neighbours, metric="cosine" if job.settings.metric == "cosine" else "euclidean")
+    return float(nearest.fit(points[known], numbers[known]).score(points[asked], numbers[asked]))
+
+
+def _result(artifact: Artifact, embedding: Artifact) -> Tuning:
+    facts = artifact.facts
+    options = " ".join(f"--{name.replace('_', '-')} {value:.3g}" for name, value in facts["best"].items())
+    log.info(
+        "%s %s: best of %d sets (%d given up early), %d-NN %.3f (std %.3f over %d folds). "
+        "Next: the same fashionprobe embed --dataset %s --run %s, with %s --overwrite",
+        "reused" if artifact.reused else "wrote", artifact.path, facts["trials"], facts["pruned"],
+        facts["neighbours"], facts["mean"], facts["std"], facts["folds"], embedding.facts["dataset"],
+        artifact.path.parent.name, options,
+    )  # fmt: skip
+    return Tuning(artifact.path, facts["best"], facts["mean"], artifact.reused)
