@@ -168,6 +168,15 @@ def _write(draft: Path, job: "Job", space: "Space", options: dict[str, Any]) -> 
     }
 
 
+def _first_alike(pictures: "np.ndarray") -> "np.ndarray":
+    """Return for each picture the place of the first one with the same pixels."""
+    import numpy as np
+
+    digests = np.array([hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest() for picture in pictures])
+    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
 def _score(draft: Path, job: "Job", pictures: "np.ndarray", fold_of: "np.ndarray", fold: int, neighbours: int) -> float:
     """Train on all folds but one; return the share of its images whose neighbours in the others tell the class."""
     import numpy as np
