@@ -137,17 +137,18 @@ def batch_all_soft(distances: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, 
     # Computed again for the gradient: all anchors together would need batch^3 numbers.
     @tf.recompute_grad
     def softened(row: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
-        differences = row[:, None] - row[None, :]
-        return tf.reduce_sum(tf.where(pairs, tf.math.softplus(differences), 0.0))
+        return tf.reduce_sum(pairs * tf.math.softplus(row[:, None] - row[None, :]))
 
     def of_anchor(anchor: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         row, same, other = anchor
-        pairs = same[:, None] & other[None, :]
-        wrong = tf.math.count_nonzero(pairs & (row[:, None] > row[None, :]), dtype=row.dtype)
-        return softened(row, pairs), wrong
+        pairs = same[:, None] * other[None, :]
+        nearer = tf.cast(row[:, None] > row[None, :], row.dtype)
+        return softened(row, pairs), tf.reduce_sum(pairs * nearer)
 
+    # As numbers: a loop of TensorFlow has no gradient beside truth values.
     kinds = (distances.dtype, distances.dtype)
-    sums, wrong = tf.map_fn(of_anchor, (distances, positive, negative), fn_output_signature=kinds)
+    masks = [tf.cast(pairs, distances.dtype) for pairs in (positive, negative)]
+    sums, wrong = tf.map_fn(of_anchor, (distances, *masks), fn_output_signature=kinds)
     return tf.reduce_sum(sums), tf.reduce_sum(wrong)
 
 
