@@ -28,6 +28,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/wall.py
 	$(BIN)/python benchmarks/refit.py
+	$(BIN)/python benchmarks/triplets.py
 
 # The stamp is newer than setup.cfg only when the last installation was for it.
 .venv/ready: setup.cfg
