@@ -198,10 +198,11 @@ def _result(artifact: Artifact) -> Refitted:
     found, base = facts["test"][facts["method"]], facts["test"]["Base"]
     path, method, run = artifact.path, facts["method"], artifact.path.parent.name
     best = max(facts["test"], key=lambda name: facts["test"][name][0])
+    spread = f" (sd {found[1]:.3f} over {facts['seeds']} seeds)" if facts["seeds"] > 1 else ""
     log.info(
-        "%s %s: %s takes the accuracy on test from %.3f to %.3f (sd %.3f over %d seeds); the best of %d is %s, %.3f. "
+        "%s %s: %s takes the accuracy on test from %.3f to %.3f%s; the best of %d is %s, %.3f. "
         "Next: fashionprobe see --run %s_corrected --dataset %s --backbone %s, or fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote", path, method, base[0], found[0], found[1], facts["seeds"],
+        "reused" if artifact.reused else "wrote", path, method, base[0], found[0], spread,
         len(facts["test"]), best, facts["test"][best][0], run, facts["dataset"], path / "model.keras", run,
     )  # fmt: skip
     return Refitted(path, path / "model.keras", method, base[0], found[0], best, artifact.reused)
