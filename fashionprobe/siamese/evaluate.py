@@ -73,9 +73,9 @@ def evaluate(
         for (classifier, k), scores in answers.items():
             predicted = scores.argmax(axis=1)
             right = int((predicted == truth).sum())
-            mean = np.nanmean(auc) if np.isfinite(auc).any() else np.nan
             low, high = wilson(np.array([right]), np.array([len(truth)]))
             auc = _auc(truth, scores, relative=classifier == "nearest_mean")
+            mean = np.nanmean(auc) if np.isfinite(auc).any() else np.nan
             rows.append((split, classifier, k, len(truth), right / len(truth), low[0], high[0], mean))
             details.append(_per_class(truth, predicted, auc, classes).assign(split=split, classifier=classifier, k=k))
         confusions[split] = _confusion(truth, answers["knn", neighbours[0]].argmax(axis=1), classes)

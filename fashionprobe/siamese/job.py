@@ -20,8 +20,10 @@ from fashionprobe.siamese.losses import Mining, TripletLoss
 from fashionprobe.siamese.network import embedder
 from fashionprobe.siamese.sampling import balanced, random_triplets
 from fashionprobe.siamese.watch import Schedule, Watch
+from fashionprobe.training import augment
 from fashionprobe.training.classes import Classes
 from fashionprobe.training.fit import HISTORY, Plan, Report, fit
+from fashionprobe.training.network import without_augmentation
 
 PICTURES = "pictures.npy"
 READ_TOGETHER = 256
@@ -37,6 +39,7 @@ class Settings:
         hidden: Units of a dense layer before the embedding; 0 for none.
         unit_norm: Whether embeddings have length 1.
         freeze: Blocks 1 to this one keep their weights.
+        augment: Names of the augmentations.
         mining: Which triplets count.
         metric: How far two embeddings are.
         margin: What the distances of a triplet should differ by, or "soft".
@@ -54,6 +57,7 @@ class Settings:
     hidden: int
     unit_norm: bool
     freeze: int
+    augment: list[str]
     mining: Mining
     metric: Metric
     margin: float | Literal["soft"]
@@ -108,7 +112,7 @@ class Job:
         }
 
     def network(self) -> keras.Model:
-        """Build the network with its first weights."""
+        """Build the network with its first weights, augmentation in front."""
         chosen = self.settings
         return embedder(
             self.backbone,
@@ -117,6 +121,7 @@ class Job:
             hidden=chosen.hidden,
             unit_norm=chosen.unit_norm,
             freeze=chosen.freeze,
+            augment=augment.layers(chosen.augment, seed=chosen.seed),
             seed=chosen.seed,
         )
 
@@ -189,7 +194,7 @@ def train(
         report=report,
         callbacks=[schedule, watch],
     )
-    return Trained(network, history, watch.found)
+    return Trained(without_augmentation(network), history, watch.found)
 
 
 def decoded(job: Job, folder: Path, *, report: Report = lambda images: None) -> np.ndarray:

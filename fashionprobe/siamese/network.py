@@ -1,5 +1,6 @@
 """The embedding network: a backbone, its last map as a vector, a projection head."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -22,6 +23,7 @@ def embedder(
     hidden: int = 0,
     unit_norm: bool = False,
     freeze: int = 0,
+    augment: Sequence[keras.Layer] = (),
     seed: int = 0,
 ) -> keras.Model:
     """Build the network to train.
@@ -33,6 +35,7 @@ def embedder(
         hidden: Units of a dense layer with ReLU before the embedding; 0 for none.
         unit_norm: Bring each embedding to length 1.
         freeze: The layers of blocks 1 to this one keep their weights; batch normalisation in them its statistics, too.
+        augment: Layers that change the images in training.
         seed: Seed of the first weights of the dense layers.
 
     Returns:
@@ -58,7 +61,10 @@ def embedder(
         for layer in keras.Model(trunk.input, trunk.get_layer(backbone.taps[freeze - 1]).output).layers:
             layer.trainable = False
     image = keras.Input((*backbone.size, 3), name="image")
-    feature_map = trunk(preprocessed(image, backbone.preprocessing))
+    pixels = image
+    for layer in augment:
+        pixels = layer(pixels)
+    feature_map = trunk(preprocessed(pixels, backbone.preprocessing))
     if 0 in feature_map.shape[1:3]:
         raise UserError("size", expected=f"large enough for {backbone.name}", received=list(backbone.size))
     if pooling == "flatten":

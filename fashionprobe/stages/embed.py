@@ -71,6 +71,7 @@ def embed(
     hidden: int = 0,
     unit_norm: bool = False,
     freeze: int = 0,
+    augment: list[str] | str | None = None,
     mining: Literal["random", "batch_hard", "semi_hard", "batch_all", "batch_weighted"] = "semi_hard",
     metric: Literal["euclidean", "cosine"] = "euclidean",
     margin: float | str = 1.0,
@@ -116,6 +117,8 @@ def embed(
         hidden: Units of a dense layer with ReLU before the embedding; 0 for none.
         unit_norm: Bring each embedding to length 1.
         freeze: Keep the weights of blocks 1 to this one.
+        augment: Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast or some of them. What
+            is moved in is white.
         mining: Which triplets count: semi_hard (negatives farther than the positive, but not by much), batch_hard
             (farthest positive, nearest negative), batch_all, batch_weighted, or random (drawn beforehand).
         metric: Squared euclidean distance, or cosine.
@@ -170,6 +173,7 @@ def embed(
         hidden=hidden,
         unit_norm=unit_norm,
         freeze=freeze,
+        augment=(shared.listed("augment", augment) or []) if augment else [],
         mining=mining,
         metric=metric,
         margin=margin,  # pyright: ignore[reportArgumentType]

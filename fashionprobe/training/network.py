@@ -96,12 +96,19 @@ def head(width: int, classes: int, *, dropout: float = 0.0, bias: bool = True, s
     return keras.Model(descriptor, dense(dropped), name="head")
 
 
-@kept_random_state()
 def finished(model: keras.Model) -> keras.Model:
     """Return the network to use: a float32 copy without augmentation, from the same images to class probabilities.
 
     Its last two layers are the dense one, `logits`, and a softmax. Nothing in it is frozen.
     """
+    plain = without_augmentation(model)
+    probabilities = keras.layers.Softmax(name="probabilities")(plain.output)
+    return keras.Model(plain.input, probabilities, name="classifier")
+
+
+@kept_random_state()
+def without_augmentation(model: keras.Model) -> keras.Model:
+    """Return a float32 copy without the layers of `augment.layers`, not compiled. Nothing in it is frozen."""
 
     def call(layer: keras.Layer, *args, **kwargs):
         return args[0] if layer.name.startswith("augment_") else layer(*args, **kwargs)
@@ -112,12 +119,13 @@ def finished(model: keras.Model) -> keras.Model:
             config |= {"dtype": "float32", "trainable": True}
         return layer.__class__.from_config(config)
 
-    plain = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    # A clone would also be compiled as the model is, and not every loss and metric can be read back.
+    bare = keras.Model(model.input, model.output, name=model.name)
+    plain = keras.models.clone_model(bare, clone_function=copy, call_function=call)
     for layer in plain.layers:
         if layer.weights:
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    probabilities = keras.layers.Softmax(name="probabilities")(plain.output)
-    return keras.Model(plain.input, probabilities, name="classifier")
+    return plain
 
 
 def _check(backbone: Backbone, blocks: Sequence[int], freeze: int) -> None:

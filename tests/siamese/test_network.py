@@ -73,3 +73,14 @@ def test_bad_arguments(light, arguments, message):
 def test_images_too_small_for_the_net():
     with pytest.raises(UserError, match=r"`size` must be large enough for light_bn. Received: \[8, 8\]"):
         embedder(backbones.load("light_bn", weights="random", size=(8, 8)), 4)
+
+
+def test_augmentation_is_in_the_network_to_train_alone(light):
+    from fashionprobe.training import augment
+    from fashionprobe.training.network import without_augmentation
+
+    model = embedder(light, 3, augment=augment.layers(["flip"], seed=0))
+    plain = without_augmentation(model)
+    names = [layer.name for layer in model.layers]
+    assert names[1] == "augment_flip" and [layer.name for layer in plain.layers] == [names[0], *names[2:]]
+    np.testing.assert_allclose(plain(IMAGES), model(IMAGES), atol=1e-6)

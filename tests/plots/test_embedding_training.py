@@ -1,0 +1,31 @@
+import pandas as pd
+import pytest
+
+from fashionprobe.errors import UserError
+from fashionprobe.plots.embedding_training import embedding_training
+
+HISTORY = pd.DataFrame({
+    "epoch": [1, 2, 3], "loss": [1.0, 0.5, 0.25], "active": [1.0, 0.6, 0.3], "spread": [0.5, 2.0, 9.0],
+    "margin": [1.0, 1.0, 2.0],
+})  # fmt: skip
+
+
+def test_loss_share_and_distances_stand_side_by_side():
+    loss, active, distances = embedding_training(HISTORY, title="by $class$").axes
+    assert loss.lines[0].get_xydata().tolist() == [[1, 1], [2, 0.5], [3, 0.25]]
+    assert active.lines[0].get_ydata().tolist() == [1, 0.6, 0.3] and active.get_ylim()[0] == 0
+    spread, margin = distances.lines
+    assert spread.get_ydata().tolist() == [0.5, 2, 9] and margin.get_ydata().tolist() == [1, 1, 2]
+    assert distances.get_yscale() == "log"
+    assert [text.get_text() for text in distances.get_legend().get_texts()] == ["mean distance", "margin"]
+    assert loss.get_title(loc="left") == "by $class$"
+
+
+def test_a_soft_margin_is_not_drawn():
+    *_, distances = embedding_training(HISTORY.assign(margin=0.0)).axes
+    assert len(distances.lines) == 1 and distances.get_yscale() == "linear"
+
+
+def test_an_empty_history_is_refused():
+    with pytest.raises(UserError, match=r"`history` must be a table with one epoch or more"):
+        embedding_training(HISTORY.iloc[:0])

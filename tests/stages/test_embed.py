@@ -1,0 +1,218 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from fashionprobe.errors import UserError
+from fashionprobe.stages import classify, embed, extract, index, ingest, retrieve, tune, unseen
+
+SMALL = {"per_class": 4, "epochs": 2, "steps": 6, "neighbours": [3, 1], "dimension": 2}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A record set `letters` of drawn letters, and an embedding of their classes in the run `e`."""
+    root = tmp_path_factory.mktemp("letters")
+    ingest(
+        dataset="letters", source="symbols", count=90, size=28, marks="none", split=[60, 0, 30],
+        tfrecords_root=str(root / "tfrecords"),
+    )  # fmt: skip
+    return root
+
+
+def call(root, run="e", **arguments):
+    given = {"dataset": "letters", "run": run, **SMALL, **arguments}
+    return embed(**given, tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"))
+
+
+@pytest.fixture(scope="module")
+def made(root):
+    return call(root, epochs=12)
+
+
+def roots(root):
+    return {"tfrecords_root": str(root / "tfrecords"), "runs_root": str(root / "runs")}
+
+
+def test_what_is_written_agrees(root, made):
+    table = pd.read_csv(made.path / "evaluation.csv")
+    assert set(table["split"]) == {"train", "test"} and set(table["k"]) == {3, 1, 0}
+    first = table.query("split == 'test' and k == 3").iloc[0]
+    assert made.accuracy == pytest.approx(first["accuracy"], abs=1e-6)
+    counts = pd.read_csv(made.path / "confusion_test.csv", index_col=0).to_numpy()
+    assert counts.sum() == first["images"] and counts.trace() / counts.sum() == pytest.approx(made.accuracy, abs=1e-6)
+    history = pd.read_csv(made.path / "history.csv")
+    assert list(history.columns) == ["epoch", "learning_rate", "active", "loss", "spread", "margin"]
+    for name in ("training", "map_train", "map_test", "confusion_train", "confusion_test"):
+        assert (made.path / f"{name}.png").is_file() and (made.path / f"{name}.svg").is_file()
+    places = pd.read_csv(made.path / "map.csv")
+    assert len(places) == sum(json.loads((made.path / "manifest.json").read_text())["facts"]["images"].values())
+
+
+def test_it_learns(made):
+    assert made.accuracy > 0.5, "chance is a third"
+    history = pd.read_csv(made.path / "history.csv")
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+def test_the_embedding_serves_other_stages_like_any_block(root, made):
+    extracted = extract(dataset="letters", run="e", backbone=str(made.model), block=[4, 5], **roots(root))
+    points = np.load(extracted.path / "block5.npy")
+    assert points.shape[1] == 2
+    items = pd.read_csv(extracted.path / "items.csv")
+    places = pd.read_csv(made.path / "map.csv")
+    assert list(items["id"]) == list(places["id"])
+    np.testing.assert_allclose(points, places[["x", "y"]], rtol=1e-3, atol=1e-4)
+    answers = classify(run="e", label="class", folds=3, runs_root=str(root / "runs"))
+    assert {answer.block for answer in answers.answers} <= {4, 5}
+    assert index(run="e", groups=["class=5"], **roots(root)).path.is_dir()
+    assert retrieve(run="e", label="class", block=5, queries=9, **roots(root)).path.is_dir()
+
+
+def test_the_saved_network_is_the_one_that_was_measured(made):
+    model = keras.models.load_model(made.model, compile=False)
+    assert model.output_shape == (None, 2) and model.layers[-1].name == "embedding"
+
+
+def test_it_is_reused_and_another_is_refused(root, made):
+    assert call(root, epochs=12).reused
+    with pytest.raises(UserError, match=r"margin"):
+        call(root, epochs=12, margin=2.0)
+
+
+def test_the_seed_gives_the_same_twice(root, made):
+    again = call(root, run="again", epochs=12)
+    pd.testing.assert_frame_equal(pd.read_csv(again.path / "map.csv"), pd.read_csv(made.path / "map.csv"))
+
+
+def test_more_dimensions_are_drawn_by_umap(root, caplog):
+    with caplog.at_level("INFO"):
+        found = call(root, run="wide", dimension=4, mining="batch_hard", unit_norm=True, margin=0.3, margin_end=0.6)
+    history = pd.read_csv(found.path / "history.csv")
+    assert history["margin"].iloc[0] == pytest.approx(0.3) and history["margin"].iloc[1] > 0.3
+    assert pd.read_csv(found.path / "map.csv")[["x", "y"]].notna().all(axis=None)
+    assert "4 dimensions, 3-NN" in caplog.text
+    assert f"--backbone {found.model} --block 5" in caplog.text
+
+
+def test_a_collapse_is_named(root, caplog):
+    with caplog.at_level("WARNING"):
+        found = call(
+            root, run="flat", backbone="light", mining="batch_hard", epochs=1, steps=30, margin=1.0, learning_rate=3e-2
+        )
+    assert found.states == {"collapsed": 1}
+    assert "the embedding has collapsed" in caplog.text and "--mining semi_hard" in caplog.text
+
+
+def test_drawn_triplets_and_a_cosine(root):
+    found = call(root, run="drawn", mining="random", metric="cosine", margin="soft")
+    assert 0 <= found.accuracy <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dataset": "lettres"}, r"fashionprobe ingest --dataset lettres"),
+        ({"label": "clas"}, r"Did you mean 'class'\?"),
+        ({"per_class": 500}, r"`per_class` must be \d+ or less, the images of the smallest class. Received: 500"),
+        ({"classes_per_batch": 4}, r"`classes_per_batch` must be in 2 to 3"),
+        ({"min_images": 5000}, r"`label` must be a column with two classes or more that have images in train"),
+        ({"dimension": 513}, r"`dimension` must be an int in the range \[2, 512\]"),
+        ({"margin": "hard"}, r"`margin` must be a number above 0, or soft. Received: hard"),
+        ({"margin": 2.0, "margin_end": 1.0}, r"`margin_end` must be a number of `margin` \(2.0\) or more"),
+        ({"neighbours": 1000}, r"`neighbours` must be numbers in 1 to"),
+        ({"backbone": "lite"}, r"Did you mean 'light'\?"),
+        ({"learning_rate": 0.0}, r"`learning_rate` must be a number above 0"),
+        ({"backbone": "light", "freeze": 5}, r"`freeze` must be in 0 to 4, the blocks of light"),
+        ({"weights": "imagenet"}, r"`weights` must be 'random' or a path for light_bn"),
+        ({"learning_rate": 1e30, "optimizer": "sgd"}, r"`learning_rate` must be small enough"),
+    ],
+)
+def test_bad_arguments(root, arguments, message):
+    with pytest.raises(UserError, match=message):
+        call(root, run="bad", **arguments)
+    assert not (root / "runs/bad/embed").exists()
+
+
+def test_images_of_differing_sizes_are_fitted(tmp_path, root):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        name = tmp_path / "photos" / ("dark" if number % 2 else "pale") / f"{number}.png"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        shape = (20 + number, 50 - number)
+        Image.fromarray((rng.uniform(0, 90, shape) + 160 * (number % 2 == 0)).astype(np.uint8)).save(name)
+    ingest(
+        dataset="photos", source="folder", path=str(tmp_path / "photos"), split=[16, 0, 8],
+        tfrecords_root=str(tmp_path / "tfrecords"),
+    )  # fmt: skip
+    found = embed(dataset="photos", run="p", **{**SMALL, "epochs": 1}, augment="flip,zoom", **roots(tmp_path))
+    assert "augment" not in str([layer.name for layer in keras.models.load_model(found.model, compile=False).layers])
+
+
+def test_a_killed_training_goes_on_and_ends_the_same(root, made, tmp_path):
+    """A real process, killed once it has done an epoch."""
+    shutil.copytree(root / "tfrecords", tmp_path / "tfrecords")
+    words = [sys.executable, "-m", "fashionprobe", "embed", "--dataset", "letters", "--run", "e", "--per-class", "4"]
+    words += ["--epochs", "12", "--steps", "6", "--neighbours", "3,1", "--dimension", "2"]
+    started = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while started.poll() is None and time.monotonic() < deadline:
+        kept = list((tmp_path / "runs/e").glob("incomplete.embed.*/history.csv"))
+        if kept and len(kept[0].read_text().splitlines()) > 3:
+            os.kill(started.pid, signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    started.wait()
+    assert started.returncode == -signal.SIGKILL
+    call(tmp_path, epochs=12)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "runs/e/embed/history.csv"), pd.read_csv(made.path / "history.csv")
+    )
+
+
+def test_each_class_is_left_out_in_turn(root, made, caplog):
+    with caplog.at_level("INFO"):
+        found = unseen(run="e", seeds=2, epochs=1, classes="xi", **roots(root))
+    table = pd.read_csv(found.path / "unseen.csv")
+    assert list(table["seen"]) == [False, False, True, True] and set(table["class"]) == {"xi"}
+    assert table["seed"].tolist() == [0, 1, 0, 1]
+    assert found.auc["xi"] == pytest.approx(table.query("`class` == 'xi' and not seen")["auc"].mean(), abs=1e-5)
+    assert table["auc"].between(0, 1).all() and (found.path / "unseen.png").is_file()
+    assert "AUC of classes that were never seen" in caplog.text
+    with pytest.raises(UserError, match=r"Did you mean 'zeta'\?"):
+        unseen(run="e", classes="zetta", **roots(root))
+
+
+def test_a_search_finds_values_without_the_test_images(root, made, caplog):
+    pytest.importorskip("optuna")
+    with caplog.at_level("INFO"):
+        found = tune(run="e", trials=2, folds=2, epochs=1, dimension=[2, 3], neighbours=1, **roots(root))
+    table = pd.read_csv(found.path / "trials.csv")
+    assert len(table) == 2 and found.accuracy == pytest.approx(table["mean"].max(), abs=1e-5)
+    assert set(found.best) == {"margin", "learning_rate", "dimension"}
+    assert "--overwrite" in caplog.text and (found.path / "trials.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"run": "nothing"}, r"fashionprobe embed --dataset DATASET --run nothing"),
+        ({"margin": [2.0, 1.0]}, r"`margin` must be two numbers above 0, the lower first"),
+        ({"learning_rate": 0.1}, r"`learning_rate` must be two numbers above 0"),
+        ({"dimension": [2, 1000]}, r"`dimension` must be an int in the range \[2, 512\]"),
+        ({"folds": 1}, r"`folds` must be an int in the range \[2, inf\)"),
+    ],
+)
+def test_bad_searches(root, made, arguments, message):
+    with pytest.raises(UserError, match=message):
+        tune(**{"run": "e", **arguments}, **roots(root))
