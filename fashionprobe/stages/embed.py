@@ -117,8 +117,7 @@ def embed(
         hidden: Units of a dense layer with ReLU before the embedding; 0 for none.
         unit_norm: Bring each embedding to length 1.
         freeze: Keep the weights of blocks 1 to this one.
-        augment: Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast or some of them. What
-            is moved in is white.
+        augment: Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast or some of them.
         mining: Which triplets count: semi_hard (negatives farther than the positive, but not by much), batch_hard
             (farthest positive, nearest negative), batch_all, batch_weighted, or random (drawn beforehand).
         metric: Squared euclidean distance, or cosine.

@@ -96,7 +96,7 @@ def train(
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
         label: Label column. Default: the one by which the record set was split (articleType for kaggle).
         backbone: mini, resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file;
-            with random weights also residual, sketch or symbol, nets whose last map is fine.
+            with random weights also residual, sketch or symbol, whose last map is fine, resnet18 or resnet34.
         weights: pretrained, imagenet, random (from scratch), or the path of a weights file.
         taps: Names of the layers that end block 1, 2, ...; default: known or found.
         preprocessing: What the weights expect of the pixels; auto is right for named backbones.

@@ -7,8 +7,8 @@ import keras
 from fashionprobe.errors import UserError, unknown_name
 
 AUGMENTATIONS = ("flip", "shift", "zoom", "rotate", "brightness", "contrast")
-WHITE = 255.0
-"""What appears where a picture was moved away: product photographs stand on white."""
+FILL = "nearest"
+"""Where a picture was moved away its edge goes on: white for product photographs, black for those on black."""
 
 
 def layers(names: Sequence[str], *, seed: int, xla: bool = False) -> list[keras.Layer]:
@@ -42,7 +42,7 @@ def layers(names: Sequence[str], *, seed: int, xla: bool = False) -> list[keras.
 def _layer(name: str, seed: int) -> keras.Layer:
     # TensorFlow takes seeds of 31 bits.
     given = {"seed": seed % 2**31, "name": f"augment_{name}", "dtype": "float32"}
-    moved = {"fill_mode": "constant", "fill_value": WHITE, **given}
+    moved = {"fill_mode": FILL, **given}
     match name:
         case "flip":
             return keras.layers.RandomFlip("horizontal", **given)

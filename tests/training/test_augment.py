@@ -26,9 +26,13 @@ def test_the_seed_fixes_them(name):
     assert (first != other).any()
 
 
-def test_a_shifted_picture_leaves_white():
-    black = np.zeros((32, 20, 20, 3), np.float32)
-    assert np.asarray(layers(["shift"], seed=0)[0](black, training=True)).max() == 255
+@pytest.mark.parametrize("ground", [0.0, 255.0])
+@pytest.mark.parametrize("name", ["shift", "zoom", "rotate"])
+def test_the_ground_goes_on_where_a_picture_was_moved_away(name, ground):
+    pictures = np.full((32, 20, 20, 3), ground, np.float32)
+    pictures[:, 8:12, 8:12] = 100
+    moved = np.asarray(layers([name], seed=0)[0](pictures, training=True))
+    np.testing.assert_allclose(moved[:, [0, 0, -1, -1], [0, -1, 0, -1]], ground, atol=1e-3)
 
 
 def test_none_makes_none_and_order_is_kept():
