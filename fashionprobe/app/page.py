@@ -1,0 +1,60 @@
+"""The page: one head, four tabs, the look."""
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from fashionprobe.app import mark_tab
+from fashionprobe.app.correcting import Correcting
+from fashionprobe.app.marking import Marking
+
+HERE = Path(__file__).parent
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the run has for each tab; where a tab's part is text, it says which command makes what is missing.
+
+    Attributes:
+        run: Name of the run.
+        lead: One line about it.
+        marking: For the tab Mark.
+        correcting: The refit, for the same tab.
+    """
+
+    run: str
+    lead: str
+    marking: Marking | str
+    correcting: Correcting | str
+
+
+def build(parts: Parts) -> gr.Blocks:
+    """Build the page."""
+    with gr.Blocks(title=f"fashionprobe: {parts.run}", analytics_enabled=False, fill_width=True) as page:
+        lead = html.escape(parts.lead)
+        gr.HTML(f'<header class="fp-head"><h1>{html.escape(parts.run)}</h1><p>{lead}</p></header>', js_on_load=None)
+        with gr.Tabs():
+            with gr.Tab("Mark", id="mark"):
+                _tab(parts.marking, lambda marking: mark_tab.build(page, marking, parts.correcting, parts.run))
+    return page
+
+
+def look() -> dict[str, Any]:
+    """Return theme and style sheet, for `launch`: fonts of the system, so that none is fetched."""
+    theme = gr.themes.Base(  # pyright: ignore[reportPrivateImportUsage]
+        primary_hue="sky", neutral_hue="slate", font=FONTS, font_mono=["ui-monospace", "monospace"],
+        radius_size="md", text_size="md",
+    )  # fmt: skip
+    return {"theme": theme, "css": (HERE / "page.css").read_text(encoding="utf-8")}
+
+
+def _tab(part: Any, build: Callable[[Any], object]) -> None:
+    if isinstance(part, str):
+        gr.HTML(f'<div class="fp-missing">{html.escape(part)}</div>', js_on_load=None)
+    else:
+        build(part)

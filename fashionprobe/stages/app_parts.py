@@ -1,0 +1,183 @@
+"""What stands behind the tabs of `app`, opened from the artifacts of a run."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+import fashionprobe.stages.arguments as shared
+from fashionprobe import backbones
+from fashionprobe.app.correcting import Correcting, Outcome, Pair, Wish
+from fashionprobe.app.looking import Looking
+from fashionprobe.app.marking import Marking
+from fashionprobe.artifacts import MANIFEST, load, locked, read_manifest, write_text
+from fashionprobe.errors import UserError
+from fashionprobe.feedback import marks
+from fashionprobe.feedback.compare import heat_inside
+from fashionprobe.feedback.mask_files import read_png
+from fashionprobe.plots.heatmaps import overlay
+from fashionprobe.plots.masks import outlined
+from fashionprobe.stages.correction import open_data, open_trained
+from fashionprobe.stages.mask_sources import APP
+from fashionprobe.stages.masked import TABLE, fitted
+from fashionprobe.stages.masks import masks
+from fashionprobe.stages.refit import refit
+
+if TYPE_CHECKING:
+    from fashionprobe.artifacts import Artifact
+
+SHOWN = 6
+"""Marked images that are shown before and after."""
+
+TAKEN = "taken.txt"
+"""File beside the marks: fingerprint of the masks that they began with."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything is.
+
+    Attributes:
+        run: Folder of the run.
+        dataset: Record set whose images are shown; None for the one that the run is about.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+    """
+
+    run: Path
+    dataset: shared.Place | None
+    tfrecords_root: str
+    runs_root: str
+
+
+def marking(place: Place) -> Marking:
+    """Open the classifier of a run and the images that it was trained on.
+
+    Raises:
+        UserError: If there is none, or the record set is gone or does not fit.
+    """
+    trained = open_trained(place.run)
+    data = open_data(trained, place.dataset, place.tfrecords_root)
+    looking = Looking(trained.backbone, trained.classes, data.fit)
+    whole = pd.read_csv(data.records.path / "items.csv", dtype=str, keep_default_na=False)
+    places = dict(zip(whole["id"], whole.groupby("shard").cumcount(), strict=True))
+    items = data.items.assign(place=data.items["id"].map(places))
+    known = _predictions(trained.artifact.path, trained.classes) if place.dataset is None else {}
+    folder = place.run / marks.FOLDER
+    _take_masks(place.run, data.records, folder)
+    return Marking(looking, data.records, items, data.label, folder, known)
+
+
+def _predictions(path: Path, classes: tuple[str, ...]) -> dict[str, tuple[int, float]]:
+    """Return first guess and probability of the images that `train` has measured, by id."""
+    table = pd.read_csv(path / "predictions.csv", dtype={"id": str, "predicted": str}, keep_default_na=False)
+    numbers = {name: number for number, name in enumerate(classes)}
+    rows = zip(table["id"], table["predicted"], table["probability"], strict=True)
+    return {name: (numbers[guess], float(sure)) for name, guess, sure in rows if guess in numbers}
+
+
+def _take_masks(run: Path, records: "Artifact", folder: Path) -> None:
+    """Begin with the masks that the run has already, once: a person may change them, and a refit uses all together."""
+    path = run / "masks"
+    if not (path / MANIFEST).is_file():
+        return
+    there = load(path, stage="masks", remedy="Make it again with --overwrite: fashionprobe masks.")
+    if there.facts["source"] == APP or there.manifest["inputs"].get("records") != records.fingerprint:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / TAKEN, patience=60):
+        taken = folder / TAKEN
+        if taken.is_file() and taken.read_text(encoding="utf-8") == there.fingerprint:
+            return
+        for row in pd.read_csv(path / TABLE, dtype=str, keep_default_na=False).itertuples():
+            name, mask = str(row.id), read_png(path / Path(str(row.file)).name)
+            if marks.load(folder, name) is None:
+                marks.save(folder, name, str(row[2]), mask, author=str(row.author), note=str(row.note), base="")
+        write_text(taken, there.fingerprint)
+
+
+def correcting(place: Place, marking: Marking) -> Correcting:
+    """Return the refit of a run by the masks that are drawn."""
+    return Correcting(_Refit(place, marking))
+
+
+@dataclass(frozen=True)
+class _Refit:
+    """Masks and refit as the command line has them."""
+
+    place: Place
+    marking: Marking
+
+    def run(self, wish: Wish) -> None:
+        place = self.place
+        roots: dict[str, Any] = {"tfrecords_root": place.tfrecords_root, "runs_root": place.runs_root}
+        dataset, loss = self.marking.records.path, cast(Any, wish.loss)
+        masks(
+            dataset=dataset, source="app", run=place.run.name, label=self.marking.label,
+            overwrite=wish.replace or self._is_taken(), **roots,
+        )  # fmt: skip
+        try:
+            refit(
+                run=place.run.name, dataset=dataset, iterations=wish.iterations, loss=loss, seeds=wish.seeds,
+                rivals="all" if wish.rivals else "continued", check_every=max(1, min(10, wish.iterations // 2)),
+                overwrite=wish.replace, **roots,
+            )  # fmt: skip
+        except UserError as error:
+            if "--overwrite" not in str(error):
+                raise
+            raise UserError(
+                "refit", expected="a new one", received="one of other masks or settings that is there",
+                remedy='Tick "Replace the refit that is there", or keep it under another name first.',
+            ) from error  # fmt: skip
+
+    def _is_taken(self) -> bool:
+        """Tell whether the masks of the run may be replaced: they are of this application, or it began with them."""
+        path = self.place.run / "masks"
+        if not (path / MANIFEST).is_file():
+            return True
+        manifest = read_manifest(path, remedy="Delete the folder.")
+        taken = self.marking.folder / TAKEN
+        began = taken.read_text(encoding="utf-8") if taken.is_file() else ""
+        return manifest["facts"].get("source") == APP or manifest["fingerprint"] == began
+
+    def outcome(self) -> Outcome | None:
+        path = self.place.run / "refit"
+        if not (path / MANIFEST).is_file():
+            return None
+        made = load(path, stage="refit", remedy="Make it again with --overwrite: fashionprobe refit.")
+        return _outcome(made.fingerprint, path, self.marking, self.place)
+
+
+@functools.lru_cache(maxsize=1)
+def _outcome(fingerprint: str, path: Path, marking: Marking, place: Place) -> Outcome:
+    """Read what a refit came to, and look through both networks; kept, for many pages may ask."""
+    made = load(path, stage="refit", remedy="Make it again with --overwrite: fashionprobe refit.")
+    table = pd.read_csv(path / "methods.csv")
+    columns = (table[name].astype(float) for name in ("test_mean", "balanced_mean", "inside_mean", "p"))
+    rows = list(zip(table["method"].astype(str), *columns, strict=True))
+    after = Looking(backbones.load(str(path / "model.keras")), made.facts["classes"], marking.looking.fit)
+    marked = [mark for mark in marks.load_all(marking.folder) if mark.now.file]
+    number = {name: item for item, name in enumerate(marking.items["id"])}
+    shown = [(number[mark.id], mark) for mark in marked if mark.id in number][:SHOWN]
+    pairs = [_pair(marking, after, item, mark) for item, mark in shown]
+    return Outcome(made.facts["method"], int(made.facts["masks"]), rows, pairs)
+
+
+def _pair(marking: Marking, after: Looking, item: int, mark: marks.Mark) -> Pair:
+    picture, number = marking.picture(item), int(marking.items["number"].iloc[item])
+    before = marking.looking
+    mask = marks.mask_of(marking.folder, mark.now)
+    mask = np.zeros(picture.shape[:2], bool) if mask is None else mask
+    heats = [network.heatmap(picture, "grad_cam", number) for network in (before, after)]
+    inner = before.cropped(fitted(mask, before.size, before.fit), picture.shape)
+    inside = [float(heat_inside(heat[None], inner[None])[0]) for heat in heats]
+    sure = [float(network.predict(network.fitted(picture))[0, number]) for network in (before, after)]
+    small = before.cropped(np.rint(before.fitted(picture)[0]).astype(np.uint8), picture.shape)
+    shown = [overlay(small, heat) for heat in heats]
+    return Pair(
+        mark.id, mark.label, outlined(picture, mask), shown[0], shown[1],
+        (inside[0], inside[1]), (sure[0], sure[1]),
+    )  # fmt: skip
