@@ -9,7 +9,7 @@ from fashionprobe import __version__, cli
 from fashionprobe.cli import normalize
 from fashionprobe.errors import UserError
 
-HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas")
+HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas", "gradio")
 NO_COMMAND = (
     "`command` must be one of: ingest, train, extract, classify, choose, profile, pairs, reduce, wall, retrieve, "
     "index, search, tag, see, faithfulness, activations, maximize, selectivity, converge, masks, refit, relevance, app, "

@@ -7,6 +7,9 @@ import gradio as gr
 
 from fashionprobe.errors import UserError, system_error
 
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""Options of events that are answered at once, and that are for the page alone."""
+
 
 def guarded(function: Callable[[], Any]) -> Any:
     """Call a function for an event of Gradio; an error of the user is shown in the page."""

@@ -86,12 +86,25 @@ class Looking:
         Raises:
             UserError: If there is no such method or class, or the network does not allow it.
         """
+        raw = self.raw(picture, method, number)
+        whole = heatmap(raw[None], self.size)[0] if raw.ndim == 2 else strength(raw)
+        return self.cropped(whole, picture.shape)
+
+    def raw(self, picture: np.ndarray, method: str, number: int) -> np.ndarray:
+        """Return what a method says as it says it, with padding: float32 (rows, columns), or (*size, channels).
+
+        Args:
+            picture: uint8 (height, width, 3), RGB.
+            method: Name of the method.
+            number: Number of the class.
+
+        Raises:
+            UserError: If there is no such method or class, or the network does not allow it.
+        """
         if not 0 <= number < len(self.classes):
             raise UserError("class", expected=f"in 0 to {len(self.classes) - 1}", received=number)
         with self._lock:
-            raw = self._explainer(method)(self.fitted(picture), number)
-        whole = heatmap(raw, self.size)[0] if raw.ndim == 3 else strength(raw[0])
-        return self.cropped(whole, picture.shape)
+            return self._explainer(method)(self.fitted(picture), number)[0]
 
     def cropped(self, whole: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         """Return the part of a map of the network's input, (*size), in which a picture of this shape lies."""

@@ -10,7 +10,7 @@ import gradio as gr
 
 from fashionprobe.app import views
 from fashionprobe.app.correcting import Correcting, Wish
-from fashionprobe.app.events import guarded
+from fashionprobe.app.events import QUIET, guarded
 from fashionprobe.app.looking import QUICK, title
 from fashionprobe.app.marking import FIRST_GUESS, MARKED, OUTCOMES, SPLITS, SURE, TRUE_CLASS, Marking
 from fashionprobe.errors import UserError, system_error
@@ -94,10 +94,9 @@ def _refit(page: gr.Blocks, correcting: Correcting) -> None:
         outcome = gr.skip() if running else views.outcome(guarded(correcting.outcome))
         return views.state(state), outcome, gr.Timer(active=running), gr.Button(interactive=not running)
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    start.click(begin, [iterations, loss, seeds, rivals, again], [status, clock, start], **quiet)
-    clock.tick(tick, None, [status, result, clock, start], **quiet)
-    page.load(tick, None, [status, result, clock, start], **quiet)
+    start.click(begin, [iterations, loss, seeds, rivals, again], [status, clock, start], **QUIET)
+    clock.tick(tick, None, [status, result, clock, start], **QUIET)
+    page.load(tick, None, [status, result, clock, start], **QUIET)
 
 
 def _functions(marking: Marking) -> list[Callable[..., Any]]:
@@ -151,4 +150,4 @@ def _named(classes: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _shelf(marking: Marking, run: str) -> str:
     """Return the name under which a browser keeps masks that are not saved yet: of this run and record set alone."""
-    return f"fashionprobe/{run}/" + hashlib.sha256(marking.records.fingerprint.encode()).hexdigest()[:12]
+    return f"fashionprobe/{run}/" + hashlib.sha256(marking.shelf.records.fingerprint.encode()).hexdigest()[:12]

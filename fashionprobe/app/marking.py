@@ -3,7 +3,6 @@
 import itertools
 import threading
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import pandas as pd
 
 from fashionprobe.app import encoded
 from fashionprobe.app.looking import Looking, remembered
-from fashionprobe.artifacts import Artifact
+from fashionprobe.app.shelf import Shelf
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.feedback import marks
 from fashionprobe.plots.heatmaps import colour_map
-from fashionprobe.records.read import picture_at, pictures, readable
+from fashionprobe.records.read import pictures, readable
 
 SPLITS = ("train", "val")
 """Splits whose images may be marked: test measures."""
@@ -30,7 +29,6 @@ FIRST_GUESS, TRUE_CLASS = "its first guess", "its true class"
 MOST_SIDE = 2048
 """Longer side of the canvas in pixels: of a larger picture it shows, and marks, a smaller copy."""
 
-PICTURES = 48
 BATCH = 16
 
 
@@ -39,9 +37,8 @@ class Marking:
 
     Args:
         looking: The network.
-        records: The record set.
-        items: Rows of its `items.csv` that have a class of the network, with the columns `number` (of the class) and
-            `place` (of the record in its shard); index 0, 1, ...
+        shelf: The pictures of the record set.
+        items: Rows of its `items.csv` that have a class of the network, with the column `number` (of the class).
         label: The label column.
         folder: Where the masks are kept.
         known: Probability of the first guess and its class number by id, where they are known already.
@@ -51,15 +48,16 @@ class Marking:
         label: The label column.
         folder: Where the masks are kept.
         looking: The network.
+        shelf: The pictures.
         guess: Class number of the first guess of each item, int (items,); -1 while it is not known.
         sure: Its probability, float (items,).
     """
 
     def __init__(
-        self, looking: Looking, records: Artifact, items: pd.DataFrame, label: str, folder: Path,
+        self, looking: Looking, shelf: Shelf, items: pd.DataFrame, label: str, folder: Path,
         known: Mapping[str, tuple[int, float]] | None = None,
     ) -> None:  # fmt: skip
-        self.looking, self.records, self.label, self.folder = looking, records, label, folder
+        self.looking, self.shelf, self.label, self.folder = looking, shelf, label, folder
         self.items = items[items["split"].isin(SPLITS)].reset_index(drop=True)
         self.guess = np.full(len(self.items), -1)
         self.sure = np.zeros(len(self.items))
@@ -67,7 +65,6 @@ class Marking:
             if known and name in known:
                 self.guess[item], self.sure[item] = known[name]
         self._stop = threading.Event()
-        self._picture = lru_cache(maxsize=PICTURES)(self._read)
         self.heatmap = remembered(looking, self.picture)
 
     def start(self) -> threading.Thread:
@@ -88,7 +85,7 @@ class Marking:
         """
         if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item < len(self.items):
             raise UserError("item", expected=f"in 0 to {len(self.items) - 1}", received=item)
-        return self._picture(item)
+        return self.shelf.picture(self.items["id"].iloc[item])
 
     def choose(
         self, *, split: str = "train", label: str = "", outcome: str = "all", sure: str = "all", marked: str = "all"
@@ -210,10 +207,6 @@ class Marking:
             "time": version.time, "share": version.share,
         }  # fmt: skip
 
-    def _read(self, item: int) -> np.ndarray:
-        row = self.items.iloc[item]
-        return picture_at(self.records, row["shard"], int(row["place"]))
-
     def _guessed(self, item: int) -> tuple[int, float]:
         """Return the first guess of an image and its probability."""
         if self.guess[item] < 0:
@@ -224,10 +217,10 @@ class Marking:
     def _guess_all(self) -> None:
         missing = self.items[self.guess < 0]
         place = {name: item for item, name in zip(missing.index, missing["id"], strict=True)}
-        shards = [self.records.path / shard for shard in missing["shard"].drop_duplicates()]
+        shards = [self.shelf.records.path / shard for shard in missing["shard"].drop_duplicates()]
         # Not through the memory of pictures, which would lose those that the person looks at.
-        with readable(self.records):
-            stream = pictures(self.records, list(place), shards)
+        with readable(self.shelf.records):
+            stream = pictures(self.shelf.records, list(place), shards)
             while (batch := list(itertools.islice(stream, BATCH))) and not self._stop.is_set():
                 items = np.array([place[name] for name, _ in batch])
                 found = self.looking.predict(np.concatenate([self.looking.fitted(picture) for _, picture in batch]))

@@ -8,9 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from fashionprobe.app import mark_tab
+from fashionprobe.app import explore_tab, map_tab, mark_tab, search_tab, views
 from fashionprobe.app.correcting import Correcting
+from fashionprobe.app.exploring import Exploring
+from fashionprobe.app.mapping import Mapping
 from fashionprobe.app.marking import Marking
+from fashionprobe.app.searching import Searching
 
 HERE = Path(__file__).parent
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
@@ -25,12 +28,18 @@ class Parts:
         lead: One line about it.
         marking: For the tab Mark.
         correcting: The refit, for the same tab.
+        exploring: For the tab Explore.
+        searching: For the tab Search.
+        mapping: For the tab Map.
     """
 
     run: str
     lead: str
     marking: Marking | str
     correcting: Correcting | str
+    exploring: Exploring | str
+    searching: Searching | str
+    mapping: Mapping | str
 
 
 def build(parts: Parts) -> gr.Blocks:
@@ -41,6 +50,12 @@ def build(parts: Parts) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Mark", id="mark"):
                 _tab(parts.marking, lambda marking: mark_tab.build(page, marking, parts.correcting, parts.run))
+            with gr.Tab("Explore", id="explore"):
+                _tab(parts.exploring, lambda exploring: explore_tab.build(page, exploring))
+            with gr.Tab("Search", id="search"):
+                _tab(parts.searching, search_tab.build)
+            with gr.Tab("Map", id="map"):
+                _tab(parts.mapping, lambda mapping: map_tab.build(page, mapping))
     return page
 
 
@@ -55,6 +70,6 @@ def look() -> dict[str, Any]:
 
 def _tab(part: Any, build: Callable[[Any], object]) -> None:
     if isinstance(part, str):
-        gr.HTML(f'<div class="fp-missing">{html.escape(part)}</div>', js_on_load=None)
+        gr.HTML(views.missing(part), js_on_load=None)
     else:
         build(part)

@@ -105,7 +105,13 @@ def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords
     if not isinstance(marking, str):
         marking.start()
     correcting = marking if isinstance(marking, str) else app_parts.correcting(place, marking)
-    parts = Parts(run=folder.name, lead=_lead(marking), marking=marking, correcting=correcting)
+    exploring = marking if isinstance(marking, str) else app_parts.exploring(place, marking)
+    searching = _tried(lambda: app_parts.searching(place))
+    mapping = _tried(lambda: app_parts.mapping(place))
+    parts = Parts(
+        run=folder.name, lead=_lead(marking), marking=marking, correcting=correcting, exploring=exploring,
+        searching=searching, mapping=mapping,
+    )  # fmt: skip
     return start(parts, door, folder)
 
 

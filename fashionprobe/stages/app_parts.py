@@ -1,29 +1,42 @@
 """What stands behind the tabs of `app`, opened from the artifacts of a run."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import backbones
 from fashionprobe.app.correcting import Correcting, Outcome, Pair, Wish
+from fashionprobe.app.exploring import Exploring
 from fashionprobe.app.looking import Looking
+from fashionprobe.app.mapping import Mapping
 from fashionprobe.app.marking import Marking
+from fashionprobe.app.searching import FITTED_ON, Backing, Points, Searching
+from fashionprobe.app.shelf import Shelf
 from fashionprobe.artifacts import MANIFEST, load, locked, read_manifest, write_text
+from fashionprobe.attributes.classes import Classes
+from fashionprobe.attributes.index import Index
 from fashionprobe.errors import UserError
 from fashionprobe.feedback import marks
 from fashionprobe.feedback.compare import heat_inside
 from fashionprobe.feedback.mask_files import read_png
 from fashionprobe.plots.heatmaps import overlay
 from fashionprobe.plots.masks import outlined
+from fashionprobe.records import decode
+from fashionprobe.stages import attribute
 from fashionprobe.stages.correction import open_data, open_trained
+from fashionprobe.stages.described import open_described, records_of
+from fashionprobe.stages.indexed import normalized, open_classes, open_index, readable
 from fashionprobe.stages.mask_sources import APP
 from fashionprobe.stages.masked import TABLE, fitted
 from fashionprobe.stages.masks import masks
+from fashionprobe.stages.newcomers import describer
 from fashionprobe.stages.refit import refit
 
 if TYPE_CHECKING:
@@ -62,13 +75,10 @@ def marking(place: Place) -> Marking:
     trained = open_trained(place.run)
     data = open_data(trained, place.dataset, place.tfrecords_root)
     looking = Looking(trained.backbone, trained.classes, data.fit)
-    whole = pd.read_csv(data.records.path / "items.csv", dtype=str, keep_default_na=False)
-    places = dict(zip(whole["id"], whole.groupby("shard").cumcount(), strict=True))
-    items = data.items.assign(place=data.items["id"].map(places))
     known = _predictions(trained.artifact.path, trained.classes) if place.dataset is None else {}
     folder = place.run / marks.FOLDER
     _take_masks(place.run, data.records, folder)
-    return Marking(looking, data.records, items, data.label, folder, known)
+    return Marking(looking, Shelf(data.records), data.items, data.label, folder, known)
 
 
 def _predictions(path: Path, classes: tuple[str, ...]) -> dict[str, tuple[int, float]]:
@@ -99,6 +109,82 @@ def _take_masks(run: Path, records: "Artifact", folder: Path) -> None:
         write_text(taken, there.fingerprint)
 
 
+def searching(place: Place) -> Searching:
+    """Open the index of a run to search in.
+
+    Raises:
+        UserError: If there is none, or the network that described it is gone.
+    """
+    run, runs_root = place.run, place.runs_root
+    index = open_index(run)
+    described = open_described(run)
+    size, fit = tuple(index.network["arguments"]["size"]), index.network["arguments"]["fit"]
+    network = describer(index.network, index.blocks)
+
+    def describe(picture: np.ndarray) -> tuple[Points, Points]:
+        found = network(decode.fit(tf.constant(picture), size, fit).numpy()[None])
+        return normalized(index, found), readable(index, found)
+
+    def labelled(group: str) -> tuple[np.ndarray, np.ndarray]:
+        use = index.groups[group]
+        labels = described.items[use.label].to_numpy(str) if use.label else np.full(len(described.items), "")
+        rows = np.random.default_rng(0).permutation(np.flatnonzero(labels != ""))[:FITTED_ON]
+        return use.reading(described.matrix(use.block)[np.sort(rows)]), labels[np.sort(rows)]
+
+    def classes(opened: Index) -> tuple[dict[str, Classes], set[tuple[str, str]]]:
+        known = open_classes(run, opened)
+        return known.classes, {(each.group, each.name) for each in known.added}
+
+    def add(group: str, name: str, ids: Sequence[str]) -> float:
+        return attribute.add(run=run.name, name=name, group=group, id=list(ids), runs_root=runs_root).reach
+
+    return Searching(Backing(
+        index=lambda: open_index(run), classes=classes, describe=describe,
+        read=lambda name: readable(index, described.of_ids([name], index.blocks)),
+        labelled=labelled, add=add,
+        remove=lambda group, name: attribute.remove(run=run.name, name=name, group=group, runs_root=runs_root),
+    ))  # fmt: skip
+
+
+def exploring(place: Place, marking: Marking) -> Exploring:
+    """Return what the tab Explore looks through."""
+    path = place.run / "maximize"
+    there = (path / MANIFEST).is_file()
+    if there:
+        load(path, stage="maximize", remedy="Make it again with --overwrite: fashionprobe maximize.")
+    return Exploring(marking.looking, marking.shelf, marking.label, path if there else None)
+
+
+def mapping(place: Place) -> Mapping:
+    """Open the maps and walls of a run, one of them at least.
+
+    Raises:
+        UserError: If there is neither, or the record set is gone.
+    """
+    run = place.run
+    maps, walls = ((run / name / MANIFEST).is_file() for name in ("reduce", "wall"))
+    if not maps and not walls:
+        raise UserError(
+            str(run / "reduce"), expected="a finished artifact, or that of wall", received="nothing there",
+            remedy=f"Make one: fashionprobe reduce --run {run.name} --label LABEL, or fashionprobe wall ...",
+        )  # fmt: skip
+    for name, there in (("reduce", maps), ("wall", walls)):
+        if there:
+            load(run / name, stage=name, remedy=f"Make it again with --overwrite: fashionprobe {name}.")
+    described = open_described(run)
+    records = records_of(described.artifact, place.tfrecords_root)
+    if records is None:
+        name = described.artifact.facts["dataset"]
+        raise UserError(
+            "dataset", expected=f"the record set '{name}' that was described", received="none, or one made anew",
+            remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
+        )  # fmt: skip
+    return Mapping(
+        Shelf(records), described.items, functools.cache(described.matrix), described.blocks,
+        run / "reduce" if maps else None, run / "wall" if walls else None,
+    )  # fmt: skip
+
+
 def correcting(place: Place, marking: Marking) -> Correcting:
     """Return the refit of a run by the masks that are drawn."""
     return Correcting(_Refit(place, marking))
@@ -114,7 +200,7 @@ class _Refit:
     def run(self, wish: Wish) -> None:
         place = self.place
         roots: dict[str, Any] = {"tfrecords_root": place.tfrecords_root, "runs_root": place.runs_root}
-        dataset, loss = self.marking.records.path, cast(Any, wish.loss)
+        dataset, loss = self.marking.shelf.records.path, cast(Any, wish.loss)
         masks(
             dataset=dataset, source="app", run=place.run.name, label=self.marking.label,
             overwrite=wish.replace or self._is_taken(), **roots,

@@ -140,7 +140,7 @@ def blurred(covered: np.ndarray, radius: float, shift: tuple[float, float] = (0,
     height, width = covered.shape
     # What is blurred needs no fine pixels.
     step = max(1, round(radius / 2))
-    mask = Image.fromarray(np.uint8(covered * 255)).reduce(step)
+    mask = Image.fromarray((covered * 255).astype(np.uint8)).reduce(step)
     mask = mask.filter(ImageFilter.GaussianBlur(radius / step))
     if any(shift):
         move = (1, 0, shift[0] / step, 0, 1, shift[1] / step)
