@@ -21,7 +21,7 @@ CHANNELS = 12
 SHOWN = ("grad_cam", "layer_cam", "guided_backpropagation")
 
 
-def build(page: gr.Blocks, exploring: Exploring) -> None:
+def build(tab: gr.Tab, exploring: Exploring) -> None:
     """Build the tab."""
     picture = gr.State(None)
     with gr.Row():
@@ -55,7 +55,7 @@ def build(page: gr.Blocks, exploring: Exploring) -> None:
     def suggest() -> str:
         ids = exploring.some(SUGGESTED, random.randrange(2**31))
         return views.tiles(
-            [views.Tile(name, guarded(lambda name=name: exploring.shelf.thumbnail(name))) for name in ids]
+            [views.Tile(*each) for each in zip(ids, guarded(lambda: exploring.shelf.thumbnails(ids)), strict=True)]
         )
 
     def look(found: np.ndarray | None, methods: list[str], target: str) -> str:
@@ -100,7 +100,7 @@ def build(page: gr.Blocks, exploring: Exploring) -> None:
     upload.change(of_upload, [upload, *inputs], outputs, show_progress_on=said, api_visibility="private")
     tiles.picked(of_tile, inputs, outputs, show_progress_on=said, api_visibility="private")
     other.click(suggest, None, tiles, **QUIET)
-    page.load(suggest, None, tiles, **QUIET)
+    tab.select(suggest, None, tiles, **QUIET)
     gr.on(
         [methods.change, target.change], look, [picture, methods, target], heats, show_progress_on=heats,
         trigger_mode="always_last", api_visibility="private",

@@ -49,12 +49,14 @@ class Exploring:
         looking: The network.
         shelf: The pictures.
         label: The label column.
-        layers: Names of the layers that end the blocks, by the words for the page.
+        layers: Names of the layers with a feature map by the words for the page, those that end the blocks first.
     """
 
     def __init__(self, looking: Looking, shelf: Shelf, label: str, maximized: Path | None) -> None:
         self.looking, self.shelf, self.label = looking, shelf, label
-        self.layers = {f"block {number}: {name}": name for number, name in enumerate(looking.taps, 1)}
+        taps = {f"block {number}: {name}": name for number, name in enumerate(looking.taps, 1)}
+        names = [layer.name for layer in looking.model.layers if len(getattr(layer.output, "shape", ())) == 4]
+        self.layers = taps | {name: name for name in names[1:] if name not in looking.taps}
         self._maximized = maximized
 
     def some(self, count: int, seed: int) -> list[str]:

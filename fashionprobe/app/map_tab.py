@@ -15,7 +15,7 @@ NEIGHBOURS = 12
 WALL = "Wall of block "
 
 
-def build(page: gr.Blocks, mapping: Mapping) -> None:
+def build(tab: gr.Tab, mapping: Mapping) -> None:
     """Build the tab."""
     names = [*mapping.maps, *(f"{WALL}{block}" for block in mapping.walls)]
     with gr.Row():
@@ -29,20 +29,21 @@ def build(page: gr.Blocks, mapping: Mapping) -> None:
     def draw(name: str) -> str:
         if name.startswith(WALL):
             wall = guarded(lambda: mapping.wall(int(name.removeprefix(WALL))))
-            return views.wall(wall, guarded(lambda: [cell and mapping.shelf.thumbnail(cell) for cell in wall.cells]))
+            return views.wall(wall, guarded(lambda: mapping.pictures(wall)))
         return views.scatter(guarded(lambda: mapping.points(name)), guarded(lambda: mapping.rows(name)))
 
     def pick(event: gr.EventData, name: str) -> Any:
         chosen = str(event.id)
         block = mapping.block_of(name)
         found = guarded(lambda: mapping.neighbours(chosen, block, NEIGHBOURS))
+        names = [chosen, *(name for name, _ in found)]
+        picture, *small = guarded(lambda: mapping.shelf.thumbnails(names))
         tiles = [
-            views.Tile(other, guarded(lambda other=other: mapping.shelf.thumbnail(other)), other) for other, _ in found
-        ]
-        head = views.picked(guarded(lambda: mapping.shelf.thumbnail(chosen)), chosen, mapping.words(chosen), block)
-        return head, views.tiles(tiles)
+            views.Tile(name, each, mapping.words(name)) for name, each in zip(names[1:], small, strict=True)
+        ]  # fmt: skip
+        return views.picked(picture, chosen, mapping.words(chosen), block), views.tiles(tiles)
 
     shown.change(draw, shown, canvas, show_progress_on=canvas, api_visibility="private")
-    page.load(draw, shown, canvas, **QUIET)
+    tab.select(draw, shown, canvas, show_progress_on=canvas, api_visibility="private")
     for place in (canvas, near):
         place.picked(pick, shown, [picked, near], **QUIET)

@@ -102,6 +102,12 @@ class Mapping:
             cells[int(row) * columns + int(column)] = str(name)
         return Wall(block, rows, columns, cells)
 
+    def pictures(self, wall: Wall) -> list[str]:
+        """Return the thumbnail of each cell as a data URI; "" for an empty one."""
+        names = [name for name in wall.cells if name]
+        found = dict(zip(names, self.shelf.thumbnails(names), strict=True))
+        return [found.get(name, "") for name in wall.cells]
+
     def neighbours(self, name: str, block: int, count: int) -> list[tuple[str, float]]:
         """Return the images whose descriptors of a block are nearest to those of an image, and their distances.
 

@@ -210,6 +210,7 @@ const show = async (to) => {
     part("picture").src = picture.src;
     part("heat").src = heat ? heat.src : "data:,";
     part("heat").hidden = !heat;
+    fade();
     sheet.style.aspectRatio = `${seen.width} / ${seen.height}`;
     sheet.style.setProperty("--ratio", seen.width / seen.height);
     canvas.width = seen.width;
@@ -239,6 +240,7 @@ const reheat = async () => {
   if (seen.error) return say(seen.error, true);
   part("heat").src = seen.heat || "data:,";
   part("heat").hidden = !seen.heat;
+  fade();
   facts(seen);
   element.dataset.ready = String(Number(element.dataset.ready || 0) + 1);
   ahead();
@@ -322,8 +324,16 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   actions[does]();
 });
-part("opacity").addEventListener("input", (event) => (part("heat").style.opacity = event.target.value / 100));
-part("heat").style.opacity = part("opacity").value / 100;
+// Below a heatmap the picture loses its colours, so that every colour stands for relevance.
+const fade = () => {
+  const share = part("opacity").value / 100;
+  part("heat").style.opacity = share;
+  sheet.style.setProperty("--fp-grey", part("heat").hidden ? 0 : Math.min(1, 2 * share));
+};
+part("opacity").addEventListener("input", fade);
+note.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" || event.key === "Escape") canvas.focus({ preventScroll: true }); // so that arrow keys turn again
+});
 note.addEventListener("input", () => {
   clearTimeout(noteTimer);
   noteTimer = setTimeout(() => ((noteTimer = null), keep()), 400);

@@ -72,7 +72,9 @@ def _refit(page: gr.Blocks, correcting: Correcting) -> None:
         "your masks. The trained one stays as it is.</p></div>", js_on_load=None,
     )  # fmt: skip
     with gr.Row(equal_height=True):
-        iterations = gr.Slider(5, 500, value=100, step=5, label="Iterations", min_width=200)
+        iterations = gr.Slider(
+            5, 500, value=100, step=5, label="Iterations", min_width=200, elem_id="fp-iterations"
+        )  # fmt: skip
         loss = gr.Dropdown([(words, name) for name, words in LOSS_WORDS.items()], value="pasa", label="Method")
         seeds = gr.Slider(1, 5, value=1, step=1, label="Seeds", min_width=140)
     with gr.Row(equal_height=True):

@@ -108,7 +108,7 @@ class Marking:
         ):  # fmt: skip
             if value not in valid:
                 raise unknown_name(name, value, valid)
-        kept = (self.items["split"] == split).to_numpy()
+        kept = (self.items["split"] == split).to_numpy(copy=True)
         number = self.items["number"].to_numpy()
         if label:
             kept &= number == self.looking.classes.index(label)

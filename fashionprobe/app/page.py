@@ -50,12 +50,12 @@ def build(parts: Parts) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Mark", id="mark"):
                 _tab(parts.marking, lambda marking: mark_tab.build(page, marking, parts.correcting, parts.run))
-            with gr.Tab("Explore", id="explore"):
-                _tab(parts.exploring, lambda exploring: explore_tab.build(page, exploring))
+            with gr.Tab("Explore", id="explore") as tab:
+                _tab(parts.exploring, lambda exploring: explore_tab.build(tab, exploring))
             with gr.Tab("Search", id="search"):
                 _tab(parts.searching, search_tab.build)
-            with gr.Tab("Map", id="map"):
-                _tab(parts.mapping, lambda mapping: map_tab.build(page, mapping))
+            with gr.Tab("Map", id="map") as tab:
+                _tab(parts.mapping, lambda mapping: map_tab.build(tab, mapping))
     return page
 
 

@@ -1,7 +1,10 @@
 """The rules of the server: who may come in, what may be uploaded and fetched, and that nothing leaves the machine."""
 
+import atexit
 import ipaddress
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,8 @@ OFF = {
     "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1",
     "GRADIO_SHARE": "False", "GRADIO_MCP_SERVER": "False", "GRADIO_RUN_HISTORY": "False",
     "GRADIO_ALLOWED_PATHS": "", "GRADIO_NUM_PORTS": "1", "GRADIO_SSR_MODE": "False",
+    # The figures of a refit are drawn in a thread, where no window may be opened.
+    "MPLBACKEND": "Agg",
 }  # fmt: skip
 """Environment of Gradio, which reads it when it is imported: no telemetry, no look-ups on the web, no share links."""
 
@@ -47,8 +52,15 @@ class Door:
 
 
 def quiet() -> None:
-    """Turn off, for this process, what Gradio would say to other machines; call it before Gradio is imported."""
+    """Turn off, for this process, what Gradio would say to other machines; call it before Gradio is imported.
+
+    What is uploaded goes to a folder that nobody else can read, and that goes when this process ends.
+    """
     os.environ.update(OFF)
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="fashionprobe-app-")
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def is_local(host: str) -> bool:

@@ -15,6 +15,9 @@ from fashionprobe.app.mapping import Wall
 from fashionprobe.app.searching import Guess
 from fashionprobe.report.points import Points
 
+MARGIN = 16
+"""Room around the points of a map, in its own units."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -214,7 +217,8 @@ def _channel(channel: Channel, picture: str) -> Markup:
 
 def scatter(points: Points, ids: Sequence[str]) -> str:
     """Return a map of points, each of which a click picks; its image is shown where the pointer rests."""
-    low, high = points.strip, points.height
+    across = [dot.y for dot in points.dots]
+    low, high = max(0.0, min(across) - MARGIN), min(points.height, max(across) + MARGIN)
     shapes = Markup("").join(
         Markup('<path d="{}" fill="{}" transform="translate({} {}) scale({})" data-id="{}" tabindex="-1">'
                "<title>{}, {}</title></path>").format(
