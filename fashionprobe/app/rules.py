@@ -4,6 +4,7 @@ import atexit
 import ipaddress
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,6 +99,26 @@ def door(host: str, port: int, auth: str | None, environment: Mapping[str, str] 
             f"{ENVIRONMENT}; or leave --host out and come in through ssh -L {port}:127.0.0.1:{port}.",
         )  # fmt: skip
     return Door(host, port, users)
+
+
+def need_free(door: Door) -> None:
+    """Check that nobody listens there yet: before the minutes that a large run may take to open.
+
+    Raises:
+        UserError: If the port is taken, or there is no such interface.
+    """
+    family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        if os.name == "posix":
+            # A port that was just left is free; elsewhere this option would let two have it.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((door.host, door.port))
+        except OSError as error:
+            raise UserError(
+                "port", expected=f"free on {door.host}", received=f"{door.port} ({error.strerror or error})",
+                remedy="Pass another --port.",
+            ) from error  # fmt: skip
 
 
 def _file(auth: str) -> str:

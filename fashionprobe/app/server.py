@@ -9,7 +9,6 @@ import gradio as gr
 
 from fashionprobe.app import page, rules
 from fashionprobe.app.page import Parts
-from fashionprobe.errors import UserError
 
 
 class Server:
@@ -53,21 +52,12 @@ def start(parts: Parts, door: rules.Door, run: Path) -> Server:
         parts: What the tabs show.
         door: Where it listens, and whom it lets in.
         run: Folder of the run.
-
-    Raises:
-        UserError: If the port is taken or the interface is not there.
     """
     blocks = page.build(parts)
     # Events wait for their turn no longer than this; those that look things up may run side by side.
     blocks.queue(default_concurrency_limit=4, api_open=False)
     told: dict[str, Any] = {**page.look(), **rules.options(door, run)}
-    try:
-        _, url, _ = blocks.launch(prevent_thread_lock=True, **told)
-    except OSError as error:
-        raise UserError(
-            "port", expected=f"free on {door.host}", received=f"{door.port} ({error.strerror or 'in use'})",
-            remedy="Pass another --port.",
-        ) from error  # fmt: skip
+    _, url, _ = blocks.launch(prevent_thread_lock=True, **told)
     return Server(blocks, url, lambda: _stop(parts))
 
 

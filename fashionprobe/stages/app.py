@@ -65,7 +65,7 @@ def app(
         OSError: If a folder may not be read.
     """
     _need_gradio()
-    from fashionprobe.app.rules import door
+    from fashionprobe.app.rules import door, need_free
 
     opened = door(host, port, auth)
     folder = shared.run_path(run, runs_root)
@@ -74,6 +74,7 @@ def app(
             "run", expected="a run", received=f"{folder}, which does not exist",
             remedy=f"Make one first: fashionprobe train --dataset DATASET --run {folder.name}",
         )  # fmt: skip
+    need_free(opened)
     with serve(folder, opened, dataset=dataset, tfrecords_root=tfrecords_root, runs_root=runs_root) as server:
         log.info("%s is open at %s. Stop it with Ctrl-C.", folder, server.url)
         server.wait()
@@ -89,9 +90,6 @@ def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords
         dataset: Record set whose images are shown; None for the one that the run is about.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
-
-    Raises:
-        UserError: If the port is taken.
     """
     from fashionprobe.app.rules import quiet
 

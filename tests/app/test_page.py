@@ -3,20 +3,14 @@
 import re
 from urllib.parse import quote
 
-import app_runs as tiny
 import numpy as np
 import pytest
+from app_runs import Server
 from PIL import Image
 
 from fashionprobe.feedback import marks
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
-# Gradio leaves the files open that were uploaded, for the garbage collector to close.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 SLOW = 60_000
 INKED = """() => {
   const canvas = document.querySelector("#fp-mark canvas"), pen = canvas.getContext("2d");
@@ -28,8 +22,9 @@ READY = "#fp-mark [data-ready]"
 
 @pytest.fixture(scope="module")
 def server(copied):
-    with tiny.opened(copied) as running:
-        yield running
+    running = Server(copied).start()
+    yield running
+    assert running.stop() == 0
 
 
 @pytest.fixture(scope="module")
@@ -147,28 +142,22 @@ def test_filters_leave_the_images_asked_for(page, copied):
     page.wait_for_function("() => document.querySelector('#fp-mark [data-is=count]').textContent === '3 of 42 marked'")
 
 
-def test_a_killed_server_loses_no_mask(browser, copied):
-    port = tiny.free_port()
-    found = browser.new_page()
-    found.set_default_timeout(20_000)
-    with tiny.opened(copied, port=port) as running:
-        found.goto(running.url)
-        found.wait_for_selector(READY)
-        while found.locator("#fp-mark [data-is=place]").inner_text() != "6 of 42":
-            turn(found, "ArrowRight")
-        name = shown(found)
-    stroke(found, (0.5, 0.5), (0.6, 0.5))
-    found.wait_for_function(
+def test_a_killed_server_loses_no_mask(page, server, copied):
+    for _ in range(3):
+        turn(page, "ArrowRight")
+    name = shown(page)
+    server.kill()
+    stroke(page, (0.5, 0.5), (0.6, 0.5))
+    page.wait_for_function(
         "() => /^Not saved yet/.test(document.querySelector('#fp-mark [data-is=status]').textContent)"
     )
     assert name not in masks(copied)
     # It is kept in the browser: the page that is opened again sends it.
-    with tiny.opened(copied, port=port):
-        found.reload()
-        found.wait_for_selector(READY)
-        found.wait_for_function("() => !Object.keys(localStorage).some((key) => key.startsWith('fashionprobe/'))")
-        assert masks(copied)[name].any() and shown(found) == name
-    found.close()
+    server.start()
+    page.reload()
+    page.wait_for_selector(READY)
+    page.wait_for_function("() => !Object.keys(localStorage).some((key) => key.startsWith('fashionprobe/'))")
+    assert masks(copied)[name].any() and shown(page) == name
 
 
 def test_two_browsers_never_lose_each_others_masks(browser, page, server, copied):
