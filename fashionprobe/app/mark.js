@@ -235,8 +235,10 @@ const show = async (to) => {
 const reheat = async () => {
   if (!now) return;
   const mine = ++ticket;
-  const seen = await look(now.item);
+  part("stage").classList.add("fp-busy");
+  const seen = await look(now.item).catch((error) => ({ error: String(error.message || error) }));
   if (mine !== ticket) return;
+  part("stage").classList.remove("fp-busy");
   if (seen.error) return say(seen.error, true);
   part("heat").src = seen.heat || "data:,";
   part("heat").hidden = !seen.heat;

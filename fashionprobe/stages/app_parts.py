@@ -73,7 +73,7 @@ def marking(place: Place) -> Marking:
         UserError: If there is none, or the record set is gone or does not fit.
     """
     trained = open_trained(place.run)
-    data = open_data(trained, place.dataset, place.tfrecords_root)
+    data = open_data(trained, place.dataset, place.tfrecords_root, whole=False)
     looking = Looking(trained.backbone, trained.classes, data.fit)
     known = _predictions(trained.artifact.path, trained.classes) if place.dataset is None else {}
     folder = place.run / marks.FOLDER
