@@ -355,6 +355,7 @@ const take = () => {
   [shelf, marked] = [told.shelf, new Set(told.marked)];
   const changed = method !== told.method || target !== told.target;
   [method, target] = [told.method, told.target];
+  part("told").textContent = told.told;
   if (fresh) adopt();
   if (!fresh && same) return changed ? reheat() : progress();
   const at = now ? now.item : Number(sessionStorage.getItem(`${shelf}/item`) ?? -1);

@@ -17,11 +17,7 @@ from fashionprobe.errors import UserError, system_error
 
 HERE = Path(__file__).parent
 NO_HEATMAP = "none"
-LOSS_WORDS = {
-    "pasa": "PASA: activations inside the masks, by certainty", "pas": "PAS: activations inside the masks",
-    "rrr_g": "RRR-G: class activation map inside the masks", "rrr": "RRR: gradients inside the masks",
-    "dropout": "Selective dropout",
-}  # fmt: skip
+LOSS_WORDS = {"pasa": "PASA", "pas": "PAS", "rrr_g": "RRR-G", "rrr": "RRR", "dropout": "Selective dropout"}
 
 
 def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: str) -> None:
@@ -49,12 +45,17 @@ def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: 
             method = gr.Dropdown(
                 [*((title(name), name) for name in QUICK), (NO_HEATMAP, "")], value=QUICK[0], label="Heatmap"
             )
-            target = gr.Dropdown([FIRST_GUESS, TRUE_CLASS, *marking.looking.classes], value=FIRST_GUESS, label="of")
+            target = gr.Dropdown(
+                [FIRST_GUESS, TRUE_CLASS, *marking.looking.classes], value=FIRST_GUESS, label="Heatmap of"
+            )
     filters = [split, label, outcome, sure, marked, method, target]
 
     def choose(split: str, label: str, outcome: str, sure: str, marked: str, method: str, target: str) -> Any:
         found = guarded(lambda: marking.choose(split=split, label=label, outcome=outcome, sure=sure, marked=marked))
-        return {**found, "method": method, "target": target, "shelf": _shelf(marking, run)}
+        guessed = marking.guessed()
+        waits = guessed < 1 and (outcome, sure) != ("all", "all")
+        told = f"among the {guessed:.0%} that the network has guessed so far" if waits else ""
+        return {**found, "method": method, "target": target, "shelf": _shelf(marking, run), "told": told}
 
     gr.on(
         [each.change for each in filters], choose, filters, surface, show_progress="hidden", api_visibility="private",
@@ -78,9 +79,10 @@ def _refit(page: gr.Blocks, correcting: Correcting) -> None:
         loss = gr.Dropdown([(words, name) for name, words in LOSS_WORDS.items()], value="pasa", label="Method")
         seeds = gr.Slider(1, 5, value=1, step=1, label="Seeds", min_width=140)
     with gr.Row(equal_height=True):
-        rivals = gr.Checkbox(False, label="Compare with all rivals (takes many times as long)", container=False)
-        again = gr.Checkbox(False, label="Replace the refit that is there", container=False)
-        start = gr.Button("Refit with these masks", variant="primary", elem_id="fp-refit", min_width=220)
+        with gr.Column(scale=2, min_width=260, elem_classes="fp-checks"):
+            rivals = gr.Checkbox(False, label="Compare with all rivals (takes many times as long)", container=False)
+            again = gr.Checkbox(False, label="Replace the refit that is there", container=False)
+        start = gr.Button("Refit with these masks", variant="primary", elem_id="fp-refit", min_width=220, scale=1)
     status = gr.HTML(elem_id="fp-refit-status", js_on_load=None)
     result = gr.HTML(elem_id="fp-refit-result", js_on_load=None)
     clock = gr.Timer(1.0, active=False)

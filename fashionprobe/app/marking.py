@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,9 @@ class Marking:
         with readable(self.shelf.records):
             stream = pictures(self.shelf.records, list(place), shards)
             while (batch := list(itertools.islice(stream, BATCH))) and not self._stop.is_set():
+                started = time.monotonic()
                 items = np.array([place[name] for name, _ in batch])
                 found = self.looking.predict(np.concatenate([self.looking.fitted(picture) for _, picture in batch]))
                 self.sure[items], self.guess[items] = found.max(axis=1), found.argmax(axis=1)
+                # Half of the time is left to those who look at the page.
+                self._stop.wait(time.monotonic() - started)

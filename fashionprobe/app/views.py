@@ -50,8 +50,9 @@ def outcome(found: Outcome | None) -> str:
     """Return what a refit came to: the table of methods, and marked images before and after."""
     if found is None:
         return ""
-    best = max(row[1] for row in found.table)
-    rows = Markup("").join(_method(row, row[1] == best) for row in found.table)
+    accuracies = [row[1] for row in found.table]
+    best = max(accuracies)
+    rows = Markup("").join(_method(row, row[1] == best and accuracies.count(best) == 1) for row in found.table)
     head = Markup("").join(
         Markup("<th>{}</th>").format(name)
         for name in ("Method", "Accuracy on test", "Balanced", "Heat inside the masks", "p")
