@@ -36,7 +36,7 @@ class Server:
         words += ["--tfrecords-root", str(root / "tfrecords"), "--runs-root", str(root / "runs")]
         found = str(Path(fashionprobe.__file__).parents[1])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fashionprobe", *words], env=os.environ | {"PYTHONPATH": found} | self.environment
+            [sys.executable, "-m", "fashionprobe", *words], env=os.environ | {"PYTHONPATH": found, "PYTHONFAULTHANDLER": "1"} | self.environment
         )
         started = time.monotonic()
         while not self._answers():
@@ -52,7 +52,11 @@ class Server:
     def stop(self) -> int:
         """End it as Ctrl-C does; return the exit code."""
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(30)
+        try:
+            return self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)  # says on stderr where each thread is
+            raise
 
     def _answers(self) -> bool:
         try:

@@ -152,12 +152,23 @@ def test_a_killed_server_loses_no_mask(page, server, copied):
         "() => /^Not saved yet/.test(document.querySelector('#fp-mark [data-is=status]').textContent)"
     )
     assert name not in masks(copied)
-    # It is kept in the browser: the page that is opened again sends it.
+    # It is kept in the browser: the page that is opened again shows it, and sends it when there is a server again.
+    kept = page.evaluate("() => Object.keys(localStorage).filter((key) => key.startsWith('fashionprobe/')).length")
+    assert kept == 1
+    server.start()
+    saved(page)
+    page.wait_for_function("() => !Object.keys(localStorage).some((key) => key.startsWith('fashionprobe/'))")
+    assert masks(copied)[name].any()
+    server.kill()
+    stroke(page, (0.5, 0.7), (0.6, 0.7))
+    page.wait_for_function(
+        "() => /^Not saved yet/.test(document.querySelector('#fp-mark [data-is=status]').textContent)"
+    )
     server.start()
     page.reload()
     page.wait_for_selector(READY)
     page.wait_for_function("() => !Object.keys(localStorage).some((key) => key.startsWith('fashionprobe/'))")
-    assert masks(copied)[name].any() and shown(page) == name
+    assert shown(page) == name and masks(copied)[name][int(0.7 * 72), int(0.55 * 72)]
 
 
 def test_two_browsers_never_lose_each_others_masks(browser, page, server, copied):
