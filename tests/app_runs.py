@@ -36,7 +36,8 @@ class Server:
         words += ["--tfrecords-root", str(root / "tfrecords"), "--runs-root", str(root / "runs")]
         found = str(Path(fashionprobe.__file__).parents[1])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fashionprobe", *words], env=os.environ | {"PYTHONPATH": found, "PYTHONFAULTHANDLER": "1"} | self.environment
+            [sys.executable, "-m", "fashionprobe", *words],
+            env=os.environ | {"PYTHONPATH": found, "PYTHONFAULTHANDLER": "1"} | self.environment,
         )
         started = time.monotonic()
         while not self._answers():

@@ -6,10 +6,11 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fashionprobe.app.encoded import MOST_UPLOADED
 from fashionprobe.errors import UserError
@@ -159,7 +160,7 @@ def options(door: Door, run: Path) -> dict[str, Any]:
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=door.names)]
+    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=door.names), Middleware(SameOrigin)]
     return {
         "server_name": door.host, "server_port": door.port, "auth": list(door.users) or None, "share": False,
         "max_file_size": MOST_UPLOADED, "allowed_paths": [], "blocked_paths": [str(run.resolve())],
@@ -167,3 +168,28 @@ def options(door: Door, run: Path) -> dict[str, Any]:
         "run_history": False, "footer_links": [], "show_error": False, "quiet": True, "inbrowser": False,
         "app_kwargs": {"middleware": guards, "docs_url": None, "redoc_url": None, "openapi_url": None},
     }  # fmt: skip
+
+
+class SameOrigin:
+    """Refuses what another site's page would have the browser send here, such as a mask to be saved.
+
+    Gradio keeps such a page from reading the answer, but it would act first.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or answer it with 403."""
+        from starlette.responses import PlainTextResponse
+
+        headers = {name.lower(): value for name, value in scope.get("headers", ())}
+        origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
+        foreign = origin != "" and urlsplit(origin).netloc != host
+        if scope["type"] == "http" and foreign and scope["method"] not in ("GET", "HEAD"):
+            await PlainTextResponse("This page may only be used from its own address.", 403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from fashionprobe.app import encoded
 from fashionprobe.app.correcting import Outcome, Pair, State
@@ -99,7 +99,9 @@ def _share(value: float) -> str:
 
 def missing(words: str) -> str:
     """Return the words of a tab whose artifact is not there."""
-    return Markup('<div class="fp-missing">{}</div>').format(escape(words))
+    before, command, after = words.partition("fashionprobe ")
+    code = Markup("<code>{}{}</code>").format(command, after) if command else ""
+    return Markup('<div class="fp-missing">{}{}</div>').format(before, code)
 
 
 def tiles(shown: Sequence[Tile], chosen: Collection[str] | None = None, more: str = "") -> str:

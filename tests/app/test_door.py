@@ -78,5 +78,36 @@ def test_uploads_are_limited(server):
     assert upload(1000) == 200 and upload(21 * 2**20) == 413
 
 
+def test_another_sites_page_cannot_save_a_mask(server, copied):
+    someone = visitor()
+    form = urllib.parse.urlencode({"username": "kim", "password": "long enough"}).encode()
+    own = server.url.rstrip("/")
+    assert (
+        ask(someone, f"{server.url}login", form, "application/x-www-form-urlencoded", Origin="https://evil.example")[0]
+        == 403
+    )
+    assert ask(someone, f"{server.url}login", form, "application/x-www-form-urlencoded", Origin="null")[0] == 403
+    assert ask(someone, f"{server.url}login", form, "application/x-www-form-urlencoded", Origin=own)[0] == 200
+
+
+def test_a_file_that_was_not_uploaded_is_not_read(server, tmp_path):
+    """What the page would send with a picture that was uploaded, with the path of another file."""
+    someone = visitor()
+    form = urllib.parse.urlencode({"username": "kim", "password": "long enough"}).encode()
+    ask(someone, f"{server.url}login", form, "application/x-www-form-urlencoded")
+    config = json.loads(ask(someone, f"{server.url}config")[1])
+    upload = next(each["id"] for each in config["components"] if each["props"].get("elem_id") == "fp-upload")
+    function = next(each for each in config["dependencies"] if each["inputs"][:1] == [upload])
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    data = [{"path": str(secret), "meta": {"_type": "gradio.FileData"}}, *[None] * (len(function["inputs"]) - 1)]
+    body = {"data": data, "fn_index": function["id"], "session_hash": "stranger", "event_data": None}
+    assert ask(someone, f"{server.url}gradio_api/queue/join", json.dumps(body).encode())[0] == 200
+    with someone.open(f"{server.url}gradio_api/queue/data?session_hash=stranger", timeout=20) as stream:
+        told = next(line for line in stream if b"process_completed" in line)
+    answer = json.loads(told.removeprefix(b"data: "))
+    assert answer["success"] is False and b"data:image" not in told
+
+
 def test_a_page_of_another_name_gets_no_answer(server):
     assert ask(visitor(), server.url, Host="evil.example")[0] == 400
