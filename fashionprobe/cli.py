@@ -26,8 +26,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         stages.ingest, stages.train, stages.embed, stages.unseen, stages.tune, stages.extract, stages.classify,
         stages.choose, stages.profile, stages.pairs, stages.reduce, stages.wall, stages.retrieve, stages.index,
         stages.search, stages.tag, stages.see, stages.faithfulness, stages.activations, stages.maximize,
-        stages.selectivity, stages.converge, stages.masks, stages.refit, stages.relevance, stages.report,
-        stages.verify, stages.demo,
+        stages.selectivity, stages.converge, stages.masks, stages.refit, stages.relevance, stages.app,
+        stages.report, stages.verify, stages.demo,
     )
 }  # fmt: skip
 COMMANDS |= {

@@ -9,11 +9,11 @@ from fashionprobe import __version__, cli
 from fashionprobe.cli import normalize
 from fashionprobe.errors import UserError
 
-HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas")
+HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas", "gradio")
 NO_COMMAND = (
     "`command` must be one of: ingest, train, embed, unseen, tune, extract, classify, choose, profile, pairs, reduce, "
     "wall, retrieve, index, search, tag, see, faithfulness, activations, maximize, selectivity, converge, masks, "
-    "refit, relevance, report, verify, demo, attribute add, attribute remove, attribute list."
+    "refit, relevance, app, report, verify, demo, attribute add, attribute remove, attribute list."
 )
 NO_CONFIG = "`config` must be a YAML file with one `argument: value` a line."
 GARMENTS = ("ingest", "--source", "garments", "--size", "32")

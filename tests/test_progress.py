@@ -23,3 +23,14 @@ def test_bar_shows_rate_and_rest_on_a_terminal(monkeypatch):
         bar.refresh()
     assert "extract" in screen.getvalue()
     assert "7/10" in screen.getvalue()
+
+
+def test_bars_within_tell_a_watcher_how_far_they_are_and_bars_outside_do_not():
+    told = []
+    with progress.watched(lambda *each: told.append(each)):
+        with progress.bar(total=10, done=4, unit="image", description="extract") as bar:
+            bar.update(3)
+            bar.update()
+    with progress.bar(total=3, unit="image", description="ingest") as bar:
+        bar.update(3)
+    assert told == [("extract", 7, 10), ("extract", 8, 10)]

@@ -176,7 +176,10 @@ class Index:
             raise unknown_name("id", name, self.items["id"].head(1000), what="the id of an image of the index")
         return int(found[0])
 
-    def search(self, by: str, points: Mapping[str, np.ndarray], top: int, *, without: int | None = None) -> Found:
+    def search(
+        self, by: str, points: Mapping[str, np.ndarray], top: int, *, without: int | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> Found:  # fmt: skip
         """Find the images nearest to one: exactly, or by one group of a part with a graph approximately.
 
         Args:
@@ -184,6 +187,7 @@ class Index:
             points: Normalized descriptor of the image by group, float32 (1, directions).
             top: How many.
             without: A row that is left out, such as that of the image itself.
+            weights: For "both": what the z-scores of each group are multiplied by; None for 1 each.
 
         Raises:
             UserError: If there is no such group, or the index holds fewer images.
@@ -195,7 +199,8 @@ class Index:
         if len(groups) == 1:
             rows, found = self._nearest(groups[0].name, points[groups[0].name], top, without)
         else:
-            scored = search.combined([self._distances(group.name, points[group.name]) for group in groups])[0]
+            shares = None if weights is None else [weights[group.name] for group in groups]
+            scored = search.combined([self._distances(group.name, points[group.name]) for group in groups], shares)[0]
             if without is not None:
                 scored[without] = np.inf
             rows = search.smallest(scored[None], top)[0]

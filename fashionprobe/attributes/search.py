@@ -106,22 +106,23 @@ def distances(
     return found
 
 
-def combined(found: Sequence[np.ndarray]) -> np.ndarray:
+def combined(found: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> np.ndarray:
     """Combine distances of several descriptors: the sum of their z-scores over all points.
 
     Args:
         found: For each descriptor the distances of one or more queries to all points, (points,) or (queries, points).
+        weights: What the z-scores of each are multiplied by; None for 1 each.
 
     Returns:
         float64 of the same shape; smaller is nearer. A descriptor that is equally far from all points adds 0.
     """
     total = np.zeros(np.shape(found[0]))
-    for each in found:
+    for each, weight in zip(found, [1.0] * len(found) if weights is None else weights, strict=True):
         values = np.asarray(each, np.float64)
         mean, deviation = values.mean(axis=-1, keepdims=True), values.std(axis=-1, keepdims=True)
         # The mean of equal numbers may differ from them in the last digit.
         spread = deviation > 1e-12 * np.abs(mean)
-        total += np.divide(values - mean, deviation, out=np.zeros_like(values), where=spread)
+        total += weight * np.divide(values - mean, deviation, out=np.zeros_like(values), where=spread)
     return total
 
 

@@ -11,6 +11,8 @@ from fashionprobe.errors import UserError
 from fashionprobe.records import decode, images
 from fashionprobe.records.info import BadImage
 
+EXPECTED = "an image file: JPEG, PNG, GIF, BMP or WEBP"
+
 
 def read_files(paths: Sequence[str], size: tuple[int, int], fit: Literal["pad", "stretch"] = "pad") -> np.ndarray:
     """Read image files.
@@ -38,12 +40,27 @@ def picture(path: str) -> np.ndarray:
     return _pixels(Path(path)).numpy()
 
 
+def decoded(data: bytes, name: str) -> np.ndarray:
+    """Decode the bytes of an image file in its own size, uint8 (height, width, 3), RGB, upright.
+
+    Args:
+        data: A JPEG, PNG, GIF, BMP or WEBP file.
+        name: Its name, for the error.
+
+    Raises:
+        UserError: If they are no image that can be read.
+    """
+    return _decoded(data, name).numpy()
+
+
 def _pixels(path: Path) -> tf.Tensor:
-    expected = "an image file: JPEG, PNG, GIF, BMP or WEBP"
     if not path.is_file():
         received = f"{str(path)!r}, a folder" if path.is_dir() else f"{str(path)!r}, which does not exist"
-        raise UserError("images", expected=expected, received=received)
-    data = path.read_bytes()
+        raise UserError("images", expected=EXPECTED, received=received)
+    return _decoded(path.read_bytes(), str(path))
+
+
+def _decoded(data: bytes, name: str) -> tf.Tensor:
     try:
         with images.quiet():
             info = images.inspect(data, decode=True)
@@ -53,4 +70,4 @@ def _pixels(path: Path) -> tf.Tensor:
         )  # fmt: skip
     except (BadImage, tf.errors.InvalidArgumentError) as error:
         reason = str(error) if isinstance(error, BadImage) else "damaged"
-        raise UserError("images", expected=expected, received=f"{str(path)!r} ({reason})") from error
+        raise UserError("images", expected=EXPECTED, received=f"{name!r} ({reason})") from error

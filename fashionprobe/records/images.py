@@ -9,7 +9,7 @@ import io
 import re
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -147,6 +147,18 @@ def inside(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
     if rows * width <= columns * height:
         return rows, max(1, (2 * width * rows + height) // (2 * height))
     return max(1, (2 * height * columns + width) // (2 * width)), columns
+
+
+def window(shape: Sequence[int], size: tuple[int, int], fit: Literal["pad", "stretch"]) -> tuple[int, int, int, int]:
+    """Return where `decode.fit` puts a picture: (top, left, rows, columns) within `size`.
+
+    Args:
+        shape: Height and width of the picture.
+        size: (height, width) of the result.
+        fit: How the picture is brought to it.
+    """
+    rows, columns = size if fit == "stretch" else inside((shape[0], shape[1]), size)
+    return (size[0] - rows) // 2, (size[1] - columns) // 2, rows, columns
 
 
 def _inspect_other(data: bytes) -> ImageInfo:

@@ -174,6 +174,29 @@ def pictures(records: Artifact, ids: Collection[str], paths: Sequence[Path]) -> 
         yield record[schema.ID].numpy().decode(), picture.numpy()
 
 
+def picture_at(records: Artifact, shard: str, place: int) -> np.ndarray:
+    """Return one picture by where it is stored: upright, in its own size, uint8 (height, width, 3), RGB.
+
+    Records before it are skipped unread, so that one of hundreds takes some hundredths of a second.
+
+    Args:
+        records: The artifact that `ingest` wrote.
+        shard: Name of the TFRecord file, as in `items.csv`.
+        place: Number of the record in it, from 0.
+
+    Raises:
+        UserError: If the file is damaged or holds fewer records.
+    """
+    with readable(records):
+        for record in tf.data.TFRecordDataset(str(records.path / shard)).skip(place).take(1):
+            found = tf.io.parse_single_example(record, schema.features([]))
+            return decode.decode(found[schema.IMAGE], found[schema.ORIENTATION], **_kinds(records)).numpy()
+    raise UserError(
+        str(records.path / shard), expected=f"a TFRecord file of more than {place} records", received="fewer",
+        remedy=f"Make it again: fashionprobe ingest --dataset {records.path.name} --overwrite ...",
+    )  # fmt: skip
+
+
 @contextmanager
 def readable(records: Artifact) -> Iterator[None]:
     """Turn TensorFlow's errors while reading into one that names the damaged file and the remedy."""

@@ -2,6 +2,7 @@
 
 from fashionprobe.stages import attribute
 from fashionprobe.stages.activations import activations
+from fashionprobe.stages.app import app
 from fashionprobe.stages.choose import choose
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.converge import converge
@@ -32,6 +33,7 @@ from fashionprobe.stages.wall import wall
 
 __all__ = [
     "activations",
+    "app",
     "attribute",
     "choose",
     "classify",

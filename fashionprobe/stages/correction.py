@@ -166,11 +166,19 @@ def open_trained(run: Path) -> Trained:
     return Trained(artifact, backbone, backbones.on_pixels(backbone))
 
 
-def open_data(trained: Trained, dataset: shared.Place | None, tfrecords_root: str) -> Data:
+def open_data(
+    trained: Trained, dataset: shared.Place | None, tfrecords_root: str, *, whole: bool = True
+) -> Data:  # fmt: skip
     """Open the images that a classifier was trained on, or another record set with the same classes.
 
+    Args:
+        trained: The classifier.
+        dataset: The other record set; None for the one of the training.
+        tfrecords_root: Folder that holds the record sets.
+        whole: Refuse a set without test images, or with a class that is not in train and val: a refit needs them.
+
     Raises:
-        UserError: If the set has not the label, lacks a split, or a class is not in train and val.
+        UserError: If the set has not the label, or is not whole.
     """
     import pandas as pd
 
@@ -188,13 +196,22 @@ def open_data(trained: Trained, dataset: shared.Place | None, tfrecords_root: st
         numbers |= {name: numbers[OTHER] for name in facts["rare"]}
     items = items[items[label].isin(list(numbers))].reset_index(drop=True)
     items["number"] = items[label].map(numbers).astype("int64")
+    if whole:
+        _need_splits(records.path.name, items, classes)
+    return Data(records, label, numbers, items, trained.backbone.size, trained.arguments["fit"])
+
+
+def _need_splits(name: str, items: "pd.DataFrame", classes: Sequence[str]) -> None:
+    """Check that there are images of all splits, and of each class in train and val."""
+    import pandas as pd
+
     counts = pd.crosstab(items["number"], items["split"]).reindex(range(len(classes)), fill_value=0)
     for split in ("train", "val", "test"):
         if split not in counts or not counts[split].any():
             raise UserError(
                 "dataset", expected="a record set with train, val and test, which fit, choose and measure",
-                received=f"{records.path.name}, without {split}",
-                remedy=f"Make one: fashionprobe ingest --dataset {records.path.name} --split 80,10,10 --overwrite ...",
+                received=f"{name}, without {split}",
+                remedy=f"Make one: fashionprobe ingest --dataset {name} --split 80,10,10 --overwrite ...",
             )  # fmt: skip
     absent = [classes[number] for number in counts.index[(counts["train"] == 0) | (counts["val"] == 0)]]
     if absent:
@@ -203,4 +220,3 @@ def open_data(trained: Trained, dataset: shared.Place | None, tfrecords_root: st
             received=f"none of {', '.join(absent)} in one of them",
             remedy="Ingest with a larger part for val, or train on the classes that are there.",
         )  # fmt: skip
-    return Data(records, label, numbers, items, trained.backbone.size, trained.arguments["fit"])

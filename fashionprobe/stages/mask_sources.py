@@ -1,13 +1,13 @@
 """Where the masks of the stage `masks` come from: files, or a rule that finds them in a picture."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.masked import window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,12 @@ Find = Callable[[list[str], "list[np.ndarray]"], "list[np.ndarray]"]
 IMPORTED = ("png", "coco", "pickle")
 """Sources that are files."""
 
+APP = "app"
+"""The source of masks that were drawn in the browser."""
+
+DRAWN = (APP, *IMPORTED)
+"""Sources of masks that a person drew: one that is empty or full is a mistake."""
+
 SPLITS = ("train", "val")
 """Splits whose images may be masked."""
 
@@ -28,6 +34,21 @@ SAMPLES = 50
 """Images that are masked by a rule where the user gives no number."""
 
 _LISTED = 5
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is known of one mask.
+
+    Attributes:
+        author: Who drew it.
+        note: Why.
+        time: When, ISO 8601; "" for now.
+    """
+
+    author: str
+    note: str
+    time: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,12 +60,14 @@ class Way:
         arguments: What a recipe has to hold of it.
         inputs: Fingerprints of what it reads.
         weights_sha256: SHA-256 of the weights of the network that it uses.
+        said: What is known of each mask, by id, where that differs from mask to mask.
     """
 
     find: Find
     arguments: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     weights_sha256: str | None = None
+    said: Mapping[str, Said] = field(default_factory=dict)
 
 
 def read_masks(
@@ -73,6 +96,38 @@ def from_files(found: "Mapping[str, np.ndarray]") -> Way:
         digest.update(f"{name}\0{found[name].shape}\0".encode())
         digest.update(np.packbits(found[name]).tobytes())
     return Way(lambda names, pictures: [found[name] for name in names], inputs={"masks": digest.hexdigest()})
+
+
+def from_app(run: Path, items: "pd.DataFrame") -> "tuple[pd.DataFrame, Way]":
+    """Return the rows of the images that were marked in the browser, and the way to their masks.
+
+    Raises:
+        UserError: If there is none, one is damaged, or one is of an image that the record set has not got.
+    """
+    from fashionprobe.feedback import marks
+
+    folder = run / marks.FOLDER
+    found, said = {}, {}
+    for mark in marks.load_all(folder):
+        mask = marks.mask_of(folder, mark.now)
+        if mask is not None:
+            found[mark.id], said[mark.id] = mask, Said(mark.now.author, mark.now.note, mark.now.time)
+    if not found:
+        raise UserError(
+            "source", expected="another one, or masks that were drawn in the browser", received=f"{APP}, without any",
+            remedy=f"Draw some: fashionprobe app --run {run.name}",
+        )  # fmt: skip
+    unknown = sorted(set(found) - set(items["id"]))
+    if unknown:
+        listed = ", ".join(unknown[:_LISTED]) + (" ..." if len(unknown) > _LISTED else "")
+        raise UserError(
+            str(folder), expected="masks of images of the record set", received=f"{len(unknown)} unknown: {listed}",
+            remedy="They were drawn on another record set: pass its --dataset, or move that folder away.",
+        )  # fmt: skip
+    way = from_files(found)
+    told = sorted((name, each.author, each.note) for name, each in said.items())
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return items[items["id"].isin(list(found))], replace(way, inputs={**way.inputs, "notes": digest}, said=said)
 
 
 def by_background() -> Way:
@@ -121,6 +176,7 @@ def by_filter(
 
         from fashionprobe.explain.heatmaps import resize
         from fashionprobe.records.decode import fit as fitted
+        from fashionprobe.records.images import window
 
         maps = maps_of(np.stack([fitted(tf.constant(picture), size, fit).numpy() for picture in pictures]))
         masks = []

@@ -28,6 +28,7 @@ class Drawn:
         mask: bool (height, width) in the size of the upright picture, True where the picture is irrelevant.
         author: Who drew it, or what.
         note: Why.
+        time: When, ISO 8601; "" for now.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Drawn:
     mask: "np.ndarray"
     author: str = ""
     note: str = ""
+    time: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,25 +83,12 @@ def fitted(mask: "np.ndarray", size: tuple[int, int], fit: Literal["pad", "stret
     import numpy as np
 
     from fashionprobe.feedback.masks import at_tap
+    from fashionprobe.records.images import window
 
     top, left, rows, columns = window(mask.shape, size, fit)
     result = np.zeros(size, bool)
     result[top : top + rows, left : left + columns] = at_tap(mask[None], (rows, columns))[0] > 0
     return result
-
-
-def window(shape: Sequence[int], size: tuple[int, int], fit: Literal["pad", "stretch"]) -> tuple[int, int, int, int]:
-    """Return where `records.decode.fit` puts a picture: (top, left, rows, columns) within `size`.
-
-    Args:
-        shape: Height and width of the picture.
-        size: (height, width) of the result.
-        fit: How the picture is brought to it.
-    """
-    from fashionprobe.records.images import inside
-
-    rows, columns = size if fit == "stretch" else inside((shape[0], shape[1]), size)
-    return (size[0] - rows) // 2, (size[1] - columns) // 2, rows, columns
 
 
 def write_masks(folder: Path, masks: Iterable[Drawn]) -> "pd.DataFrame":
@@ -120,7 +109,7 @@ def write_masks(folder: Path, masks: Iterable[Drawn]) -> "pd.DataFrame":
     for number, each in enumerate(masks, start=1):
         file = f"mask-{number:05d}.png"
         Image.fromarray(np.where(each.mask, 255, 0).astype(np.uint8)).save(folder / file)
-        rows.append((each.id, each.label, file, each.author, time, each.note, float(each.mask.mean())))
+        rows.append((each.id, each.label, file, each.author, each.time or time, each.note, float(each.mask.mean())))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table.to_csv(folder / TABLE, index=False, float_format="%.6f")
     return table

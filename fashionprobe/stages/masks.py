@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,12 +13,16 @@ from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.looked_at import open_network
 from fashionprobe.stages.mask_sources import (
+    APP,
+    DRAWN,
     IMPORTED,
     Find,
+    Said,
     by_background,
     by_box,
     by_filter,
     choose,
+    from_app,
     from_files,
     read_masks,
     refuse_test,
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOURCES = (*IMPORTED, "otsu", "box", "outside_box", "filter")
+SOURCES = (*DRAWN, "otsu", "box", "outside_box", "filter")
 EXAMPLES = {
     "path": "Pass --path PATH.",
     "box": "For example --box [0.5,0,1,0.5], the lower left quarter: top, left, bottom, right.",
@@ -81,17 +85,18 @@ class _Job:
     find: Find
     author: str
     note: str
+    said: "Mapping[str, Said]"
 
     @property
     def automatic(self) -> bool:
         """Whether the masks are found, not drawn: then an image that gives none is no mistake."""
-        return self.source not in IMPORTED
+        return self.source not in DRAWN
 
 
 def masks(
     *,
     dataset: shared.Place,
-    source: Literal["png", "coco", "pickle", "otsu", "box", "outside_box", "filter"],
+    source: Literal["app", "png", "coco", "pickle", "otsu", "box", "outside_box", "filter"],
     run: str | None = None,
     path: str | None = None,
     categories: list[str] | str | None = None,
@@ -125,7 +130,8 @@ def masks(
 
     Args:
         dataset: Name of the record set, or what `ingest` returned.
-        source: png, coco and pickle read masks from `path`; otsu masks the background, box a box, outside_box all but
+        source: app takes the masks that were drawn in this run by `fashionprobe app`; png, coco and pickle read masks
+            from `path`; otsu masks the background, box a box, outside_box all but
             a box, and filter the region where one filter is strong.
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
         path: For png a folder whose files are named like the ids (gun/1.png for the image gun/1.jpg), grey, 255 where
@@ -150,8 +156,8 @@ def masks(
         layer: The same by the name of a layer.
         channel: For filter: its number, from 0.
         percentile: For filter: what is above this percentile of the filter's own map of an image is masked.
-        author: Who drew the masks, for the table. Default: the source.
-        note: Why, for the table.
+        author: Who drew the masks, for the table. Default: the source; for app those who drew them.
+        note: Why, for the table; for app what they noted.
         seed: Seed of the draw, and of random weights.
         overwrite: Replace masks of this run that were made with other arguments.
         tfrecords_root: Folder that holds the record sets.
@@ -170,7 +176,10 @@ def masks(
     records = shared.open_records(records_path)
     items, column = _items(records, label)
     arguments: dict[str, Any] = {"source": source, "label": column, "author": author, "note": note}
-    if source in IMPORTED:
+    if source == APP:
+        chosen, way = from_app(folder, items)
+        refuse_test(chosen, "source")
+    elif source in IMPORTED:
         found = read_masks(source, Path(path or ""), shared.listed("categories", categories), items["id"].tolist())
         chosen, way = items[items["id"].isin(list(found))], from_files(found)
         refuse_test(chosen, "path")
@@ -188,8 +197,9 @@ def masks(
         else:
             way = by_background() if source == "otsu" else by_box(box or (), inside=source == "box")
     job = _Job(
-        records=records, items=chosen, label=column, source=source, find=way.find, author=author or source, note=note
-    )
+        records=records, items=chosen, label=column, source=source, find=way.find, author=author or source, note=note,
+        said=way.said,
+    )  # fmt: skip
     recipe = Recipe(
         "masks", arguments | way.arguments, {"records": records.fingerprint, **way.inputs}, way.weights_sha256
     )
@@ -209,12 +219,15 @@ def _check(given: dict[str, Any]) -> None:
     for name, sources in needed.items():
         if source in sources and given[name] is None:
             raise UserError(name, expected=f"given for {source}", received="nothing", remedy=EXAMPLES[name])
-    automatic = tuple(name for name in SOURCES if name not in IMPORTED)
+    automatic = tuple(name for name in SOURCES if name not in DRAWN)
     allowed = needed | {"categories": ("coco",), "block": ("filter",), "layer": ("filter",), "backbone": ("filter",)}
     allowed |= {name: automatic for name in ("split", "where", "classes", "samples", "id")}
     for name, sources in allowed.items():
         if given[name] is not None and source not in sources:
             raise UserError(name, expected=f"left out for {source}", received=given[name])
+    for name in ("author", "note"):
+        if given[name] and source == APP:
+            raise UserError(name, expected="left out for app, where each mask has its own", received=given[name])
     for name in ("split", "where", "classes", "samples"):
         if given["id"] is not None and given[name] is not None:
             raise UserError(name, expected="left out where --id is given", received=given[name])
@@ -275,7 +288,8 @@ def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[
                     left_out.append(name)
                     continue
                 _show(sheet, labels[name], name, picture, mask)
-                yield Drawn(name, labels[name], mask, job.author, job.note)
+                said = job.said.get(name, Said(job.author, job.note))
+                yield Drawn(name, labels[name], mask, said.author, said.note, said.time)
 
 
 def _show(sheet: "dict[str, Row]", label: str, name: str, picture: "np.ndarray", mask: "np.ndarray") -> None:

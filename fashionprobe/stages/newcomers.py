@@ -1,7 +1,7 @@
 """New images, described by the network that described a run, so that they can be compared with it."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fashionprobe import progress
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Images that go through the network, and are in memory, together."""
+
+
+Describe = Callable[["np.ndarray"], "dict[int, np.ndarray]"]
+"""Takes images, float32 (batch, *size, 3), RGB in [0, 255], and returns their descriptors by block."""
 
 
 def describe_files(
@@ -32,33 +36,51 @@ def describe_files(
         UserError: If a file is no image, or the network is not the one that described the run.
     """
     import numpy as np
-    import tensorflow as tf
 
-    from fashionprobe import backbones
-    from fashionprobe.descriptors import extractor
     from fashionprobe.records.files import read_files
 
     if not paths:
         raise UserError("images", expected="one image file or more", received="nothing")
-    network: dict[str, Any] = manifest["run"]["settings"].get("network") or {}
+    _name(manifest, backbone)
     arguments = manifest["arguments"]
-    name = backbone or network.get("backbone")
-    if name is None:
-        raise UserError(
-            "backbone", expected="given: these descriptors do not say which network made them", received="nothing",
-            remedy=f"Pass --backbone with {manifest['facts']['backbone']}.",
-        )  # fmt: skip
     size = tuple(arguments["size"])
     starts = range(0, len(paths), BATCH)
     batches = (read_files(paths[start : start + BATCH], size, arguments["fit"]) for start in starts)
     # Before the network is loaded, which takes seconds: most calls bring a few images, and one may be none.
     first = next(batches)
+    describe = describer(manifest, blocks, backbone=backbone)
+    found: list[dict[int, np.ndarray]] = []
+    with progress.bar(total=len(paths), unit="image", description="describe") as bar:
+        for images in itertools.chain([first], batches):
+            found.append(describe(images))
+            bar.update(len(images))
+    return {block: np.concatenate([each[block] for each in found]) for block in blocks}
+
+
+def describer(manifest: Mapping[str, Any], blocks: Sequence[int], *, backbone: str | None = None) -> Describe:
+    """Load the network that described a run.
+
+    Args:
+        manifest: As for `describe_files`.
+        blocks: The blocks that are wanted.
+        backbone: As for `describe_files`.
+
+    Raises:
+        UserError: If the network is not the one that described the run.
+    """
+    import tensorflow as tf
+
+    from fashionprobe import backbones
+    from fashionprobe.descriptors import extractor
+
+    network: dict[str, Any] = manifest["run"]["settings"].get("network") or {}
+    arguments = manifest["arguments"]
     loaded = backbones.load(
-        name,
+        _name(manifest, backbone),
         weights=network.get("weights", "pretrained"),
         taps=network.get("taps"),
         preprocessing=network.get("preprocessing", "auto"),
-        size=size,
+        size=tuple(arguments["size"]),
         seed=network.get("seed", 0),
     )
     if loaded.weights_sha256 != manifest["weights_sha256"]:
@@ -68,10 +90,21 @@ def describe_files(
             remedy="Descriptors of two networks cannot be compared: pass the --backbone of `fashionprobe extract`.",
         )  # fmt: skip
     forward = extractor(loaded, blocks, precision=arguments["precision"])
-    found: list[list[np.ndarray]] = [[] for _ in blocks]
-    with progress.bar(total=len(paths), unit="image", description="describe") as bar:
-        for images in itertools.chain([first], batches):
-            for place, tensor in enumerate(forward(tf.constant(images))):
-                found[place].append(tensor.numpy())
-            bar.update(len(images))
-    return {block: np.concatenate(parts) for block, parts in zip(blocks, found, strict=True)}
+    return lambda images: {
+        block: tensor.numpy() for block, tensor in zip(blocks, forward(tf.constant(images)), strict=True)
+    }
+
+
+def _name(manifest: Mapping[str, Any], backbone: str | None) -> str:
+    """Return the name or path of the backbone.
+
+    Raises:
+        UserError: If it is not known.
+    """
+    name = backbone or (manifest["run"]["settings"].get("network") or {}).get("backbone")
+    if name is None:
+        raise UserError(
+            "backbone", expected="given: these descriptors do not say which network made them", received="nothing",
+            remedy=f"Pass --backbone with {manifest['facts']['backbone']}.",
+        )  # fmt: skip
+    return name
