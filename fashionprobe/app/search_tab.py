@@ -42,7 +42,7 @@ def build(searching: Searching) -> None:
     )  # fmt: skip
     strip = gr.HTML(_strip({}), js_on_load=TILES, elem_id="fp-chosen")
     with gr.Row(equal_height=True):
-        group = gr.Dropdown(list(groups), value=groups[0], label="Group", min_width=140)
+        group = gr.Dropdown(list(groups), value=next(iter(groups)), label="Group", min_width=140)
         name = gr.Textbox(label="Name of the class", max_lines=1, elem_id="fp-class-name", min_width=180)
         add = gr.Button("Add class", variant="primary", elem_id="fp-add", min_width=140)
         added = gr.Dropdown([], label="Added classes", min_width=180, elem_id="fp-added")

@@ -213,7 +213,7 @@ def _need_splits(name: str, items: "pd.DataFrame", classes: Sequence[str]) -> No
                 received=f"{name}, without {split}",
                 remedy=f"Make one: fashionprobe ingest --dataset {name} --split 80,10,10 --overwrite ...",
             )  # fmt: skip
-    absent = [classes[number] for number in counts.index[(counts["train"] == 0) | (counts["val"] == 0)]]
+    absent = [str(classes[int(number)]) for number in counts.index[(counts["train"] == 0) | (counts["val"] == 0)]]
     if absent:
         raise UserError(
             "dataset", expected="a record set whose train and val splits have images of every class",
