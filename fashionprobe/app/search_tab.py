@@ -21,7 +21,7 @@ SEVERAL = 2
 
 def build(searching: Searching) -> None:
     """Build the tab."""
-    groups = searching.groups
+    groups = list(searching.groups)
     query, chosen = gr.State(None), gr.State({})
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
