@@ -9,7 +9,7 @@ import numpy as np
 
 from fashionprobe.app import views
 from fashionprobe.app.encoded import jpeg, read_upload
-from fashionprobe.app.events import QUIET, guarded
+from fashionprobe.app.events import QUIET, guarded, upload
 from fashionprobe.app.exploring import Exploring
 from fashionprobe.app.looking import title
 from fashionprobe.app.marking import FIRST_GUESS
@@ -26,10 +26,7 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
     picture = gr.State(None)
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
-            upload = gr.Image(
-                type="filepath", image_mode=None, sources=["upload", "clipboard"], label="A picture of yours",
-                height=230, buttons=[], elem_id="fp-explore-upload",
-            )  # fmt: skip
+            picture_file = upload("A picture of yours", height=230, elem_id="fp-explore-upload")
             with gr.Row(equal_height=True, elem_classes="fp-between"):
                 gr.HTML('<p class="fp-label">Or one of the run</p>', js_on_load=None)
                 other = gr.Button("Others", size="sm", min_width=80, scale=0)
@@ -97,7 +94,7 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
         return all_of(found, f"{name}, true class {labels[name] or 'unknown'}", *rest)
 
     inputs, outputs = [methods, target, layer, count], [picture, said, heats, channels]
-    upload.change(of_upload, [upload, *inputs], outputs, show_progress_on=said, api_visibility="private")
+    picture_file.change(of_upload, [picture_file, *inputs], outputs, show_progress_on=said, api_visibility="private")
     tiles.picked(of_tile, inputs, outputs, show_progress_on=said, api_visibility="private")
     other.click(suggest, None, tiles, **QUIET)
     tab.select(suggest, None, tiles, **QUIET)

@@ -1,5 +1,6 @@
 """The tab Search: a picture in, its neighbours and tags out; chosen neighbours become a class."""
 
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import gradio as gr
 
 from fashionprobe.app import views
 from fashionprobe.app.encoded import read_upload
-from fashionprobe.app.events import QUIET, guarded
+from fashionprobe.app.events import QUIET, guarded, upload
 from fashionprobe.app.searching import Query, Searching
 from fashionprobe.attributes.index import BOTH
 from fashionprobe.errors import UserError
@@ -20,14 +21,11 @@ SEVERAL = 2
 
 def build(searching: Searching) -> None:
     """Build the tab."""
-    groups = searching.groups
+    groups = list(searching.groups)
     query, chosen = gr.State(None), gr.State({})
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
-            upload = gr.Image(
-                type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Search with a picture",
-                height=260, buttons=[], elem_id="fp-upload",
-            )  # fmt: skip
+            picture_file = upload("Search with a picture", height=260, elem_id="fp-upload")
             asked = gr.HTML(js_on_load=None, elem_id="fp-asked")
             tags = gr.HTML(js_on_load=None, elem_id="fp-tags")
         with gr.Column(scale=7, min_width=320):
@@ -91,7 +89,7 @@ def build(searching: Searching) -> None:
             searching.backing.add(group, words, list(chosen))
 
         guarded(made)
-        gr.Info(f"{group} {words} was added from {len(chosen)} pictures.")
+        gr.Info(html.escape(f"{group} {words} was added from {len(chosen)} pictures."))
         return {}, _strip({}), "", _tags(searching, found), _added(searching)
 
     def remove_class(added: str | None, found: Query | None) -> Any:
@@ -102,7 +100,7 @@ def build(searching: Searching) -> None:
 
     shares = [by, top, chosen, *weights]
     outputs = [query, asked, tags, grid]
-    upload.change(of_upload, [upload, *shares], outputs, show_progress_on=grid, api_visibility="private")
+    picture_file.change(of_upload, [picture_file, *shares], outputs, show_progress_on=grid, api_visibility="private")
     grid.picked(of_tile, shares, outputs, show_progress_on=grid, api_visibility="private")
     gr.on(
         [by.change, top.release, *(each.release for each in weights)], show, [query, *shares], outputs[1:],

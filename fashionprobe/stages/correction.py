@@ -201,7 +201,7 @@ def open_data(
     return Data(records, label, numbers, items, trained.backbone.size, trained.arguments["fit"])
 
 
-def _need_splits(name: str, items: "pd.DataFrame", classes: Sequence[str]) -> None:
+def _need_splits(name: str, items: "pd.DataFrame", classes: list[str]) -> None:
     """Check that there are images of all splits, and of each class in train and val."""
     import pandas as pd
 

@@ -18,7 +18,7 @@ pytest.importorskip("gradio", reason="the extra app is not installed")
 def server(copied):
     running = Server(copied, environment={"FASHIONPROBE_AUTH": "kim:long enough"}).start()
     yield running
-    running.kill()
+    running.kill()  # where no test has stopped it
 
 
 def ask(visitor, address, data=None, kind="application/json", **headers):
@@ -111,3 +111,7 @@ def test_a_file_that_was_not_uploaded_is_not_read(server, tmp_path):
 
 def test_a_page_of_another_name_gets_no_answer(server):
     assert ask(visitor(), server.url, Host="evil.example")[0] == 400
+
+
+def test_ctrl_c_ends_it_well(server):
+    assert server.stop() == 0

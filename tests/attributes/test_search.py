@@ -167,6 +167,14 @@ def test_combined_is_the_sum_of_z_scores():
     np.testing.assert_allclose(search.combined([np.stack([one, one]), np.stack([other, other])]), [expected] * 2)
 
 
+def test_weights_multiply_the_z_scores():
+    one, other = np.array([1.0, 2, 3]), np.array([10.0, 10, 40])
+    half = np.sqrt(1.5)
+    expected = [-0.25 * half - 3 * np.sqrt(0.5), -3 * np.sqrt(0.5), 0.25 * half + 3 * np.sqrt(2)]
+    np.testing.assert_allclose(search.combined([one, other], [0.25, 3]), expected)
+    np.testing.assert_allclose(search.combined([one, other], [1, 0]), search.combined([one]))
+
+
 def test_equal_distances_add_nothing():
     one = np.array([1.0, 2, 3])
     np.testing.assert_array_equal(search.combined([one, np.full(3, 0.1, np.float32)]), search.combined([one]))

@@ -12,7 +12,7 @@ from fashionprobe.errors import UserError
 
 tf = pytest.importorskip("tensorflow")
 from fashionprobe.records.pack import Request, pack  # noqa: E402
-from fashionprobe.records.read import pictures, read, readable, shard_paths, vocabulary  # noqa: E402
+from fashionprobe.records.read import picture_at, pictures, read, readable, shard_paths, vocabulary  # noqa: E402
 
 
 @pytest.fixture
@@ -62,6 +62,16 @@ def test_labels_are_numbers_of_the_sorted_vocabulary(records):
 
 def test_a_missing_label_is_minus_one(records):
     assert set(np.concatenate(list(read(records, outputs=("pattern",)).as_numpy_iterator()))) == {-1}
+
+
+def test_one_picture_is_read_where_it_is_stored(records):
+    table = items(records)
+    places = table.groupby("shard").cumcount()
+    stored = dict(pictures(records, table["id"], shard_paths(records)))
+    for name, shard, place in zip(table["id"], table["shard"], places, strict=True):
+        assert np.array_equal(picture_at(records, shard, place), stored[name])
+    with pytest.raises(UserError, match=r"must be a TFRecord file of more than 99 records. Received: fewer"):
+        picture_at(records, table["shard"].iloc[0], 99)
 
 
 def test_pixels_are_those_of_pillow(records, photo):

@@ -200,7 +200,7 @@ def test_no_image_gives_a_mask(make, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"source": "ots"}, r"`source` must be one of: png, coco.*Did you mean 'otsu'"),
+        ({"source": "ots"}, r"`source` must be one of: app, png, coco.*Did you mean 'otsu'"),
         ({"source": "png"}, r"`path` must be given for png\. Received: nothing\. Pass --path PATH"),
         ({"source": "box"}, r"`box` must be given for box.*the lower left quarter"),
         ({"source": "box", "box": [0, 0, 2, 1]}, r"`box` must be \(top, left, bottom, right\)"),
