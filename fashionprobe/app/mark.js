@@ -257,7 +257,7 @@ const facts = (seen) => {
     box.append(span);
   };
   add(seen.true, "fp-chip");
-  add(seen.right ? `seen as that, ${Math.round(100 * seen.sure)} %` : `seen as ${seen.guess}, ${Math.round(100 * seen.sure)} %`, seen.right ? "fp-good" : "fp-wrong");
+  add(seen.right ? `seen so, ${Math.round(100 * seen.sure)} %` : `seen as ${seen.guess}, ${Math.round(100 * seen.sure)} %`, seen.right ? "fp-good" : "fp-wrong");
   if (seen.heat) add(`heatmap for ${seen.about}`, "fp-soft");
   add(seen.id, "fp-soft fp-id");
 };

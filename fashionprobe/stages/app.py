@@ -75,13 +75,13 @@ def app(
             remedy=f"Make one first: fashionprobe train --dataset DATASET --run {folder.name}",
         )  # fmt: skip
     need_free(opened)
-    with serve(folder, opened, dataset=dataset, tfrecords_root=tfrecords_root, runs_root=runs_root) as server:
+    with serve(folder, opened, dataset=dataset, tfrecords_root=tfrecords_root) as server:
         log.info("%s is open at %s. Stop it with Ctrl-C.", folder, server.url)
         server.wait()
     return Served(folder, server.url)
 
 
-def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords_root: str, runs_root: str) -> "Server":
+def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords_root: str) -> "Server":
     """Open what a run holds and start its server, which goes on in threads until it is closed.
 
     Args:
@@ -89,7 +89,6 @@ def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords
         door: Where to listen, and whom to let in.
         dataset: Record set whose images are shown; None for the one that the run is about.
         tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
     """
     from fashionprobe.app.rules import quiet
 
@@ -98,12 +97,12 @@ def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords
     from fashionprobe.app.server import start
     from fashionprobe.stages import app_parts
 
-    place = app_parts.Place(folder, dataset, tfrecords_root, runs_root)
+    place = app_parts.Place(folder, dataset, tfrecords_root)
     marking = _tried(lambda: app_parts.marking(place))
     if not isinstance(marking, str):
         marking.start()
     correcting = marking if isinstance(marking, str) else app_parts.correcting(place, marking)
-    exploring = marking if isinstance(marking, str) else app_parts.exploring(place, marking)
+    exploring = marking if isinstance(marking, str) else _tried(lambda: app_parts.exploring(place, marking))
     searching = _tried(lambda: app_parts.searching(place))
     mapping = _tried(lambda: app_parts.mapping(place))
     parts = Parts(

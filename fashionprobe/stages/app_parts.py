@@ -57,13 +57,16 @@ class Place:
         run: Folder of the run.
         dataset: Record set whose images are shown; None for the one that the run is about.
         tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
     """
 
     run: Path
     dataset: shared.Place | None
     tfrecords_root: str
-    runs_root: str
+
+    @property
+    def runs_root(self) -> str:
+        """Folder that holds the runs, of which this is one."""
+        return str(self.run.parent)
 
 
 def marking(place: Place) -> Marking:

@@ -1,5 +1,7 @@
 """The page in a headless browser, from the first stroke to the search with a photograph."""
 
+import getpass
+import json
 import re
 from urllib.parse import quote
 
@@ -152,19 +154,21 @@ def test_a_killed_server_loses_no_mask(page, server, copied):
         "() => /^Not saved yet/.test(document.querySelector('#fp-mark [data-is=status]').textContent)"
     )
     assert name not in masks(copied)
-    # It is kept in the browser: the page that is opened again shows it, and sends it when there is a server again.
+    # It is kept in the browser, and sent when there is a server again.
     kept = page.evaluate("() => Object.keys(localStorage).filter((key) => key.startsWith('fashionprobe/')).length")
     assert kept == 1
     server.start()
     saved(page)
     page.wait_for_function("() => !Object.keys(localStorage).some((key) => key.startsWith('fashionprobe/'))")
     assert masks(copied)[name].any()
-    server.kill()
+    # A page that is opened again sends what the one before it could not.
+    page.route("**/component_server**", lambda route: route.abort())
     stroke(page, (0.5, 0.7), (0.6, 0.7))
     page.wait_for_function(
         "() => /^Not saved yet/.test(document.querySelector('#fp-mark [data-is=status]').textContent)"
     )
-    server.start()
+    assert not masks(copied)[name][int(0.7 * 72), int(0.55 * 72)]
+    page.unroute_all()
     page.reload()
     page.wait_for_selector(READY)
     page.wait_for_function("() => !Object.keys(localStorage).some((key) => key.startsWith('fashionprobe/'))")
@@ -290,6 +294,39 @@ def test_a_path_outside_the_run_is_refused_and_so_is_one_inside(page, server, co
     component = page.evaluate("() => window.gradio_config.components.find((c) => c.props.elem_id === 'fp-mark').id")
     answer = page.request.post(f"{server.url}gradio_api/component_server", data={**body, "component_id": component})
     assert answer.ok and "must be in 0 to" in answer.json()["error"]
+
+
+def test_a_file_that_was_not_uploaded_is_not_read(page, server, tmp_path):
+    """What the page would send with a picture that was uploaded, with the path of another file."""
+    config = page.request.get(f"{server.url}config").json()
+    upload = next(each["id"] for each in config["components"] if each["props"].get("elem_id") == "fp-upload")
+    function = next(each for each in config["dependencies"] if each["inputs"][:1] == [upload])
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (9, 9)).save(secret)
+    data = [{"path": str(secret), "meta": {"_type": "gradio.FileData"}}, *[None] * (len(function["inputs"]) - 1)]
+    body = {"data": data, "fn_index": function["id"], "session_hash": "stranger"}
+    assert page.request.post(f"{server.url}gradio_api/queue/join", data=body).ok
+    told = page.request.get(f"{server.url}gradio_api/queue/data?session_hash=stranger").text()
+    answer = json.loads(next(line for line in told.splitlines() if "process_completed" in line).removeprefix("data: "))
+    assert answer["success"] is False and "data:image" not in told
+
+
+def test_uploads_are_limited(page, server):
+    for size, status in ((1000, 200), (21 * 2**20, 413)):
+        file = {"name": "a.png", "mimeType": "image/png", "buffer": b"\0" * size}
+        assert page.request.post(f"{server.url}gradio_api/upload", multipart={"files": file}).status == status
+
+
+def test_another_sites_page_cannot_save_a_mask(page, server, copied):
+    before = list(marks.load_all(copied / "marks"))
+    component = page.evaluate("() => window.gradio_config.components.find((c) => c.props.elem_id === 'fp-mark').id")
+    data = {"item": 40, "mask": "", "note": "not mine", "base": "", "settles": []}
+    body = {"data": data, "fn_name": "save", "component_id": component, "session_hash": "x"}
+    for origin, status in (("https://evil.example", 403), ("null", 403), (server.url.rstrip("/"), 200)):
+        assert list(marks.load_all(copied / "marks")) == before
+        answer = page.request.post(f"{server.url}gradio_api/component_server", data=body, headers={"Origin": origin})
+        assert answer.status == status
+    assert answer.json()["note"] == "not mine" and answer.json()["author"] == getpass.getuser()
 
 
 def test_no_request_leaves_the_machine_and_nothing_went_wrong_in_the_page(page, server):

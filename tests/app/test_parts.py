@@ -17,7 +17,7 @@ from fashionprobe.stages import app_parts, masks, tag
 
 def place(run):
     root = run.parent.parent
-    return app_parts.Place(run, None, str(root / "tfrecords"), str(root / "runs"))
+    return app_parts.Place(run, None, str(root / "tfrecords"))
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def test_a_name_cannot_lead_out_of_the_runs(tmp_path):
 
 def test_tabs_say_which_command_makes_what_is_missing(tmp_path):
     (tmp_path / "runs" / "empty").mkdir(parents=True)
-    place = parts.Place(tmp_path / "runs" / "empty", None, str(tmp_path), str(tmp_path / "runs"))
+    place = parts.Place(tmp_path / "runs" / "empty", None, str(tmp_path))
     for make, words in (
         (parts.marking, "fashionprobe train --dataset DATASET --run empty"),
         (parts.searching, "fashionprobe index --run empty"), (parts.mapping, "fashionprobe reduce --run empty"),
