@@ -18,7 +18,9 @@ from jsonargparse import auto_cli
 
 from fashionprobe.stages import embed, ingest, unseen
 
-BEST = {"augment": "flip", "per_class": 16, "steps": 160, "learning_rate": 0.005}
+BEST = {
+    "augment": "flip", "per_class": 16, "steps": 140, "margin": 20.0, "learning_rate": 0.005, "weight_decay": 0.2,
+}  # fmt: skip
 """Of configs/siamese_semi_hard.yaml."""
 
 EXPERIMENTS: dict[str, dict[str, Any]] = {

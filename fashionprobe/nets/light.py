@@ -34,7 +34,8 @@ def _build(name: str, *, normalized: bool) -> keras.Model:
         block = f"block{number}"
         x = keras.layers.Conv2D(width, 3, padding="same", use_bias=not normalized, name=f"{block}_conv")(x)
         if normalized:
-            x = keras.layers.BatchNormalization(name=f"{block}_bn")(x)
+            # Keras' 0.99 is far behind the weights of a training of some hundred batches.
+            x = keras.layers.BatchNormalization(momentum=0.9, name=f"{block}_bn")(x)
         x = keras.layers.ReLU(name=f"{block}_relu")(x)
         x = keras.layers.MaxPooling2D(2, name=f"{block}_out")(x)
     return keras.Model(image, x, name=name)
