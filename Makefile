@@ -8,7 +8,7 @@ demo: .venv/ready
 	$(BIN)/fashionprobe demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/ready
 	$(BIN)/ruff check .
