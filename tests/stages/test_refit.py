@@ -14,7 +14,7 @@ from fashionprobe.feedback.methods import RIVALS
 from fashionprobe.stages import ingest, masks, refit, see, train
 
 CORNER = [0.75, 0, 1, 0.25]
-CHEAP = ("continued", "misclassified", "crops", "head")
+CHEAP = ("continued", "misclassified", "head")
 """Rivals that share one compiled step."""
 
 
