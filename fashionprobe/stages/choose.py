@@ -108,7 +108,7 @@ def choose(
     labels = shared.listed("label", label) or []
     ks = shared.numbers([1, 4, 8, 16] if neighbours is None else neighbours) or []
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder)
+    described = open_described(folder, measured=True)
     blocks = described.choose_blocks(shared.numbers(block))
     wanted = _normalizations(shared.listed("normalizations", normalizations))
     chosen = {name: described.choose(name, min_images) for name in labels}

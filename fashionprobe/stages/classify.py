@@ -113,7 +113,7 @@ def classify(
     labels = shared.listed("label", label) or []
     ks = shared.numbers([1, 2, 4, 8, 16] if neighbours is None else neighbours) or []
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder)
+    described = open_described(folder, measured=True)
     chosen = {name: described.choose(name, min_images) for name in labels}
     # These two came later: without them a classification is the same as ever.
     added = {

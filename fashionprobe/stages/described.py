@@ -1,6 +1,7 @@
 """The descriptors of a run, as the stages of attributes read them: checked, with labels, pictures and the network."""
 
 import functools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import MANIFEST, Artifact, child
+from fashionprobe.artifacts import MANIFEST, Artifact, child, read_manifest
 from fashionprobe.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 CHUNK = 4096
 """Rows that are checked at a time."""
@@ -59,6 +62,19 @@ class Described:
     def labels(self) -> list[str]:
         """Names of the label columns."""
         return [column for column in self.items.columns if column not in ("row", "id", "split")]
+
+    @functools.cached_property
+    def learned(self) -> int:
+        """Number of the images that the described blocks of the network were trained on, as far as a run tells."""
+        network = self.artifact.manifest["run"]["settings"].get("network", {})
+        model = Path(str(network.get("backbone", "")))
+        if not model.is_file() or not (model.parent / MANIFEST).is_file():
+            return 0
+        trained = read_manifest(model.parent, remedy="Delete the folder, and train again.")
+        same = trained["inputs"].get("records") == self.artifact.manifest["inputs"]["records"]
+        if not same or max(self.blocks) <= int(trained["arguments"].get("freeze", 0)):
+            return 0
+        return int((self.items["split"] == "train").sum())
 
     def choose_blocks(self, blocks: list[int] | None) -> tuple[int, ...]:
         """Return these blocks, all for None.
@@ -169,10 +185,23 @@ class Described:
         return [found[name] for name in ids]
 
 
-def open_described(run: Path) -> Described:
-    """Open the descriptors of a run, or say which command makes them."""
+def open_described(run: Path, *, measured: bool = False) -> Described:
+    """Open the descriptors of a run, or say which command makes them.
+
+    Args:
+        run: Folder of the run.
+        measured: Whether it is about to be measured what they know: then images that the network was trained on, which
+            it knows too well, are warned of.
+    """
     artifact = shared.open_descriptors(run)
-    return Described(artifact, tuple(sorted(int(block) for block in artifact.facts["blocks"])))
+    described = Described(artifact, tuple(sorted(int(block) for block in artifact.facts["blocks"])))
+    if measured and described.learned:
+        log.warning(
+            "The network was trained on %d of these %d images and knows them better than others: figures on them are "
+            "too good. To measure on the others alone: fashionprobe extract --split val,test",
+            described.learned, len(described.items),
+        )  # fmt: skip
+    return described
 
 
 def records_of(extracted: Artifact, tfrecords_root: str) -> Artifact | None:

@@ -119,7 +119,7 @@ def pairs(
     shared.check_seed(seed)
     labels = shared.listed("label", label) or []
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder)
+    described = open_described(folder, measured=True)
     blocks = sorted(described.choose_blocks(shared.numbers(block)))
     chosen = {name: described.choose(name, min_images) for name in labels}
     job = _Job(labels, blocks, pairs, metric, normalization, dimensions, bins, min_images, seed)

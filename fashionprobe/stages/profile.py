@@ -125,7 +125,7 @@ def profile(
         raise UserError("share", expected="a number in (0, 1]", received=share)
     labels = shared.listed("label", label) or []
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder)
+    described = open_described(folder, measured=True)
     blocks = sorted(described.choose_blocks(shared.numbers(block)))
     chosen = {name: described.choose(name, min_images) for name in labels}
     job = _Job(labels, blocks, ranking, neighbours, share, folds, min_images, seed)

@@ -140,7 +140,7 @@ def reduce(
         shared.check_seed(seed)
     spaces = _spaces(dimensions)
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder)
+    described = open_described(folder, measured=bool(label))
     labels = shared.listed("label", label) or []
     for name in labels:
         _check_label(described, name)

@@ -132,7 +132,7 @@ def retrieve(
     if metric not in ("euclidean", "cosine"):
         raise unknown_name("metric", metric, ("euclidean", "cosine"))
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder)
+    described = open_described(folder, measured=True)
     blocks = described.choose_blocks(shared.numbers(block))
     chosen = {name: described.choose(name, min_images) for name in labels}
     if len(chosen) == 2 and len(_rows_of_both(list(chosen.values()))) <= top:

@@ -63,7 +63,7 @@ def test_it_learns(made):
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
 
-def test_the_embedding_serves_other_stages_like_any_block(root, made):
+def test_the_embedding_serves_other_stages_like_any_block(root, made, caplog):
     extracted = extract(dataset="letters", run="e", backbone=str(made.model), block=[4, 5], **roots(root))
     points = np.load(extracted.path / "block5.npy")
     assert points.shape[1] == 2
@@ -73,8 +73,15 @@ def test_the_embedding_serves_other_stages_like_any_block(root, made):
     np.testing.assert_allclose(points, places[["x", "y"]], rtol=1e-3, atol=1e-4)
     answers = classify(run="e", label="class", folds=3, runs_root=str(root / "runs"))
     assert {answer.block for answer in answers.answers} <= {4, 5}
+    assert "The network was trained on 60 of these 90 images" in caplog.text
     assert index(run="e", groups=["class=5"], **roots(root)).path.is_dir()
     assert retrieve(run="e", label="class", block=5, queries=9, **roots(root)).path.is_dir()
+
+
+def test_images_that_it_never_saw_are_measured_without_a_warning(root, made, caplog):
+    extract(dataset="letters", run="others", backbone=str(made.model), block=5, split="val,test", **roots(root))
+    classify(run="others", label="class", folds=3, runs_root=str(root / "runs"))
+    assert "was trained on" not in caplog.text
 
 
 def test_the_saved_network_is_the_one_that_was_measured(made):
