@@ -14,6 +14,7 @@ def test_a_panel_a_setting_with_a_star_for_the_best():
     margin, dimension = trials(TABLE, ["margin", "dimension"], logarithmic=["margin"], title="t").axes
     assert margin.get_xscale() == "log" and dimension.get_xscale() == "linear"
     assert list(dimension.get_xticks()) == [2, 8]
+    assert "0.2" in [label.get_text() for label in margin.get_xticklabels()]
     star = margin.lines[-1]
     assert star.get_marker() == "*" and star.get_xydata().tolist() == [[1.0, 0.9]]
     cut = next(line for line in margin.lines if line.get_markerfacecolor() == "white")
