@@ -1,5 +1,6 @@
 """Small worlds that tests of several rooms share: a two-block model, a folder of pictures, a classified run."""
 
+import gc
 import logging
 import os
 from collections.abc import Callable
@@ -17,6 +18,12 @@ CLASSES = ("cat", "dog", "日本 é")
 def pytest_configure(config: pytest.Config) -> None:
     # Keras reads TensorFlow's variables in a way that NumPy 2 deprecates; nothing here can mend it.
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning")
+
+
+def pytest_collection_finish() -> None:
+    # What was imported stays; without this, each full collection goes through the whole of TensorFlow and Keras again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ _NO_GLYPH = (r"Glyph \d+ .*missing from", r"Matplotlib currently does not suppor
 
 
 def save(figure: "Figure", path_without_suffix: str | os.PathLike[str]) -> list[Path]:
-    """Write a figure as SVG and PNG.
+    """Write a figure as SVG and PNG, laid out alike; it keeps that layout.
 
     Args:
         figure: The figure.
@@ -30,7 +30,10 @@ def save(figure: "Figure", path_without_suffix: str | os.PathLike[str]) -> list[
     path = Path(path_without_suffix)
     # Not `with_suffix`: a name such as "colour.block1" has no suffix to replace.
     paths = [path.with_name(f"{path.name}.svg"), path.with_name(f"{path.name}.png")]
-    for target, data in zip(paths, (svg(figure), png(figure)), strict=True):
+    drawn = png(figure)
+    # Each drawing would lay the figure out anew, which takes as long as the drawing itself.
+    figure.set_layout_engine("none")
+    for target, data in zip(paths, (svg(figure), drawn), strict=True):
         target.write_bytes(data)
     return paths
 

@@ -102,6 +102,8 @@ def fit(
     """
     optimizer, rate = _optimizer(plan, steps)
     model.compile(optimizer, loss=loss, metrics=list(metrics), jit_compile=plan.xla)  # pyright: ignore[reportArgumentType]
+    # Keras would build it while the first step is traced, and TensorFlow then traces that step a second time.
+    model.optimizer.build(model.trainable_variables)
     backup = keras.callbacks.BackupAndRestore(str(folder / BACKUP), double_checkpoint=True, delete_checkpoint=False)
     start = _restore(model, backup, folder, steps)
     report(start * steps)

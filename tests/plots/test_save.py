@@ -18,6 +18,18 @@ def test_both_files_are_written_beside_each_other(tmp_path, accuracy):
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 
 
+def test_a_figure_is_laid_out_once_for_both_files(tmp_path, accuracy, monkeypatch):
+    alone, figure = accuracy_by_block(accuracy), accuracy_by_block(accuracy)
+    svg(alone)
+    engine, runs = figure.get_layout_engine(), []
+    execute = engine.execute
+    monkeypatch.setattr(engine, "execute", lambda figure: (runs.append(figure), execute(figure)))
+    save(figure, tmp_path / "figure")
+    assert len(runs) == 1
+    for one, other in zip(alone.axes, figure.axes, strict=True):
+        assert one.get_position().bounds == pytest.approx(other.get_position().bounds, abs=0.005)
+
+
 def test_the_same_figure_gives_the_same_bytes(tmp_path, accuracy):
     first = save(accuracy_by_block(accuracy, chance=0.5), tmp_path / "first")
     second = save(accuracy_by_block(accuracy, chance=0.5), tmp_path / "second")

@@ -264,7 +264,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(given, tmp_path, root, mod
             path.is_file() and len(path.read_text().splitlines()) > epoch
             for path in drafts.glob("incomplete.*/history.csv")
         ):
-            time.sleep(0.001)
+            time.sleep(0.01)
         assert process.is_alive()
         os.kill(process.pid, signal.SIGKILL)
         process.join()
