@@ -1,6 +1,7 @@
 """Small worlds that tests of several rooms share: a two-block model, a folder of pictures, a classified run."""
 
 import gc
+import io
 import logging
 import os
 from collections.abc import Callable
@@ -65,6 +66,15 @@ def world(tmp_path_factory, model_path) -> Path:
     descriptors = extract(dataset=records, backbone=str(model_path), size=32, **roots)
     classify(run=descriptors, label=["colour", "pattern"], runs_root=roots["runs_root"])
     return root
+
+
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """Save an empty picture for each figure: drawing takes as long as the rest of a small stage."""
+    picture = io.BytesIO()
+    Image.new("L", (1, 1)).save(picture, "PNG")
+    monkeypatch.setattr("fashionprobe.plots.save.svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    monkeypatch.setattr("fashionprobe.plots.save.png", lambda figure, **options: picture.getvalue())
 
 
 @pytest.fixture

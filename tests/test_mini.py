@@ -54,7 +54,7 @@ def test_it_has_no_imagenet_weights():
     )
 
 
-def test_it_knows_more_about_drawn_garments_than_untrained(tmp_path):
+def test_it_knows_more_about_drawn_garments_than_untrained(tmp_path, undrawn):
     """These are of another seed than those that it was trained with."""
     from fashionprobe.stages import classify, extract, ingest
 

@@ -56,7 +56,7 @@ def classifier(seed: int) -> keras.Model:
     return model
 
 
-def train(model: keras.Model, images: np.ndarray, classes: np.ndarray, epochs: int = 8) -> None:
+def train(model: keras.Model, images: np.ndarray, classes: np.ndarray, epochs: int = 5) -> None:
     # The rate goes down to 0, so that the statistics of the batch normalisation are those of the last weights.
     rate = keras.optimizers.schedules.CosineDecay(3e-3, epochs * -(-len(images) // 32))
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
@@ -78,5 +78,5 @@ def test_the_peak_of_grad_cam_lies_on_the_gun():
     assert shares["CAM"] == pytest.approx(shares["Grad-CAM"], abs=0.02)
     # A place at random would be on the gun in a quarter of the images.
     assert on_gun.mean() < 0.3
-    # Seeds 0 to 3 gave 0.88, 0.86, 0.76 and 0.83.
+    # Seeds 0 to 3 gave 0.93, 0.95, 0.76 and 0.86.
     assert shares["Grad-CAM"] >= 0.8

@@ -95,7 +95,7 @@ def test_it_is_reused_and_another_is_refused(root, made):
         call(root, epochs=12, margin=2.0)
 
 
-def test_the_seed_gives_the_same_twice(root, made):
+def test_the_seed_gives_the_same_twice(root, made, undrawn):
     again = call(root, run="again", epochs=12)
     pd.testing.assert_frame_equal(pd.read_csv(again.path / "map.csv"), pd.read_csv(made.path / "map.csv"))
 
@@ -110,7 +110,7 @@ def test_more_dimensions_are_drawn_by_umap(root, caplog):
     assert f"--backbone {found.model} --block 5" in caplog.text
 
 
-def test_a_collapse_is_named(root, caplog):
+def test_a_collapse_is_named(root, undrawn, caplog):
     with caplog.at_level("WARNING"):
         found = call(
             root, run="flat", backbone="light", mining="batch_hard", epochs=1, steps=30, margin=1.0, learning_rate=3e-2
@@ -119,7 +119,7 @@ def test_a_collapse_is_named(root, caplog):
     assert "the embedding has collapsed" in caplog.text and "--mining semi_hard" in caplog.text
 
 
-def test_drawn_triplets_and_a_cosine(root):
+def test_drawn_triplets_and_a_cosine(root, undrawn):
     found = call(root, run="drawn", mining="random", metric="cosine", margin="soft")
     assert 0 <= found.accuracy <= 1
 
@@ -149,7 +149,7 @@ def test_bad_arguments(root, arguments, message):
     assert not (root / "runs/bad/embed").exists()
 
 
-def test_images_of_differing_sizes_are_fitted(tmp_path, root):
+def test_images_of_differing_sizes_are_fitted(tmp_path, root, undrawn):
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -166,7 +166,7 @@ def test_images_of_differing_sizes_are_fitted(tmp_path, root):
     assert "augment" not in str([layer.name for layer in keras.models.load_model(found.model, compile=False).layers])
 
 
-def test_a_killed_training_goes_on_and_ends_the_same(root, made, tmp_path):
+def test_a_killed_training_goes_on_and_ends_the_same(root, made, tmp_path, undrawn):
     """A real process, killed once it has done an epoch."""
     shutil.copytree(root / "tfrecords", tmp_path / "tfrecords")
     words = [sys.executable, "-m", "fashionprobe", "embed", "--dataset", "letters", "--run", "e", "--per-class", "4"]

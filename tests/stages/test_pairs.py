@@ -64,8 +64,7 @@ def test_the_answer_and_the_files(run, caplog):
     assert caplog.messages[-1].startswith("reused ")
 
 
-def test_metric_normalization_bins_seed_and_several_labels(run, monkeypatch):
-    monkeypatch.setattr("fashionprobe.plots.save.save", lambda figure, path: path.with_suffix(".drawn").touch())
+def test_metric_normalization_bins_seed_and_several_labels(run, undrawn):
     made = of(run, label=["colour", "a/b"], min_images=5, block=2, metric="cosine", normalization="standard", bins=7,
               pairs=20, seed=2)  # fmt: skip
     assert len(table(made.path / "histograms.csv")) == 2 * 3 * 7
@@ -74,15 +73,14 @@ def test_metric_normalization_bins_seed_and_several_labels(run, monkeypatch):
     medians = {row["class"]: float(row["positive_median"]) for row in table(made.table) if row["label"] == "colour"}
     # Standardized, the colours point in opposite directions.
     assert medians["red"] < 0.05 > medians["blue"]
-    assert (made.path / "overlap_a_b_original.drawn").is_file()
+    assert (made.path / "overlap_a_b_original.png").is_file()
     first = made.table.read_text()
     of(run, label=["colour", "a/b"], min_images=5, block=2, metric="cosine", normalization="standard", bins=7,
        pairs=20, seed=3, overwrite=True)  # fmt: skip
     assert made.table.read_text() != first
 
 
-def test_the_reduced_space(run, monkeypatch, caplog):
-    monkeypatch.setattr("fashionprobe.plots.save.save", lambda figure, path: path.with_suffix(".drawn").touch())
+def test_the_reduced_space(run, undrawn, monkeypatch, caplog):
     # UMAP itself, which compiles for seconds, has its own tests; here it finds what a projection on one axis shows.
     caplog.set_level("INFO")
     asked = []
@@ -100,7 +98,7 @@ def test_the_reduced_space(run, monkeypatch, caplog):
     # In the reduced space all is measured by euclidean distance: 3 times the root of 2.
     assert (float(rows[3]["positive_median"]), float(rows[3]["negative_median"])) == (0, pytest.approx(18**0.5))
     assert made.answers[0].overlap == 0
-    assert (made.path / "histograms_colour_umap2.drawn").is_file()
+    assert (made.path / "histograms_colour_umap2.png").is_file()
     assert "at block 2" in caplog.messages[-1]
 
 

@@ -41,7 +41,7 @@ def test_reuse_and_refusal(command, own):
     assert "(samples: 1 -> 2). Pass --overwrite" in err
 
 
-def test_several_runs_side_by_side(own, model_path):
+def test_several_runs_side_by_side(own, model_path, undrawn):
     roots = {"tfrecords_root": str(own / "tfrecords"), "runs_root": str(own / "runs")}
     other = extract(dataset="small", run="other", backbone=str(model_path), size=16, **roots)
     answers = classify(run=other, label="colour", runs_root=roots["runs_root"])
