@@ -52,6 +52,7 @@ def embedding_training(history: "pd.DataFrame", *, title: str = "") -> "Figure":
     distances.set_ylabel("Distance between embeddings")
     if (history[["spread", "margin"]].to_numpy() > 0).all():
         distances.set_yscale("log")
+        style.decades(distances.yaxis)
     distances.legend(handles, names, loc="best")
     for ax in (loss, active, distances):
         ax.set_xlabel("Epoch")

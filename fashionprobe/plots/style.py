@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette keeps its colours apart for the common kinds of colour blindness. Yellow is left
@@ -94,6 +95,21 @@ def legend(ax: "Axes", handles: "Sequence[Artist]", labels: Sequence[str], *, ti
     for text, label in zip(box.get_texts(), labels, strict=True):
         text.set_text(label)
         text.set_parse_math(False)
+
+
+def decades(axis: "Axis") -> None:
+    """Number a logarithmic axis plainly, at 1, 2 and 5 of each decade.
+
+    Matplotlib's own numbers are formulas, which this style leaves as text, and lie over each other within one decade.
+
+    Args:
+        axis: The axis, logarithmic already.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def short(name: object, width: int = 26) -> str:

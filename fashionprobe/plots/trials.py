@@ -30,7 +30,6 @@ def trials(
         UserError: If no trial is whole, or a setting is not in the table.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     whole = table[~table["pruned"]]
     if not len(whole):
@@ -51,10 +50,7 @@ def trials(
         ax.plot([best[name]], [best["mean"]], **star)
         if name in logarithmic:
             ax.set_xscale("log")
-            # Written out, and few: within one decade Matplotlib writes 6 x 10^-1, 7 x 10^-1, ... over each other.
-            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.xaxis.set_minor_formatter(NullFormatter())
+            style.decades(ax.xaxis)
         else:
             ax.set_xticks(sorted(table[name].unique()))
         ax.set_xlabel(name.replace("_", " "))

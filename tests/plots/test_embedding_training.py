@@ -11,12 +11,16 @@ HISTORY = pd.DataFrame({
 
 
 def test_loss_share_and_distances_stand_side_by_side():
-    loss, active, distances = embedding_training(HISTORY, title="by $class$").axes
+    figure = embedding_training(HISTORY, title="by $class$")
+    loss, active, distances = figure.axes
+    figure.draw_without_rendering()
     assert loss.lines[0].get_xydata().tolist() == [[1, 1], [2, 0.5], [3, 0.25]]
     assert active.lines[0].get_ydata().tolist() == [1, 0.6, 0.3] and active.get_ylim()[0] == 0
     spread, margin = distances.lines
     assert spread.get_ydata().tolist() == [0.5, 2, 9] and margin.get_ydata().tolist() == [1, 1, 2]
     assert distances.get_yscale() == "log"
+    numbers = [float(tick.label1.get_text()) for tick in distances.yaxis.get_major_ticks() if tick.label1.get_text()]
+    assert {1, 2, 5} <= set(numbers)
     assert [text.get_text() for text in distances.get_legend().get_texts()] == ["mean distance", "margin"]
     assert loss.get_title(loc="left") == "by $class$"
 
