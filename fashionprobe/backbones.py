@@ -1,7 +1,7 @@
 """Backbones: Keras models with named blocks, their taps, and the preprocessing that belongs to their weights."""
 
 import hashlib
-import itertools
+import math
 import sys
 import traceback
 import warnings
@@ -13,10 +13,11 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from fashionprobe import mini, nets
-from fashionprobe.blocks import DEFAULT_SIZE, TAPS, choose_taps
+from fashionprobe import architectures, mini, nets
+from fashionprobe.blocks import DEFAULT_SIZE, TAPS, choose_taps, nodes_of
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.graphs import copy_weights, flatten, kept_random_state
+from fashionprobe.kerasfile import opening, sizes
 from fashionprobe.preprocessing import PREPROCESSING, Preprocessing, probe
 
 
@@ -52,6 +53,7 @@ def load(
     preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
     size: tuple[int, int] | None = None,
     seed: int = 0,
+    trust: bool = False,
 ) -> Backbone:
     """Build a backbone of `keras.applications`, `mini` or one of `nets`, or load one from a `.keras` file.
 
@@ -66,15 +68,17 @@ def load(
         preprocessing: "auto" takes what `keras.applications` does for this architecture.
         size: (height, width) of the input in pixels; None takes the model's own, else 224 x 224.
         seed: Seed of random weights.
+        trust: Open a `.keras` file whatever it holds. The code in it, and all that it names, runs with your rights.
 
     Returns:
         The backbone, in inference mode.
 
     Raises:
-        UserError: If the name, a tap or the weights do not fit, or the weights cannot be downloaded.
+        UserError: If the name, a tap or the weights do not fit, the weights cannot be downloaded, or a file holds more
+            than layers and operations of Keras.
     """
-    if name.endswith((".keras", ".h5", ".hdf5")) or "/" in name:
-        model, architecture, own_size = _from_file(Path(name)), None, DEFAULT_SIZE
+    if architectures.is_file(name):
+        model, architecture, own_size = _from_file(Path(name), trust=trust), None, DEFAULT_SIZE
     elif name.lower() == mini.NAME:
         model, architecture, own_size = mini.build(), None, mini.SIZE
         if weights == "pretrained":
@@ -84,7 +88,7 @@ def load(
         model, architecture = build(), None
         _need_weights(name, weights)
     else:
-        architecture, own_size = _architecture(name), DEFAULT_SIZE
+        architecture, own_size = architectures.spelled(name), DEFAULT_SIZE
         model = _build(architecture, weights)
     if weights == "random":
         model = randomized(model, seed)
@@ -96,6 +100,8 @@ def load(
     elif weights not in ("pretrained", "imagenet"):
         _load_weights(model, Path(weights), architecture or Path(name).name)
     size = _input_size(model, size, own_size)
+    if architectures.is_file(name) and not trust and not opening.header(Path(name)).is_measured:
+        _check_maps(model, size, Path(name))
     return Backbone(
         name=Path(name).name,
         model=model,
@@ -126,16 +132,6 @@ def preprocessed(pixels: Any, wanted: Preprocessing) -> Any:
     scaling: dict[str, Any] = {"scale": list(wanted.scale), "offset": offset}
     scaled = keras.layers.Rescaling(**scaling, name="preprocessing", dtype="float32")(pixels)
     return keras.ops.flip(scaled, axis=-1) if wanted.bgr else scaled
-
-
-def _architecture(name: str) -> str:
-    """Return the name as `keras.applications` spells it."""
-    known = {key.lower(): key for key in dir(keras.applications) if key[0].isupper()}
-    plain = name.lower().replace("_", "").replace("-", "")
-    if plain not in known:
-        names = [*TAPS, *sorted(set(known) - set(TAPS))]
-        raise unknown_name("backbone", name, names, remedy="Or pass a .keras file.")
-    return known[plain]
 
 
 def _preprocess_input(architecture: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -179,25 +175,9 @@ def _failed_download(error: Exception) -> tuple[str, str | None] | None:
     return None
 
 
-def _from_file(path: Path) -> keras.Model:
-    if not path.is_file():
-        raise UserError(
-            "backbone", expected="a name of keras.applications or the path of a .keras file",
-            received=f"{str(path)!r}, which does not exist",
-        )  # fmt: skip
-    if path.suffix != ".keras":
-        raise UserError(
-            "backbone", expected="a .keras file", received=f"{str(path)!r}",
-            remedy="Name the architecture with --backbone and pass this file with --weights.",
-        )  # fmt: skip
-    try:
-        # Safe mode refuses code inside the file; a stranger's model must not run any.
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise UserError(
-            "backbone", expected="a .keras file that this Keras can load safely",
-            received=f"{str(path)!r} ({_first_line(error)})",
-        ) from error  # fmt: skip
+def _from_file(path: Path, *, trust: bool) -> keras.Model:
+    architectures.check_path(path)
+    model = opening.load_model(path, trust=trust)
     if not isinstance(model, keras.Model) or not hasattr(model, "inputs") or not model.inputs:
         raise UserError("backbone", expected="a functional or sequential model", received=type(model).__name__)
     model = flatten(model)
@@ -214,6 +194,16 @@ def _from_file(path: Path) -> keras.Model:
             received=f"input shape {shape}",
         )
     return model
+
+
+def _check_maps(model: keras.Model, size: tuple[int, int], path: Path) -> None:
+    """Refuse too large maps that could not be worked out from the file: Keras knows the shapes, nothing is computed."""
+    for node in nodes_of(model, size):
+        if math.prod(side or 1 for side in node.shape) > sizes.MAX_VALUES:
+            raise UserError(
+                "backbone", expected=f"a network of at most {sizes.MAX_VALUES:,} numbers in a feature map",
+                received=f"{str(path)!r}, whose layer {node.name} returns {' x '.join(map(str, node.shape[1:]))}",
+            )  # fmt: skip
 
 
 def _need_weights(name: str, weights: str) -> None:
@@ -235,7 +225,9 @@ def _load_weights(model: keras.Model, path: Path, name: str) -> None:
         with warnings.catch_warnings():
             # Keras only warns when part of the weights stays as it was initialised.
             warnings.simplefilter("error")
-            model.load_weights(path)
+            opening.load_weights(model, path)
+    except UserError:
+        raise
     except Exception as error:
         reason = "layers are missing in it" if isinstance(error, UserWarning) else _first_line(error)
         raise UserError(
@@ -289,22 +281,30 @@ def _choose_preprocessing(model: keras.Model, architecture: str | None, choice: 
         return probe(_preprocess_input(architecture))
     if _preprocesses(model):
         return PREPROCESSING["none"]
-    names = {layer.name for layer in model.layers}
-    for known, taps in TAPS.items():
-        if known not in (mini.NAME, *nets.NETS) and set(taps[:4]) <= names:
-            return probe(_preprocess_input(_architecture(known)))
-    raise UserError(
-        "preprocessing", expected=f"one of {', '.join(PREPROCESSING)} for a model of unknown origin", received="auto",
-        remedy="'tf' maps pixels to [-1, 1], 'none' leaves [0, 255].",
-    )  # fmt: skip
+    known = architectures.known_taps([layer.name for layer in model.layers])
+    if known is None:
+        raise architectures.unknown_preprocessing()
+    return probe(_preprocess_input(architectures.spelled(known)))
 
 
 def _preprocesses(model: keras.Model) -> bool:
-    """Return whether a model scales the pixels itself, by a layer or by plain arithmetic, before it convolves them."""
+    """Return whether a model changes the values of pixels before it convolves them, found by sending pixels through.
+
+    Casting, padding and resizing do not; a `Rescaling`, plain arithmetic or a normalisation does.
+    """
     convolutions = (keras.layers.Conv2D, keras.layers.SeparableConv2D, keras.layers.DepthwiseConv2D)
-    first = itertools.takewhile(lambda operation: not isinstance(operation, convolutions), model.operations)
-    scaling = (keras.layers.Rescaling, keras.layers.Normalization)
-    return any(isinstance(operation, scaling) or not isinstance(operation, keras.Layer) for operation in first)
+    first = next((layer for layer in model.layers if isinstance(layer, convolutions)), None)
+    last: Any = model.output if first is None else first.input
+    if not isinstance(last, keras.KerasTensor) or len(last.shape) != 4 or last.shape[-1] != 3:
+        # Patches or a single channel: what became of the pixels cannot be compared.
+        return any(isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization) for layer in model.layers)
+    sides = [side or 64 for side in model.input_shape[1:3]]
+    colours = np.array([[0, 0, 0], [255, 128, 32]], np.float32)
+    images = np.broadcast_to(colours[:, None, None, :], (2, *sides, 3))
+    found = np.asarray(keras.Model(model.input, last)(images, training=False), np.float32)
+    # The middle: at the rim a padding has put its own.
+    middle = found[:, found.shape[1] // 2, found.shape[2] // 2]
+    return not np.allclose(middle, colours, atol=1.0)
 
 
 def _describe_weights(name: str, weights: str, architecture: str | None, seed: int) -> str:

@@ -3,13 +3,22 @@
 import difflib
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import keras
-
-from fashionprobe import nets
 from fashionprobe.errors import UserError
+from fashionprobe.kerasfile.sizes import Node
+
+if TYPE_CHECKING:
+    import keras
 
 DEFAULT_SIZE = (224, 224)
+
+NETS = {
+    **dict.fromkeys(("residual", "sketch"), tuple(f"block{number}_out" for number in range(1, 6))),
+    **dict.fromkeys(("symbol", "light", "light_bn"), tuple(f"block{number}_out" for number in range(1, 5))),
+    **dict.fromkeys(("resnet18", "resnet34"), ("conv1_relu", *(f"stage{number}_out" for number in range(1, 5)))),
+}
+"""The layer that ends each block of the nets that are built here, in `fashionprobe.nets`, and have no weights."""
 
 TAPS = {
     "resnet50": (
@@ -22,25 +31,20 @@ TAPS = {
     "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"),
     "mini": ("block1_out", "block2_out", "block3_out", "block4_out", "block5_out"),
     "mobilenet": ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu"),
-    **nets.TAPS,
+    **NETS,
 }
 """The layer that ends each block, for the backbones whose blocks are named in the literature."""
 
 EMBEDDING = "embedding"
 """Name of the layer that ends an embedding network: it is its last block, though it has no map."""
 
-POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
-GLOBAL_POOLING = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+POOLING = ("MaxPooling2D", "AveragePooling2D")
+GLOBAL_POOLING = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
 # Layers before a reduction that compute nothing of their own: the tap is the layer before them.
-TRANSPARENT = (
-    keras.layers.ZeroPadding2D,
-    keras.layers.Cropping2D,
-    keras.layers.Rescaling,
-    keras.layers.Normalization,
-)
+TRANSPARENT = ("ZeroPadding2D", "Cropping2D", "Rescaling", "Normalization")
 
 
-def find_taps(model: keras.Model, size: tuple[int, int] = DEFAULT_SIZE) -> tuple[str, ...]:
+def find_taps(model: "keras.Model", size: tuple[int, int] = DEFAULT_SIZE) -> tuple[str, ...]:
     """Find the layer that ends each block: the last one before each spatial reduction, and the last feature map.
 
     A reduction is a layer whose map is less than three quarters as high or as wide as its input's; global pooling is
@@ -58,29 +62,38 @@ def find_taps(model: keras.Model, size: tuple[int, int] = DEFAULT_SIZE) -> tuple
     Raises:
         UserError: If the model has no feature map, or `size` is too small for it.
     """
-    shapes = _shapes(model, size)
-    # How often the map that each operation returns has been reduced.
+    return taps_of(nodes_of(model, size), model.name)
+
+
+def taps_of(nodes: Sequence[Node], name: str) -> tuple[str, ...]:
+    """Find the layer that ends each block, as `find_taps`, in a graph whose shapes are known.
+
+    Args:
+        nodes: Layers and operations in the order of the graph.
+        name: Name of the model, for the error.
+    """
+    # How often the map that each node returns has been reduced.
     levels: dict[str, int] = {}
     taps: dict[int, str] = {}
-    for operation in model.operations:
-        after = shapes.get(operation.name)
-        if after is None or isinstance(operation, GLOBAL_POOLING):
+    for node in nodes:
+        after = _map(node)
+        if after is None or node.kind in GLOBAL_POOLING:
             continue
-        sources = [source for source in _sources(operation) if source.name in levels]
-        reduced = [source for source in sources if _is_reduction(shapes[source.name], after)]
-        if sources or isinstance(operation, keras.layers.InputLayer):
-            levels[operation.name] = max((levels[source.name] + (source in reduced) for source in sources), default=0)
+        sources = [source for source in node.sources if source.name in levels]
+        reduced = [source for source in sources if _is_reduction(source.shape[1:3], after)]
+        if sources or node.kind == "InputLayer":
+            levels[node.name] = max((levels[source.name] + (source in reduced) for source in sources), default=0)
         for source in reduced:
-            while isinstance(source, TRANSPARENT):
-                source = _sources(source)[0]
-            if isinstance(source, keras.Layer) and not isinstance(source, keras.layers.InputLayer):
+            while source.kind in TRANSPARENT:
+                source = source.sources[0]
+            if source.is_layer and source.kind != "InputLayer":
                 taps[levels[source.name]] = source.name
-    deepest = max(levels.values())
-    last = [layer for layer in model.layers if levels.get(layer.name) == deepest][-1]
-    if not isinstance(last, (*POOLING, keras.layers.InputLayer)):
-        taps[deepest] = last.name
+    deepest = max(levels.values(), default=0)
+    last = [node for node in nodes if node.is_layer and levels.get(node.name) == deepest]
+    if last and last[-1].kind not in (*POOLING, "InputLayer"):
+        taps[deepest] = last[-1].name
     if not taps:
-        raise UserError("backbone", expected="a model with feature maps", received=f"{model.name}, which has none")
+        raise UserError("backbone", expected="a model with feature maps", received=f"{name}, which has none")
     return tuple(taps[level] for level in sorted(taps))
 
 
@@ -88,7 +101,7 @@ def _is_reduction(before: tuple[int, int], after: tuple[int, int]) -> bool:
     return min(after[0] / before[0], after[1] / before[1]) < 0.75
 
 
-def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int, int]) -> tuple[str, ...]:
+def choose_taps(model: "keras.Model", taps: Sequence[str] | None, size: tuple[int, int]) -> tuple[str, ...]:
     """Return the taps named, if they are there, else layers called `block1_out`, `block2_out`, ..., else `find_taps`.
 
     What is found without names ends with the layer `embedding`, where there is one.
@@ -103,22 +116,47 @@ def choose_taps(model: keras.Model, taps: Sequence[str] | None, size: tuple[int,
     """
     names = [layer.name for layer in model.layers]
     if taps is None:
-        # As the nets of this package end their blocks: two of them may lie between two reductions.
-        ends = tuple(itertools.takewhile(names.__contains__, map("block{}_out".format, itertools.count(1))))
-        embedding = (EMBEDDING,) if EMBEDDING in names else ()
-        return (*(ends or find_taps(model, size)), *embedding)
-    shapes = _shapes(model, size)
+        return named_taps(names) or (*find_taps(model, size), *((EMBEDDING,) if EMBEDDING in names else ()))
+    check_names(taps, names, model.name)
+    shapes = {node.name: _map(node) for node in nodes_of(model, size)}
     for tap in taps:
-        if tap not in names:
-            near = difflib.get_close_matches(tap, names, n=5, cutoff=0.3) or names[:5]
-            raise UserError("taps", expected=f"layer names of {model.name}, such as {', '.join(near)}", received=tap)
         if shapes.get(tap) is None and tap != EMBEDDING:
             raise UserError("taps", expected="layers with a feature map (batch, height, width, channels)", received=tap)
     return tuple(taps)
 
 
-def smallest_size(model: keras.Model, tap: str) -> int:
+def named_taps(names: Sequence[str]) -> tuple[str, ...]:
+    """Return `block1_out`, `block2_out`, ..., as the nets of this package end their blocks, and what is embedded.
+
+    Two of them may lie between two reductions, so that `find_taps` would not do. Empty where there are none.
+    """
+    ends = tuple(itertools.takewhile(names.__contains__, map("block{}_out".format, itertools.count(1))))
+    return (*ends, *((EMBEDDING,) if EMBEDDING in names else ())) if ends else ()
+
+
+def check_names(wanted: Sequence[str], names: Sequence[str], model: str, *, argument: str = "taps") -> None:
+    """Check that a model has layers of these names.
+
+    Args:
+        wanted: The names that are asked for.
+        names: Those of its layers.
+        model: Its own name, for the error.
+        argument: Name of the argument, for the error.
+
+    Raises:
+        UserError: If one is not there; the near ones are listed.
+    """
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=5, cutoff=0.3) or names[-5:]
+            what = "a layer of" if argument == "layer" else "layer names of"
+            raise UserError(argument, expected=f"{what} {model}, such as {', '.join(near)}", received=name)
+
+
+def smallest_size(model: "keras.Model", tap: str) -> int:
     """Return the height and width in pixels below which some reduction before this tap has nothing left to reduce."""
+    import keras
+
     if None not in model.input_shape[1:3]:
         return 1
     large = 512
@@ -126,8 +164,15 @@ def smallest_size(model: keras.Model, tap: str) -> int:
     return large // cut.compute_output_spec(keras.KerasTensor((1, large, large, 3))).shape[1]
 
 
-def _shapes(model: keras.Model, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
-    """Return (height, width) of every layer and plain operation that has a feature map, at this input size."""
+def _map(node: Node) -> tuple[int, int] | None:
+    """Return (height, width) of the feature map that a node returns; None where it returns something else."""
+    return node.shape[1:3] if isinstance(node.shape, tuple) and len(node.shape) == 4 else None
+
+
+def nodes_of(model: "keras.Model", size: tuple[int, int]) -> list[Node]:
+    """Return every layer and plain operation of a model, with what it returns for an image of this size."""
+    import keras
+
     operations = [operation for operation in model.operations if isinstance(operation.output, keras.KerasTensor)]
     probe = keras.Model(model.input, [operation.output for operation in operations])
     try:
@@ -139,12 +184,19 @@ def _shapes(model: keras.Model, size: tuple[int, int]) -> dict[str, tuple[int, i
             received=list(size),
             remedy="Use a larger --size.",
         ) from error
-    named = zip(operations, keras.tree.flatten(specs), strict=True)
-    return {operation.name: spec.shape[1:3] for operation, spec in named if len(spec.shape) == 4}
+    nodes: dict[str, Node] = {}
+    for operation, spec in zip(operations, keras.tree.flatten(specs), strict=True):
+        nodes[operation.name] = Node(
+            operation.name, type(operation).__name__, isinstance(operation, keras.Layer), {}, tuple(spec.shape),
+            tuple(nodes[source] for source in _sources(operation) if source in nodes),
+        )  # fmt: skip
+    return list(nodes.values())
 
 
-def _sources(operation: keras.Operation) -> list[keras.Operation]:
-    """Return the layers and plain operations whose outputs one takes."""
+def _sources(operation: "keras.Operation") -> list[str]:
+    """Return the names of the layers and plain operations whose outputs one takes."""
+    import keras
+
     if isinstance(operation, keras.layers.InputLayer):
         return []
-    return [tensor._keras_history.operation for tensor in keras.tree.flatten(operation.input)]
+    return [tensor._keras_history.operation.name for tensor in keras.tree.flatten(operation.input)]

@@ -256,16 +256,22 @@ def test_file_of_weights_as_backbone(tmp_path):
 
 def test_file_that_is_no_model(tmp_path):
     (tmp_path / "a.keras").write_bytes(b"no model")
-    text = error(f"{tmp_path}/a.keras")
-    assert text.startswith("`backbone` must be a .keras file that this Keras can load safely. Received: '")
+    assert error(f"{tmp_path}/a.keras") == (
+        "`backbone` must be a .keras file, as `model.save` of Keras 3 writes it. "
+        f"Received: '{tmp_path}/a.keras', which is damaged, or not a .keras file."
+    )
 
 
 def test_code_in_a_model_file_is_refused(tmp_path):
     inputs = keras.Input((32, 32, 3))
     path = saved(keras.Model(inputs, layers.Lambda(lambda images: images / 255)(inputs)), tmp_path)
     text = error(path, preprocessing="none")
-    assert text.startswith(f"`backbone` must be a .keras file that this Keras can load safely. Received: '{path}' (")
-    assert "Lambda" in text
+    assert text.startswith(
+        "`backbone` must be a .keras file of layers, operations and settings of Keras that only compute. "
+        f"Received: '{path}', with keras.layers.Lambda in layer lambda"
+    )
+    assert "--trust" in text
+    assert load(path, preprocessing="none", trust=True).model.layers[-1].name.startswith("lambda")
 
 
 def test_two_inputs(tmp_path):

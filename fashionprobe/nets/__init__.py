@@ -16,14 +16,3 @@ NETS: dict[str, tuple[Callable[[], keras.Model], tuple[int, int]]] = {
     "resnet34": (resnet.resnet34, (224, 224)),
 }
 """By name: how each is built, and the (height, width) in pixels it takes when no size is asked for."""
-
-TAPS = {
-    "residual": tuple(f"block{number}_out" for number in range(1, 6)),
-    "sketch": tuple(f"block{number}_out" for number in range(1, 6)),
-    "symbol": tuple(f"block{number}_out" for number in range(1, 5)),
-    "light": tuple(f"block{number}_out" for number in range(1, 5)),
-    "light_bn": tuple(f"block{number}_out" for number in range(1, 5)),
-    "resnet18": resnet.TAPS,
-    "resnet34": resnet.TAPS,
-}
-"""The layer that ends each block."""

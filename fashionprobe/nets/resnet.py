@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import keras
 
-TAPS = ("conv1_relu", *(f"stage{number}_out" for number in range(1, 5)))
 FILTERS = (64, 128, 256, 512)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the pixels of ImageNet in [0, 1], which published weights of these nets expect to be taken out."""

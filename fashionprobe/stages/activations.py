@@ -9,7 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError
-from fashionprobe.stages.looked_at import Images, Opened, open_images, open_network
+from fashionprobe.stages.looked_at import Images, Opened, check_network, open_images, open_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +55,7 @@ def activations(
     channels: int = 64,
     batch_size: int = 16,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -79,6 +80,7 @@ def activations(
         channels: Channels in a grid: of more, the strongest.
         batch_size: Images a forward pass.
         seed: Seed of the sample and of random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace what this run holds, made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -94,12 +96,23 @@ def activations(
     shared.at_least(1, samples=samples, batch_size=batch_size, channels=channels)
     shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    check_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
+        blocks=shared.numbers(block) or [],
+    )  # fmt: skip
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
     opened = open_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+        folder,
+        backbone=backbone,
+        weights=weights,
+        taps=taps,
+        preprocessing=preprocessing,
+        size=size,
+        seed=seed,
+        trust=trust,
     )
     layers = _layers(opened, shared.numbers(block), shared.listed("layer", layer))
     arguments = {

@@ -39,6 +39,7 @@ def app(
     host: str = "127.0.0.1",
     port: int = 7860,
     auth: str | None = None,
+    trust: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Served:
@@ -54,6 +55,7 @@ def app(
         port: Its port.
         auth: File with a line USER:PASSWORD for each person who may come in, which only you can read. Default: the
             environment variable FASHIONPROBE_AUTH, else nobody is asked.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
 
@@ -75,13 +77,15 @@ def app(
             remedy=f"Make one first: fashionprobe train --dataset DATASET --run {folder.name}",
         )  # fmt: skip
     need_free(opened)
-    with serve(folder, opened, dataset=dataset, tfrecords_root=tfrecords_root) as server:
+    with serve(folder, opened, dataset=dataset, tfrecords_root=tfrecords_root, trust=trust) as server:
         log.info("%s is open at %s. Stop it with Ctrl-C.", folder, server.url)
         server.wait()
     return Served(folder, server.url)
 
 
-def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords_root: str) -> "Server":
+def serve(
+    folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords_root: str, trust: bool = False
+) -> "Server":
     """Open what a run holds and start its server, which goes on in threads until it is closed.
 
     Args:
@@ -89,6 +93,7 @@ def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords
         door: Where to listen, and whom to let in.
         dataset: Record set whose images are shown; None for the one that the run is about.
         tfrecords_root: Folder that holds the record sets.
+        trust: Whether networks of the run may hold more than layers of Keras.
     """
     from fashionprobe.app.rules import quiet
 
@@ -97,7 +102,7 @@ def serve(folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords
     from fashionprobe.app.server import start
     from fashionprobe.stages import app_parts
 
-    place = app_parts.Place(folder, dataset, tfrecords_root)
+    place = app_parts.Place(folder, dataset, tfrecords_root, trust)
     marking = _tried(lambda: app_parts.marking(place))
     if not isinstance(marking, str):
         marking.start()

@@ -57,11 +57,13 @@ class Place:
         run: Folder of the run.
         dataset: Record set whose images are shown; None for the one that the run is about.
         tfrecords_root: Folder that holds the record sets.
+        trust: Whether networks of the run may hold more than layers of Keras.
     """
 
     run: Path
     dataset: shared.Place | None
     tfrecords_root: str
+    trust: bool = False
 
     @property
     def runs_root(self) -> str:
@@ -75,7 +77,7 @@ def marking(place: Place) -> Marking:
     Raises:
         UserError: If there is none, or the record set is gone or does not fit.
     """
-    trained = open_trained(place.run)
+    trained = open_trained(place.run, trust=place.trust)
     data = open_data(trained, place.dataset, place.tfrecords_root, whole=False)
     looking = Looking(trained.backbone, trained.classes, data.fit)
     known = _predictions(trained.artifact.path, trained.classes) if place.dataset is None else {}
@@ -122,7 +124,7 @@ def searching(place: Place) -> Searching:
     index = open_index(run)
     described = open_described(run)
     size, fit = tuple(index.network["arguments"]["size"]), index.network["arguments"]["fit"]
-    network = describer(index.network, index.blocks)
+    network = describer(index.network, index.blocks, trust=place.trust)
 
     def describe(picture: np.ndarray) -> tuple[Points, Points]:
         found = network(decode.fit(tf.constant(picture), size, fit).numpy()[None])
@@ -247,7 +249,9 @@ def _outcome(fingerprint: str, path: Path, marking: Marking, place: Place) -> Ou
     table = pd.read_csv(path / "methods.csv")
     columns = (table[name].astype(float) for name in ("test_mean", "balanced_mean", "inside_mean", "p"))
     rows = list(zip(table["method"].astype(str), *columns, strict=True))
-    after = Looking(backbones.load(str(path / "model.keras")), made.facts["classes"], marking.looking.fit)
+    after = Looking(
+        backbones.load(str(path / "model.keras"), trust=place.trust), made.facts["classes"], marking.looking.fit
+    )
     marked = [mark for mark in marks.load_all(marking.folder) if mark.now.file]
     number = {name: item for item, name in enumerate(marking.items["id"])}
     shown = [(number[mark.id], mark) for mark in marked if mark.id in number][:SHOWN]

@@ -46,6 +46,7 @@ def add(
     images: list[str] | str | None = None,
     id: list[str] | str | None = None,
     backbone: str | None = None,
+    trust: bool = False,
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> AttributeClass:
@@ -58,6 +59,7 @@ def add(
         images: Two image files or more; ten are a good number.
         id: Or the ids of images that were extracted.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace a class of this name.
         runs_root: Folder that holds the runs.
 
@@ -83,7 +85,7 @@ def add(
     if images is not None:
         paths = [images] if isinstance(images, str) else list(images)
         blocks = [int(block) for block in index.network["facts"]["blocks"]]
-        descriptors = describe_files(index.network, paths, blocks, backbone=backbone)
+        descriptors = describe_files(index.network, paths, blocks, backbone=backbone, trust=trust)
         ids = tuple(Path(path).name for path in paths)
     else:
         ids = tuple(shared.listed("id", id) or [])

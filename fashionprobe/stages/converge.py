@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError
-from fashionprobe.stages.looked_at import open_network
+from fashionprobe.stages.looked_at import check_network, open_network
 
 if TYPE_CHECKING:
     from fashionprobe.backbones import Backbone
@@ -89,6 +89,7 @@ def converge(
     batch_size: int = 32,
     seed: int = 0,
     other_seed: int = 1,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -118,6 +119,7 @@ def converge(
         batch_size: Images a forward pass.
         seed: Seed of random weights.
         other_seed: Seed of random weights of the network to compare with.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace the comparison of this run that was made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -134,6 +136,15 @@ def converge(
     shared.check_seed(other_seed)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run")
+    check_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
+        blocks=[] if block is None else [block],
+    )  # fmt: skip
+    if other_backbone is not None:
+        check_network(
+            folder, backbone=other_backbone, weights=other_weights or "pretrained", taps=other_taps,
+            preprocessing=other_preprocessing, trust=trust, blocks=[] if other_block is None else [other_block],
+        )  # fmt: skip
     records = shared.open_records(records_path)
 
     from fashionprobe import devices
@@ -141,7 +152,14 @@ def converge(
 
     items, splits = choose_items(records, shared.listed("split", split), least=2)
     loaded = open_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+        folder,
+        backbone=backbone,
+        weights=weights,
+        taps=taps,
+        preprocessing=preprocessing,
+        size=size,
+        seed=seed,
+        trust=trust,
     ).backbone
     is_same = other_backbone in (None, backbone)
     other = open_network(
@@ -152,6 +170,7 @@ def converge(
         preprocessing=preprocessing if is_same and other_preprocessing == "auto" else other_preprocessing,
         size=list(loaded.size),
         seed=other_seed,
+        trust=trust,
     ).backbone
     sides = (_side("block", loaded, block), _side("other_block", other, other_block or (block if is_same else None)))
     if loaded.weights_sha256 == other.weights_sha256 and sides[0].layer == sides[1].layer:

@@ -152,17 +152,26 @@ class Trained:
         return finished(network).get_weights()
 
 
-def open_trained(run: Path) -> Trained:
+def open_trained(run: Path, *, trust: bool = False) -> Trained:
     """Open the classifier of a run.
+
+    Args:
+        run: Folder of the run.
+        trust: Whether its file may hold more than layers of Keras.
 
     Raises:
         UserError: If there is none.
     """
-    from fashionprobe import backbones
+    from fashionprobe import architectures
 
     remedy = f"Make it first: fashionprobe train --dataset DATASET --run {run.name}"
     artifact = load(run / "train", stage="train", remedy=remedy)
-    backbone = backbones.load(str(artifact.path / "model.keras"))
+    file = str(artifact.path / "model.keras")
+    architectures.check(file, trust=trust)
+
+    from fashionprobe import backbones
+
+    backbone = backbones.load(file, trust=trust)
     return Trained(artifact, backbone, backbones.on_pixels(backbone))
 
 

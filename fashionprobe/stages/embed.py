@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe import progress
+from fashionprobe import architectures, blocks, progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError
 
@@ -88,6 +88,7 @@ def embed(
     weight_decay: float = 0.0,
     neighbours: int | list[int] | None = None,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -135,6 +136,7 @@ def embed(
         weight_decay: Decoupled weight decay of kernels (AdamW).
         neighbours: Values of k to classify with; the first is the headline. Default: [5,1,3,10,20].
         seed: Seed of first weights and batches.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace an embedding of this run that was trained with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -151,14 +153,17 @@ def embed(
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "embed"
     records = shared.open_records(records_path)
 
+    if weights == "auto":
+        weights = "random" if backbone.lower() in blocks.NETS else "pretrained"
+    architectures.check(
+        backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing, trust=trust
+    )
+
     from fashionprobe import devices
-    from fashionprobe.nets import NETS
     from fashionprobe.siamese.job import Settings
     from fashionprobe.stages.embedded import choose, make_job
     from fashionprobe.training.fit import Plan
 
-    if weights == "auto":
-        weights = "random" if backbone.lower() in NETS else "pretrained"
     if pooling == "auto":
         pooling = "flatten" if backbone.lower().startswith("light") else "average"
     network = {
@@ -184,7 +189,7 @@ def embed(
         seed=seed,
         plan=Plan(epochs, optimizer, learning_rate, warmup, decay, weight_decay),
     )
-    job = make_job(records, classes, network, shared.image_size(size), fit, settings)
+    job = make_job(records, classes, network, shared.image_size(size), fit, settings, trust=trust)
     job.loss()
     job.drawn(job.numbers(), 0)  # what does not fit is refused here, before anything is written
     job.network()

@@ -39,6 +39,8 @@ def make_job(
     size: tuple[int, int] | None,
     fit: Literal["pad", "stretch"],
     settings: "Settings",
+    *,
+    trust: bool = False,
 ) -> "Job":
     """Load the backbone and put the parts of a job together."""
     import pandas as pd
@@ -51,7 +53,7 @@ def make_job(
     number = items[classes.label].map(dict(classes.numbers)).astype("int64")
     chosen = pd.DataFrame({"id": items["id"], "split": items["split"], "number": number})
     arguments = {name: value for name, value in network.items() if name != "backbone"}
-    loaded = backbones.load(network["backbone"], size=size, **arguments)
+    loaded = backbones.load(network["backbone"], size=size, trust=trust, **arguments)
     return Job(records, chosen, classes, loaded, fit, settings)
 
 
@@ -68,8 +70,13 @@ class Embedded:
     job: "Job"
 
 
-def open_embedded(run: Path, tfrecords_root: str) -> Embedded:
+def open_embedded(run: Path, tfrecords_root: str, *, trust: bool = False) -> Embedded:
     """Open the embedding of a run and the record set that it was trained on.
+
+    Args:
+        run: Folder of the run.
+        tfrecords_root: Folder that holds the record sets.
+        trust: Whether the file that the embedding started from may hold more than layers of Keras.
 
     Raises:
         UserError: If one is missing, or the record set was made anew since.
@@ -93,4 +100,4 @@ def open_embedded(run: Path, tfrecords_root: str) -> Embedded:
     classes = Classes(given["label"], tuple(facts["classes"]), given["classes"], facts["rare"], False, facts["missing"])
     height, width = given["size"]
     network = artifact.manifest["run"]["settings"]["network"]
-    return Embedded(artifact, make_job(records, classes, network, (height, width), given["fit"], settings))
+    return Embedded(artifact, make_job(records, classes, network, (height, width), given["fit"], settings, trust=trust))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe import progress
+from fashionprobe import architectures, progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError, unknown_name
 
@@ -59,6 +59,7 @@ def extract(
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
     xla: bool = False,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -86,6 +87,7 @@ def extract(
         precision: Type of the convolutions. bfloat16 is faster where the processor has it, with errors below 1 %.
         xla: Compile with XLA.
         seed: Seed of random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace descriptors of this run that were made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -104,6 +106,10 @@ def extract(
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "extract"
     records = shared.open_records(records_path)
     items, splits = _items(records, shared.listed("split", split))
+    architectures.check(
+        backbone, weights=weights, taps=layers, preprocessing=preprocessing, blocks=shared.numbers(block) or [],
+        trust=trust,
+    )  # fmt: skip
 
     from fashionprobe import backbones, devices
 
@@ -114,6 +120,7 @@ def extract(
         preprocessing=preprocessing,
         size=shared.image_size(size),
         seed=seed,
+        trust=trust,
     )
     blocks = _blocks(shared.numbers(block), loaded)
     recipe = Recipe(

@@ -12,6 +12,7 @@ from fashionprobe.stages.looked_at import (
     Column,
     Images,
     Opened,
+    check_network,
     choose_columns,
     open_images,
     open_network,
@@ -75,6 +76,7 @@ def faithfulness(
     randomization: int = 4,
     batch_size: int = 8,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -111,6 +113,7 @@ def faithfulness(
         randomization: Images of the randomisation check, each explained anew for up to 16 layers; 0 leaves it out.
         batch_size: Images explained together.
         seed: Seed of the sample, of noise, and of the randomised weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace what this run holds, made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -127,12 +130,23 @@ def faithfulness(
     shared.at_least(0, randomization=randomization)
     shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    check_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
+        blocks=[] if block is None else [block], layers=[] if layer is None else [layer],
+    )  # fmt: skip
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
     opened = open_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+        folder,
+        backbone=backbone,
+        weights=weights,
+        taps=taps,
+        preprocessing=preprocessing,
+        size=size,
+        seed=seed,
+        trust=trust,
     )
     columns = choose_columns(
         shared.listed("method", method) or list(DEFAULT_METHODS), opened, of_channel=False,

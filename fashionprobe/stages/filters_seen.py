@@ -157,6 +157,8 @@ def open_after(
     opened: Opened,
     preprocessing: Literal["auto", "none", "tf", "caffe", "torch"],
     seed: int,
+    *,
+    trust: bool = False,
 ) -> Opened | None:
     """Open the network after the refit at the size of the first."""
     if after is None:
@@ -171,7 +173,7 @@ def open_after(
         )  # fmt: skip
     second = open_network(
         None, backbone=str(path), weights="pretrained", taps=None, preprocessing=preprocessing,
-        size=list(opened.backbone.size), seed=seed,
+        size=list(opened.backbone.size), seed=seed, trust=trust,
     )  # fmt: skip
     if second.backbone.weights_sha256 == opened.backbone.weights_sha256:
         raise UserError("after", expected="another network than before", received=f"{path}, with the same weights")

@@ -56,6 +56,7 @@ def index(
     images: list[str] | str | None = None,
     backbone: str | None = None,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -80,6 +81,7 @@ def index(
         images: Image files to put into the index that is there; nothing else of it changes.
         backbone: Name or path of the backbone that described the run; needed for new images when it was moved.
         seed: Seed of the sample that the normalization is fitted on, where there are more than 20,000 images.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace an index of this run that was made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -96,7 +98,7 @@ def index(
         raise UserError("coverage", expected="in (0, 1]", received=coverage)
     folder = shared.run_path(run, runs_root)
     if images is not None:
-        return _append(folder, [images] if isinstance(images, str) else list(images), backbone)
+        return _append(folder, [images] if isinstance(images, str) else list(images), backbone, trust)
     described = open_described(folder)
     wanted = _groups(described, shared.listed("groups", groups))
     columns = _labels(described, wanted, shared.listed("labels", labels))
@@ -236,7 +238,7 @@ def _learn(draft: Path, described: Described, group: "Group", matrix: Any, cover
     return {"classes": len(names), "too_small": int((counts < 2).sum())}
 
 
-def _append(folder: Path, paths: list[str], backbone: str | None) -> Indexed:
+def _append(folder: Path, paths: list[str], backbone: str | None, trust: bool) -> Indexed:
     """Put image files into the index as a new part."""
     import pandas as pd
 
@@ -245,7 +247,7 @@ def _append(folder: Path, paths: list[str], backbone: str | None) -> Indexed:
     from fashionprobe.report.thumbnails import thumbnail
 
     there = open_index(folder)
-    descriptors = describe_files(there.network, paths, there.blocks, backbone=backbone)
+    descriptors = describe_files(there.network, paths, there.blocks, backbone=backbone, trust=trust)
     pictures = [thumbnail(picture(path)) for path in paths]
     items = pd.DataFrame({"id": [Path(path).name for path in paths]})
     with locked(folder / "index", patience=60):

@@ -107,6 +107,40 @@ class Opened:
         return self.classes[number] if self.classes else f"class {number}"
 
 
+def check_network(
+    run: Path | None,
+    *,
+    backbone: str | None,
+    weights: str,
+    taps: list[str] | str | None,
+    preprocessing: Preprocessing,
+    trust: bool,
+    blocks: Sequence[int] = (),
+    layers: Sequence[str] = (),
+) -> None:
+    """Check what is asked of a network before Keras is imported, as far as its name or its file tells.
+
+    Args:
+        run: Folder of the run.
+        backbone: As for `backbones.load`, and so are the next four; None for the default of `open_network`.
+        weights: Where the weights come from.
+        taps: Names of the layers that end its blocks.
+        preprocessing: What the weights expect of the pixels.
+        trust: Whether its file may hold more than layers of Keras.
+        blocks: Numbers of the blocks that are asked for.
+        layers: Names of the layers that are asked for.
+
+    Raises:
+        UserError: If there is no such network, block or layer.
+    """
+    from fashionprobe import architectures
+
+    architectures.check(
+        _network_name(run, backbone), weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing,
+        blocks=blocks, layers=layers, trust=trust,
+    )  # fmt: skip
+
+
 def open_network(
     run: Path | None,
     *,
@@ -116,12 +150,12 @@ def open_network(
     preprocessing: Preprocessing,
     size: int | list[int] | None,
     seed: int,
+    trust: bool = False,
 ) -> Opened:
     """Load a network, by default the one that `train` wrote into this run, else resnet50."""
     from fashionprobe import backbones
 
-    trained = run / "train" / "model.keras" if run else None
-    name = backbone or (str(trained) if trained and trained.is_file() else "resnet50")
+    name = _network_name(run, backbone)
     loaded = backbones.load(
         name,
         weights=weights,
@@ -129,10 +163,17 @@ def open_network(
         preprocessing=preprocessing,
         size=shared.image_size(size),
         seed=seed,
+        trust=trust,
     )
     facts = _trained(Path(name))
     classes = tuple(facts["classes"]) if facts else None
     return Opened(loaded, classes, facts.get("label", "") if facts else "")
+
+
+def _network_name(run: Path | None, backbone: str | None) -> str:
+    """Return the name or path of a network: the one given, else what `train` wrote into the run, else resnet50."""
+    trained = run / "train" / "model.keras" if run else None
+    return backbone or (str(trained) if trained and trained.is_file() else "resnet50")
 
 
 def _trained(path: Path) -> dict[str, Any] | None:

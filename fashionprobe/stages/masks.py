@@ -11,7 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.looked_at import open_network
+from fashionprobe.stages.looked_at import check_network, open_network
 from fashionprobe.stages.mask_sources import (
     APP,
     DRAWN,
@@ -120,6 +120,7 @@ def masks(
     author: str = "",
     note: str = "",
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -159,6 +160,7 @@ def masks(
         author: Who drew the masks, for the table. Default: the source; for app those who drew them.
         note: Why, for the table; for app what they noted.
         seed: Seed of the draw, and of random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace masks of this run that were made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -190,8 +192,19 @@ def masks(
         )  # fmt: skip
         arguments["id"] = chosen["id"].tolist()
         if source == "filter":
+            check_network(
+                folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
+                blocks=[] if block is None else [block], layers=[] if layer is None else [layer],
+            )  # fmt: skip
             opened = open_network(
-                folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+                folder,
+                backbone=backbone,
+                weights=weights,
+                taps=taps,
+                preprocessing=preprocessing,
+                size=size,
+                seed=seed,
+                trust=trust,
             )
             way = by_filter(opened, block, layer, channel or 0, percentile, fit)
         else:

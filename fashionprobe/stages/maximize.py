@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.looked_at import Opened, open_network
+from fashionprobe.stages.looked_at import Opened, check_network, open_network
 
 if TYPE_CHECKING:
     import keras
@@ -80,6 +80,7 @@ def maximize(
     every: int = 4,
     batch_size: int = 16,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> Maximized:
@@ -110,6 +111,7 @@ def maximize(
         every: Steps from one blur, and one removal of pixels, to the next.
         batch_size: Pictures made at the same time.
         seed: Seed of the noise, the shifts, and random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace pictures of this run that were made with other arguments.
         runs_root: Folder that holds the runs.
 
@@ -121,12 +123,23 @@ def maximize(
         OSError: If the disk is full or the folder may not be written.
     """
     _check(locals())
+    asked = child(runs_root, run, argument="run") if run is not None else None
+    check_network(
+        asked, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
+        blocks=[] if block is None else [block], layers=[] if layer is None else [layer],
+    )  # fmt: skip
 
     from fashionprobe import devices
 
-    asked = child(runs_root, run, argument="run") if run is not None else None
     opened = open_network(
-        asked, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+        asked,
+        backbone=backbone,
+        weights=weights,
+        taps=taps,
+        preprocessing=preprocessing,
+        size=size,
+        seed=seed,
+        trust=trust,
     )
     opened = opened if size is not None else _sized(opened)
     loaded, model = opened.backbone, opened.model

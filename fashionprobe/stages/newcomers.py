@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fashionprobe import progress
+from fashionprobe import architectures, progress
 from fashionprobe.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +19,12 @@ Describe = Callable[["np.ndarray"], "dict[int, np.ndarray]"]
 
 
 def describe_files(
-    manifest: Mapping[str, Any], paths: Sequence[str], blocks: Sequence[int], *, backbone: str | None = None
+    manifest: Mapping[str, Any],
+    paths: Sequence[str],
+    blocks: Sequence[int],
+    *,
+    backbone: str | None = None,
+    trust: bool = False,
 ) -> "dict[int, np.ndarray]":
     """Describe image files as `extract` described the images of a run.
 
@@ -28,6 +33,7 @@ def describe_files(
         paths: The image files, one or more.
         blocks: The blocks that are wanted.
         backbone: Name or path of the backbone; None for the one that the run names, which a moved file makes wrong.
+        trust: Whether its file may hold more than layers of Keras.
 
     Returns:
         Descriptors by block, float32 (files, channels).
@@ -41,14 +47,16 @@ def describe_files(
 
     if not paths:
         raise UserError("images", expected="one image file or more", received="nothing")
-    _name(manifest, backbone)
+    name, network = _name(manifest, backbone), manifest["run"]["settings"].get("network") or {}
+    architectures.check(name, weights=network.get("weights", "pretrained"), taps=network.get("taps"), trust=trust,
+                        preprocessing=network.get("preprocessing", "auto"))  # fmt: skip
     arguments = manifest["arguments"]
     size = tuple(arguments["size"])
     starts = range(0, len(paths), BATCH)
     batches = (read_files(paths[start : start + BATCH], size, arguments["fit"]) for start in starts)
     # Before the network is loaded, which takes seconds: most calls bring a few images, and one may be none.
     first = next(batches)
-    describe = describer(manifest, blocks, backbone=backbone)
+    describe = describer(manifest, blocks, backbone=backbone, trust=trust)
     found: list[dict[int, np.ndarray]] = []
     with progress.bar(total=len(paths), unit="image", description="describe") as bar:
         for images in itertools.chain([first], batches):
@@ -57,13 +65,16 @@ def describe_files(
     return {block: np.concatenate([each[block] for each in found]) for block in blocks}
 
 
-def describer(manifest: Mapping[str, Any], blocks: Sequence[int], *, backbone: str | None = None) -> Describe:
+def describer(
+    manifest: Mapping[str, Any], blocks: Sequence[int], *, backbone: str | None = None, trust: bool = False
+) -> Describe:
     """Load the network that described a run.
 
     Args:
         manifest: As for `describe_files`.
         blocks: The blocks that are wanted.
         backbone: As for `describe_files`.
+        trust: As for `describe_files`.
 
     Raises:
         UserError: If the network is not the one that described the run.
@@ -82,6 +93,7 @@ def describer(manifest: Mapping[str, Any], blocks: Sequence[int], *, backbone: s
         preprocessing=network.get("preprocessing", "auto"),
         size=tuple(arguments["size"]),
         seed=network.get("seed", 0),
+        trust=trust,
     )
     if loaded.weights_sha256 != manifest["weights_sha256"]:
         raise UserError(

@@ -65,6 +65,7 @@ def refit(
     seeds: int = 3,
     by: str | None = None,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -107,6 +108,7 @@ def refit(
         seeds: Runs of each method, with other random images and orders.
         by: A label column; accuracy on test is also shown for each of its values.
         seed: The first seed.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace a refit of this run that was made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -129,7 +131,7 @@ def refit(
 
     main = methods.method(loss, replace="" if replace == "none" else replace, head=head == "refit")
     chosen = methods.choose(shared.listed("rivals", rivals) or ["all"], main)
-    trained = open_trained(folder)
+    trained = open_trained(folder, trust=trust)
     data = open_data(trained, dataset, tfrecords_root)
     if by is not None and by not in data.records.facts["columns"]:
         raise unknown_name("by", by, data.records.facts["columns"], what=f"a label column of {data.records.path.name}")

@@ -20,7 +20,7 @@ from fashionprobe.stages.filters_seen import (
     of_classes,
     open_after,
 )
-from fashionprobe.stages.looked_at import Opened, open_network
+from fashionprobe.stages.looked_at import Opened, check_network, open_network
 
 if TYPE_CHECKING:
     from fashionprobe.feedback.relevance_curve import Relevance
@@ -77,6 +77,7 @@ def relevance(
     filters: int = 4,
     batch_size: int = 32,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -106,6 +107,7 @@ def relevance(
         filters: Filters shown: the most relevant ones, and those that a refit changed most.
         batch_size: Images a forward pass.
         seed: Seed of the samples, of the ranking and of random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace what this run holds, made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -122,10 +124,20 @@ def relevance(
     shared.at_least(FOLDS + 2, min_images=min_images)
     shared.check_seed(seed)
     folder = shared.run_path(run, runs_root)
+    check_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
+    )  # fmt: skip
     if dataset is None:
         dataset = _trained_on(folder)
     opened = open_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+        folder,
+        backbone=backbone,
+        weights=weights,
+        taps=taps,
+        preprocessing=preprocessing,
+        size=size,
+        seed=seed,
+        trust=trust,
     )
     records = shared.open_records(shared.records_path(dataset, tfrecords_root))
     column = _label(label or opened.label, records)
@@ -133,7 +145,7 @@ def relevance(
         records, shared.listed("split", split), samples=samples, size=opened.backbone.size, fit=fit,
         batch_size=batch_size, seed=seed,
     )  # fmt: skip
-    second = open_after(after, opened, preprocessing, seed)
+    second = open_after(after, opened, preprocessing, seed, trust=trust)
     found_masks = _open_masks(masks, folder, records, runs_root)
 
     from fashionprobe import devices

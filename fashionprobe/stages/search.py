@@ -51,6 +51,7 @@ def search(
     by: str = "both",
     top: int = 36,
     backbone: str | None = None,
+    trust: bool = False,
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> Hits:
@@ -64,6 +65,7 @@ def search(
             z-scored over the whole index.
         top: How many.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Write the search anew even where it is there.
         runs_root: Folder that holds the runs.
 
@@ -84,7 +86,7 @@ def search(
     if image is not None:
         if not Path(image).is_file():
             raise UserError("image", expected="an image file", received=f"{image!r}, which is none")
-        points = normalized(index, describe_files(index.network, [image], index.blocks, backbone=backbone))
+        points = normalized(index, describe_files(index.network, [image], index.blocks, backbone=backbone, trust=trust))
         name, digest = Path(image).stem, sha256(Path(image))
     else:
         points = {each.name: index.point(each, without or 0) for each in index.groups.values()}

@@ -13,6 +13,7 @@ from fashionprobe.stages.looked_at import (
     Column,
     Images,
     Opened,
+    check_network,
     choose_columns,
     open_images,
     open_network,
@@ -111,6 +112,7 @@ def see(
     steps: int = 50,
     batch_size: int = 8,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -148,6 +150,7 @@ def see(
         steps: For integrated_gradients: points on the path from a black image.
         batch_size: Images explained together.
         seed: Seed of the sample, of noise, and of random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace what this run holds, made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -163,19 +166,32 @@ def see(
     shared.at_least(1, samples=samples, batch_size=batch_size, score_channels=score_channels)
     shared.at_least(1, noise_samples=noise_samples, steps=steps)
     shared.at_least(0, channel=channel)
+    _check_place(channel, block, layer, target)
     shared.check_seed(seed)
 
-    from fashionprobe.explain.targets import Channel
-
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    check_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
+        blocks=[] if block is None else [block], layers=[] if layer is None else [layer],
+    )  # fmt: skip
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
     opened = open_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+        folder,
+        backbone=backbone,
+        weights=weights,
+        taps=taps,
+        preprocessing=preprocessing,
+        size=size,
+        seed=seed,
+        trust=trust,
     )
     looked_at = opened.layer(block, layer)
+
+    from fashionprobe.explain.targets import Channel
+
     job = _Job(
         opened=opened,
         images=chosen,
@@ -188,7 +204,7 @@ def see(
             score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
         ),
         layer=looked_at,
-        target=_check_target(target, channel, looked_at, opened, chosen),
+        target=_check_target(target, channel, opened, chosen),
         explained=None if channel is None or looked_at is None else Channel(looked_at, channel),
         seed=seed,
         command=command,
@@ -205,13 +221,21 @@ def see(
     return _result(artifact)
 
 
-def _check_target(target: str, channel: int | None, layer: str | None, opened: Opened, images: Images) -> str:
+def _check_place(channel: int | None, block: int | None, layer: str | None, target: str) -> None:
+    """Check what can be known of a channel before the network is opened."""
+    if block is not None and layer is not None:
+        raise UserError("block", expected="left out where --layer is given", received=block)
+    if channel is None:
+        return
+    if target != "top":
+        raise UserError("target", expected="left out where --channel is given", received=target)
+    if block is None and layer is None:
+        raise UserError("block", expected="given with --channel, or --layer", received="nothing")
+
+
+def _check_target(target: str, channel: int | None, opened: Opened, images: Images) -> str:
     """Return what is explained, for the recipe: top, true, the number of a class, or a channel."""
     if channel is not None:
-        if target != "top":
-            raise UserError("target", expected="left out where --channel is given", received=target)
-        if layer is None:
-            raise UserError("block", expected="given with --channel, or --layer", received="nothing")
         return f"channel {channel}"
     if target == "true":
         labels = images.labels(opened.label)

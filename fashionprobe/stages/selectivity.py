@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.looked_at import Opened, open_network
+from fashionprobe.stages.looked_at import Opened, check_network, open_network
 from fashionprobe.stages.selectivity_sheets import draw, pixels
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def selectivity(
     features: int = 16,
     batch_size: int = 32,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -90,6 +91,7 @@ def selectivity(
             colour index; the files hold all.
         batch_size: Images a forward pass.
         seed: Seed of random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace the selectivity of this run that was made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -106,6 +108,10 @@ def selectivity(
     shared.check_seed(seed)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run")
+    check_network(
+        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
+        blocks=shared.numbers(block) or [],
+    )  # fmt: skip
     records = shared.open_records(records_path)
     column = _label(records, label)
 
@@ -115,7 +121,14 @@ def selectivity(
     items, splits = choose_items(records, shared.listed("split", split), least=2)
 
     opened = open_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
+        folder,
+        backbone=backbone,
+        weights=weights,
+        taps=taps,
+        preprocessing=preprocessing,
+        size=size,
+        seed=seed,
+        trust=trust,
     )
     loaded = opened.backbone
     blocks = _blocks(shared.numbers(block), loaded)

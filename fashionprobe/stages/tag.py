@@ -47,6 +47,7 @@ def tag(
     id: list[str] | str | None = None,
     group: list[str] | str | None = None,
     backbone: str | None = None,
+    trust: bool = False,
     runs_root: str = "runs",
 ) -> tuple[Answer, ...]:
     """Name the class of an image in each attribute group, or say that it is none of them.
@@ -58,6 +59,7 @@ def tag(
             from.
         group: Groups to ask. Default: all that have classes.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         runs_root: Folder that holds the runs.
 
     Returns:
@@ -78,7 +80,7 @@ def tag(
     groups = [group_of(index, name) for name in asked]
     if image is not None:
         paths = [image] if isinstance(image, str) else list(image)
-        descriptors = describe_files(index.network, paths, index.blocks, backbone=backbone)
+        descriptors = describe_files(index.network, paths, index.blocks, backbone=backbone, trust=trust)
         names = [Path(path).name for path in paths]
     else:
         names = shared.listed("id", id) or []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe import progress
+from fashionprobe import architectures, progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError, unknown_name
 
@@ -82,6 +82,7 @@ def train(
     xla: bool = False,
     strategy: Literal["none", "mirrored"] = "none",
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -123,6 +124,7 @@ def train(
         xla: Compile with XLA.
         strategy: none for one device, mirrored for all GPUs of this host.
         seed: Seed of first weights, order, dropout and augmentation.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace a classifier of this run that was trained with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -139,6 +141,10 @@ def train(
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "train"
     records = shared.open_records(records_path)
     items, classes = _choose(records, label, min_images, rare)
+    architectures.check(
+        backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing,
+        blocks=shared.numbers(block) or [], trust=trust,
+    )  # fmt: skip
 
     from fashionprobe import backbones, devices
     from fashionprobe.training.fit import Plan
@@ -152,6 +158,7 @@ def train(
         preprocessing=preprocessing,
         size=shared.image_size(size),
         seed=seed,
+        trust=trust,
     )
     blocks = shared.numbers(block) or [len(loaded.taps)]
     job = Job(

@@ -55,6 +55,7 @@ def tune(
     epochs: int | None = None,
     neighbours: int = 5,
     seed: int = 0,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -76,6 +77,7 @@ def tune(
         epochs: Epochs of each training. Default: those of the embedding.
         neighbours: k of the nearest neighbours.
         seed: Seed of the values and the folds.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace a search of this run that was made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -90,7 +92,7 @@ def tune(
     shared.at_least(2, folds=folds)
     shared.check_seed(seed)
     folder = shared.run_path(run, runs_root)
-    opened = open_embedded(folder, tfrecords_root)
+    opened = open_embedded(folder, tfrecords_root, trust=trust)
     job = opened.job if epochs is None else opened.job.having(epochs=epochs)
 
     import numpy as np

@@ -49,6 +49,7 @@ def unseen(
     classes: list[str] | str | None = None,
     seeds: int = 1,
     epochs: int | None = None,
+    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
@@ -64,6 +65,7 @@ def unseen(
         classes: Classes to leave out, one at a time. Default: all.
         seeds: Networks for each class, with the seed of the run and those that follow it; and as many that see all.
         epochs: Number of epochs. Default: those of the embedding.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace a result of this run that was made with other arguments.
         tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
@@ -76,7 +78,7 @@ def unseen(
     """
     shared.at_least(1, seeds=seeds, epochs=epochs)
     folder = shared.run_path(run, runs_root)
-    opened = open_embedded(folder, tfrecords_root)
+    opened = open_embedded(folder, tfrecords_root, trust=trust)
     job = opened.job if epochs is None else opened.job.having(epochs=epochs)
     names = list(job.classes.names)
     chosen = names if classes is None else shared.listed("classes", classes) or []

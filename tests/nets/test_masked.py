@@ -108,4 +108,4 @@ def test_a_wrong_name_lists_the_nets():
 def test_the_blocks_are_found_by_their_names_in_a_model_of_another_name():
     """As in the file of a trained net: by the reductions alone two of its blocks would be one."""
     assert blocks.find_taps(nets.masked.symbol(), (72, 72)) == ("block1_out", "block2_out", "block4_out")
-    assert blocks.choose_taps(nets.masked.symbol(), None, (72, 72)) == nets.TAPS["symbol"]
+    assert blocks.choose_taps(nets.masked.symbol(), None, (72, 72)) == blocks.TAPS["symbol"]
