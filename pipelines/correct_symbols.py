@@ -11,15 +11,14 @@ corner. Runs offline; about an hour on two cores.
 
 import logging
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 from jsonargparse import auto_cli
 
 from fashionprobe.artifacts import load
 from fashionprobe.feedback.compare import summary
+from fashionprobe.kerasfile import opening
 from fashionprobe.plots.refit_methods import refit_methods
 from fashionprobe.plots.save import save
 from fashionprobe.records.read import read, vocabulary
@@ -59,7 +58,7 @@ def main(*, seeds: int = 3, rivals: str = "all", iterations: int = 100) -> None:
 def on_marked(model: Path, records: Path) -> float:
     """Return the accuracy of a network on the test letters that carry a mark by chance."""
     artifact = load(records, stage="ingest", remedy="")
-    network: Any = keras.models.load_model(model, compile=False)
+    network = opening.load_model(model)
     numbers = {name: number for number, name in enumerate(vocabulary(artifact, "marks"))}
     right = []
     test = read(artifact, outputs=("image", "class", "marks"), splits=("test",), size=(72, 72))

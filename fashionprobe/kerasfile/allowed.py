@@ -129,7 +129,7 @@ def clean(config: dict[str, Any], path: Path, *, argument: str = "backbone") -> 
         argument: Name of the argument, for the error.
 
     Returns:
-        A configuration for `keras.saving.deserialize_keras_object`, of new lists and dictionaries.
+        A configuration that Keras builds the network from, of new lists and dictionaries.
 
     Raises:
         UserError: If the file names anything else; the message says what and where.
@@ -174,7 +174,7 @@ class _Cleaner:
         ):
             copied = {key: self.setting(value, key, where) for key, value in config.items()}
         else:
-            raise self.refuse(_shown(f"{module}.{name}"), where)
+            raise self.refuse(_named(entry), where)
         cleaned = self.entry(entry, copied, where)
         if "name" in entry:
             cleaned["name"] = self.plain(entry["name"], where)
@@ -215,10 +215,16 @@ class _Cleaner:
             return {str(name): self.argument_of(each, str(name), where) for name, each in value.items()}
         if value.get("class_name") in TENSORS:
             return self.tensor(value, where)
-        module, name, config = self.parts(value, where)
-        if key == "dtype" and name in SETTINGS["keras.dtype_policies"] and name in SETTINGS.get(module, ()):
+        module, name, config = value.get("module"), value.get("class_name"), value.get("config")
+        if (
+            key == "dtype"
+            and isinstance(config, dict)
+            and name in SETTINGS["keras.dtype_policies"]
+            and name in SETTINGS.get(str(module), ())
+        ):
+            self.parts(value, where)
             return self.entry(value, self.plain(config, where), where)
-        raise self.refuse(f"a reference to {_shown(f'{module}.{name}')} as an argument", where)
+        raise self.refuse(f"a reference to {_named(value)} as an argument", where)
 
     def nodes(self, nodes: Any, where: str) -> list[dict[str, Any]]:
         """Copy the calls that connect a layer with those before it."""
@@ -252,7 +258,7 @@ class _Cleaner:
             or module not in FUNCTION_MODULES
             or value.get("registered_name") not in (None, name)
         ):
-            raise self.refuse(f"the function {_shown(f'{module}.{name}')}", where)
+            raise self.refuse(f"the function {_named(value)}", where)
         return {key: value.get(key) for key in ("module", "class_name", "config", "registered_name")}
 
     def plain(self, value: Any, where: str) -> Any:
@@ -261,8 +267,7 @@ class _Cleaner:
             return [self.plain(each, where) for each in value]
         if isinstance(value, dict):
             if MARKS & value.keys() and value.get("class_name") not in TENSORS:
-                named = f"{value.get('module', '')}.{value.get('class_name', '')}"
-                raise self.refuse(f"a reference to {_shown(named)} where only numbers belong", where)
+                raise self.refuse(f"a reference to {_named(value)} where only numbers belong", where)
             return {str(name): self.plain(each, where) for name, each in value.items()}
         if isinstance(value, str) and (len(value) > 1000 or not value.isprintable()):
             raise self.refuse(f"the text {_shown(value)}", where)
@@ -273,12 +278,14 @@ class _Cleaner:
         if not isinstance(entry, dict):
             raise self.refuse(f"{_shown(entry)} where a layer belongs", where)
         module, name, config = entry.get("module"), entry.get("class_name"), entry.get("config")
-        if not isinstance(module, str) or not isinstance(name, str) or not isinstance(config, dict):
-            # Without a module Keras takes another road, that of older files, which looks names up elsewhere.
-            raise self.refuse(f"an entry of another format, {_shown(f'{module}.{name}')},", where)
-        if entry.get("registered_name") not in (None, name) and not self.is_registered(entry):
-            raise self.refuse(f"{_shown(f'{module}.{name}')} under the name {_shown(entry['registered_name'])}", where)
-        return module, name, config
+        registered = self.is_registered(entry)
+        # Keras writes no module for a class that was registered. To an entry without the very key it applies the rules
+        # of older files, which look names up elsewhere.
+        if not isinstance(name, str) or not isinstance(config, dict) or not (isinstance(module, str) or registered):
+            raise self.refuse(f"an entry of another format, {_named(entry)},", where)
+        if entry.get("registered_name") not in (None, name) and not registered:
+            raise self.refuse(f"{_named(entry)} under the name {_shown(entry['registered_name'])}", where)
+        return str(module), name, config
 
     def entry(self, entry: dict[str, Any], config: dict[str, Any], where: str) -> dict[str, Any]:
         """Return the entry with its copied configuration; what is known by a number must be the same each time."""
@@ -313,6 +320,12 @@ class _Cleaner:
         }  # fmt: skip
         wanted = tuple(bases[kind] for kind in kinds or bases)
         return isinstance(registered, type) and issubclass(registered, wanted)
+
+
+def _named(entry: dict[str, Any]) -> str:
+    """Return what an entry refers to, as it may stand in a message."""
+    name = entry.get("config") if entry.get("class_name") == "function" else entry.get("class_name")
+    return _shown(f"{entry['module']}.{name}" if entry.get("module") else name)
 
 
 def _shown(value: Any) -> str:

@@ -581,7 +581,9 @@ _WEIGHTS: dict[str, Callable[[Config, Shape], int]] = {
     **{f"SeparableConv{n}D": _separable_weights for n in (1, 2)},
     **{f"ConvLSTM{n}D": _recurrent_convolution_weights for n in (1, 2, 3)},
     **dict.fromkeys(("BatchNormalization",), _per_axis(4)),
-    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "RMSNormalization", "Normalization"), _per_axis(2)),
+    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "RMSNormalization"), _per_axis(2)),
+    # Mean and variance of each channel, and how many values they are of.
+    "Normalization": lambda config, shape: _per_axis(2)(config, shape) + 1,
     **dict.fromkeys(("SimpleRNN", "GRU", "LSTM", "RNN"), _recurrent_weights),
     **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _attention_weights),
     **dict.fromkeys(("Bidirectional", "SpectralNormalization"), _inner_weights),

@@ -214,7 +214,7 @@ class _Refit:
             refit(
                 run=place.run.name, dataset=dataset, iterations=wish.iterations, loss=loss, seeds=wish.seeds,
                 rivals="all" if wish.rivals else "continued", check_every=max(1, min(10, wish.iterations // 2)),
-                overwrite=wish.replace, **roots,
+                overwrite=wish.replace, trust=place.trust, **roots,
             )  # fmt: skip
         except UserError as error:
             if "--overwrite" not in str(error):

@@ -152,6 +152,24 @@ class Trained:
         return finished(network).get_weights()
 
 
+def find_trained(run: Path, *, trust: bool = False) -> Artifact:
+    """Find the classifier of a run and judge its file, without Keras.
+
+    Args:
+        run: Folder of the run.
+        trust: Whether its file may hold more than layers of Keras.
+
+    Raises:
+        UserError: If there is none, or its file is refused.
+    """
+    from fashionprobe import architectures
+
+    remedy = f"Make it first: fashionprobe train --dataset DATASET --run {run.name}"
+    artifact = load(run / "train", stage="train", remedy=remedy)
+    architectures.check(str(artifact.path / "model.keras"), trust=trust)
+    return artifact
+
+
 def open_trained(run: Path, *, trust: bool = False) -> Trained:
     """Open the classifier of a run.
 
@@ -162,16 +180,11 @@ def open_trained(run: Path, *, trust: bool = False) -> Trained:
     Raises:
         UserError: If there is none.
     """
-    from fashionprobe import architectures
-
-    remedy = f"Make it first: fashionprobe train --dataset DATASET --run {run.name}"
-    artifact = load(run / "train", stage="train", remedy=remedy)
-    file = str(artifact.path / "model.keras")
-    architectures.check(file, trust=trust)
+    artifact = find_trained(run, trust=trust)
 
     from fashionprobe import backbones
 
-    backbone = backbones.load(file, trust=trust)
+    backbone = backbones.load(str(artifact.path / "model.keras"), trust=trust)
     return Trained(artifact, backbone, backbones.on_pixels(backbone))
 
 

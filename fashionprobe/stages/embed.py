@@ -151,13 +151,12 @@ def embed(
     _check(locals())
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "embed"
-    records = shared.open_records(records_path)
-
     if weights == "auto":
         weights = "random" if backbone.lower() in blocks.NETS else "pretrained"
     architectures.check(
         backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing, trust=trust
     )
+    records = shared.open_records(records_path)
 
     from fashionprobe import devices
     from fashionprobe.siamese.job import Settings

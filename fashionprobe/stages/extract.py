@@ -104,12 +104,12 @@ def extract(
     layers = shared.listed("taps", taps)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "extract"
-    records = shared.open_records(records_path)
-    items, splits = _items(records, shared.listed("split", split))
     architectures.check(
         backbone, weights=weights, taps=layers, preprocessing=preprocessing, blocks=shared.numbers(block) or [],
         trust=trust,
     )  # fmt: skip
+    records = shared.open_records(records_path)
+    items, splits = _items(records, shared.listed("split", split))
 
     from fashionprobe import backbones, devices
 

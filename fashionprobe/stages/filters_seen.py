@@ -152,15 +152,12 @@ class Inside:
         return int(np.isclose(self.inside, self.whole, rtol=1e-9, atol=0).all(axis=1).sum())
 
 
-def open_after(
-    after: shared.Place | None,
-    opened: Opened,
-    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"],
-    seed: int,
-    *,
-    trust: bool = False,
-) -> Opened | None:
-    """Open the network after the refit at the size of the first."""
+def after_file(after: shared.Place | None) -> Path | None:
+    """Return the file of the network after the refit, given that or its folder.
+
+    Raises:
+        UserError: If it is not there, or not a `.keras` file.
+    """
     if after is None:
         return None
     path = Path(after)
@@ -171,6 +168,20 @@ def open_after(
             "after", expected="a .keras file, such as runs/RUN/refit/model.keras", received=received,
             remedy="Make one: fashionprobe refit --run RUN ...",
         )  # fmt: skip
+    return path
+
+
+def open_after(
+    path: Path | None,
+    opened: Opened,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"],
+    seed: int,
+    *,
+    trust: bool = False,
+) -> Opened | None:
+    """Open the network after the refit at the size of the first."""
+    if path is None:
+        return None
     second = open_network(
         None, backbone=str(path), weights="pretrained", taps=None, preprocessing=preprocessing,
         size=list(opened.backbone.size), seed=seed, trust=trust,

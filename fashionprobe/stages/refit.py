@@ -9,6 +9,7 @@ from typing import Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages.correction import find_trained, open_data, open_trained
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +123,10 @@ def refit(
     """
     _check_numbers(locals())
     folder = shared.run_path(run, runs_root)
+    find_trained(folder, trust=trust)
 
     from fashionprobe.feedback import methods
     from fashionprobe.feedback.refit import Plan
-    from fashionprobe.stages.correction import open_data, open_trained
     from fashionprobe.stages.masked import open_masks
     from fashionprobe.stages.refitting import Job, write
 

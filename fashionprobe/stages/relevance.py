@@ -12,6 +12,7 @@ from fashionprobe.stages.filters_seen import (
     Activity,
     Chosen,
     Job,
+    after_file,
     choose,
     learned_from,
     look,
@@ -127,6 +128,11 @@ def relevance(
     check_network(
         folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
     )  # fmt: skip
+    second_file = after_file(after)
+    if second_file is not None:
+        check_network(
+            None, backbone=str(second_file), weights="pretrained", taps=None, preprocessing=preprocessing, trust=trust,
+        )  # fmt: skip
     if dataset is None:
         dataset = _trained_on(folder)
     opened = open_network(
@@ -145,7 +151,7 @@ def relevance(
         records, shared.listed("split", split), samples=samples, size=opened.backbone.size, fit=fit,
         batch_size=batch_size, seed=seed,
     )  # fmt: skip
-    second = open_after(after, opened, preprocessing, seed, trust=trust)
+    second = open_after(second_file, opened, preprocessing, seed, trust=trust)
     found_masks = _open_masks(masks, folder, records, runs_root)
 
     from fashionprobe import devices

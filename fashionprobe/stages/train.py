@@ -139,12 +139,12 @@ def train(
     _check_numbers(locals())
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "train"
-    records = shared.open_records(records_path)
-    items, classes = _choose(records, label, min_images, rare)
     architectures.check(
         backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing,
         blocks=shared.numbers(block) or [], trust=trust,
     )  # fmt: skip
+    records = shared.open_records(records_path)
+    items, classes = _choose(records, label, min_images, rare)
 
     from fashionprobe import backbones, devices
     from fashionprobe.training.fit import Plan
