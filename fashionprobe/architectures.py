@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,21 @@ def applications() -> dict[str, str]:
                 names = [alias.asname or alias.name for node in imported for alias in node.names]
                 return {name.lower(): name for name in names if name[0].isupper()}
     return {}
+
+
+def named(backbone: object) -> str:
+    """Return the name of a network, or its path as text.
+
+    Raises:
+        UserError: If it is something else, such as a model of Keras.
+    """
+    if isinstance(backbone, str | os.PathLike):
+        return os.fspath(backbone)
+    raise UserError(
+        "backbone", expected="a name of keras.applications or the path of a .keras file",
+        received=type(backbone).__name__,
+        remedy="Save it first, model.save('net.keras'), and pass that path." if hasattr(backbone, "save") else "",
+    )  # fmt: skip
 
 
 def is_file(name: str) -> bool:

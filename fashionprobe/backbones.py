@@ -16,7 +16,7 @@ import numpy as np
 from fashionprobe import architectures, mini, nets
 from fashionprobe.blocks import DEFAULT_SIZE, TAPS, choose_taps, nodes_of
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.graphs import copy_weights, flatten, kept_random_state
+from fashionprobe.graphs import channels_first, copy_weights, flatten, kept_random_state
 from fashionprobe.kerasfile import opening, sizes
 from fashionprobe.preprocessing import PREPROCESSING, Preprocessing, probe
 
@@ -77,6 +77,7 @@ def load(
         UserError: If the name, a tap or the weights do not fit, the weights cannot be downloaded, or a file holds more
             than layers and operations of Keras.
     """
+    name = architectures.named(name)
     if architectures.is_file(name):
         model, architecture, own_size = _from_file(Path(name), trust=trust), None, DEFAULT_SIZE
     elif name.lower() == mini.NAME:
@@ -185,6 +186,11 @@ def _from_file(path: Path, *, trust: bool) -> keras.Model:
     if shared:
         raise UserError(
             "backbone", expected="a model that uses each layer once", received=f"a model that uses {shared[0]} again",
+        )  # fmt: skip
+    if first := channels_first(model):
+        raise UserError(
+            "backbone", expected="a model of feature maps (batch, height, width, channels)",
+            received=f"channels first in {min(first)}", remedy='Build it again with data_format="channels_last".',
         )  # fmt: skip
     shape = model.input_shape
     if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3:

@@ -1,8 +1,10 @@
 """Changes to the graph of a Keras model: flatten, copy, fold batch normalisation, absorb preprocessing."""
 
+import inspect
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,7 +39,7 @@ def flatten(model: keras.Model) -> keras.Model:
     if is_flat(model):
         return model
     # Layers note each graph that uses them: without a copy, the user's own would no longer know their one output.
-    flat = keras.models.clone_model(model)
+    flat = keras.models.clone_model(model, clone_function=_cloned)
     flat.set_weights(model.get_weights())
     if isinstance(flat, keras.Sequential):
         inputs = keras.Input(model.input_shape[1:], name="image")
@@ -69,7 +71,7 @@ def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:
     """
 
     def copy(layer: keras.Layer) -> keras.Layer:
-        config = layer.get_config()
+        config = _config(layer)
         # Plain operations, such as the `a + b` of ConvNeXt, have no precision of their own.
         if dtype is not None and isinstance(layer, keras.Layer) and not isinstance(layer, keras.layers.InputLayer):
             config["dtype"] = dtype
@@ -80,6 +82,83 @@ def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:
         if layer.weights:
             copy_weights(layer, copied.get_layer(layer.name))
     return copied
+
+
+CHANNELS_LAST, CHANNELS_FIRST = "_channels_last", "_channels_first"
+"""Ends of the names of the layers that `with_channels_last` adds behind a layer."""
+
+
+def channels_first(model: keras.Model) -> set[str]:
+    """Return the names of the layers and operations whose feature map is (batch, channels, height, width).
+
+    Args:
+        model: A flat functional model.
+    """
+    found: set[str] = set()
+    moving = (keras.layers.Permute, keras.layers.Reshape, keras.layers.InputLayer)
+    for operation in model.operations:
+        rank = len(getattr(operation.output, "shape", ()))
+        if rank != 4 or isinstance(operation, moving) or type(operation).__name__ in ("Transpose", "Reshape"):
+            continue
+        layout = getattr(operation, "data_format", None)
+        sources = [tensor._keras_history.operation.name for tensor in keras.tree.flatten(operation.input)]
+        if layout == "channels_first" or (
+            layout is None and any(name in found or name.endswith(CHANNELS_FIRST) for name in sources)
+        ):
+            found.add(operation.name)
+    return found
+
+
+def with_channels_last(model: keras.Model) -> keras.Model:
+    """Return a model in which each feature map with channels first stands with channels last, too, on the way on.
+
+    Behind a layer NAME of `channels_first` comes a layer NAME_channels_last, whose output is (batch, height, width,
+    channels), and one that turns it back: what is asked of the first and its gradient is what other networks give.
+
+    Args:
+        model: A flat functional model.
+
+    Returns:
+        A copy that computes the same; the model itself where there is nothing to do.
+    """
+    names = {operation.name for operation in model.operations}
+    first = {name for name in channels_first(model) if name + CHANNELS_LAST not in names}
+    if not first:
+        return model
+
+    def call(layer: Any, *args, **kwargs):
+        result = layer(*args, **kwargs)
+        if layer.name not in first:
+            return result
+        last = keras.layers.Permute((2, 3, 1), name=layer.name + CHANNELS_LAST)(result)
+        return keras.layers.Permute((3, 1, 2), name=layer.name + CHANNELS_FIRST)(last)
+
+    with kept_random_state():
+        copied = keras.models.clone_model(model, clone_function=_cloned, call_function=call)
+    for layer in model.layers:
+        if layer.weights:
+            copy_weights(layer, copied.get_layer(layer.name))
+    return copied
+
+
+def _cloned(layer: keras.Layer) -> keras.Layer:
+    """Copy a layer, or a model inside a model, without its weights."""
+    if isinstance(layer, keras.Model):
+        return keras.models.clone_model(layer, clone_function=_cloned)
+    return layer.__class__.from_config(_config(layer))
+
+
+def _config(layer: keras.Layer) -> dict[str, Any]:
+    """Return what a copy of a layer is made from.
+
+    A function that is not one of Keras' own, such as `tf.nn.softmax`, is given as it is: Keras would write its name
+    down and not find it again.
+    """
+    config = layer.get_config()
+    for name in ("activation", "recurrent_activation"):
+        if inspect.isfunction(own := getattr(layer, name, None)):
+            config[name] = own
+    return config
 
 
 def copy_weights(source: keras.Layer, target: keras.Layer) -> None:
@@ -110,7 +189,7 @@ def fold(model: keras.Model) -> keras.Model:
     dropped = {layer.name for layer in folded.values()}
 
     def copy(layer: keras.Layer) -> keras.Layer:
-        config = layer.get_config()
+        config = _config(layer)
         if layer.name in folded:
             config["use_bias"] = True
         return layer.__class__.from_config(config)

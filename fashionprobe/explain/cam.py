@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
+from fashionprobe.explain import functions
 from fashionprobe.explain.network import PASSING, SQUASHING, Classes, Explainer, Network, check_images, find_map, logits
 from fashionprobe.explain.targets import Channel, Neuron, Target
+from fashionprobe.graphs import CHANNELS_FIRST, channels_first
 
 Weigh = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """Takes the feature map and the gradient (batch, height, width, channels), gives the weights (batch, channels)."""
@@ -210,21 +212,25 @@ def open_at(model: keras.Model, layer: str | None, target: Target = None) -> tup
     if isinstance(target, Channel | Neuron):
         # Its gradient at its own layer is 1 at one channel whatever the image shows.
         before.remove(opened.last._keras_history.operation)
-    candidates = [each.name for each in opened.model.layers if each in before and _has_space(each)]
+    first = channels_first(opened.model)
+    candidates = [each.name for each in opened.model.layers if each in before and _has_space(each, first)]
     if not candidates and layer is None:
         raise UserError("model", expected="one with a feature map before the target", received=opened.model.name)
     name = candidates[-1] if layer is None else layer
-    if find_map(opened.model, name) not in before:
+    found = find_map(opened.model, name)
+    if found not in before:
         raise UserError(
-            "layer", expected="one that the target depends on, and not the target's own", received=name,
+            "layer", expected="one that the target depends on, and not the target's own", received=found.name,
             remedy=f"The last one is {candidates[-1]}." if candidates else "",
         )  # fmt: skip
-    return Network(opened.model, [name], target), name
+    return Network(opened.model, [found.name], target), found.name
 
 
-def _has_space(layer: keras.Layer) -> bool:
+def _has_space(layer: keras.Layer, first: set[str]) -> bool:
     """Return whether a layer has a feature map of more than one cell, and is not the input."""
     shape = getattr(layer.output, "shape", ())
+    if layer.name.endswith(CHANNELS_FIRST) or layer.name in first:
+        return False
     return len(shape) == 4 and tuple(shape[1:3]) != (1, 1) and not isinstance(layer, keras.layers.InputLayer)
 
 
@@ -255,13 +261,17 @@ def pooled_map(model: keras.Model) -> tuple[Any, Any]:
     while isinstance(operation, PASSING) or _is_squashing(operation):
         operation = operation.input._keras_history.operation
     dense, chain = operation, [operation]
-    if isinstance(dense, keras.layers.Dense) and dense.activation in (keras.activations.linear, *SQUASHING.values()):
+    if isinstance(dense, keras.layers.Dense) and functions.squashing(dense) in ("linear", *SQUASHING):
         operation = operation.input._keras_history.operation
         while isinstance(operation, PASSING):
             operation = operation.input._keras_history.operation
         chain.insert(0, operation)
         if isinstance(operation, keras.layers.GlobalAveragePooling2D):
-            return dense, operation.input
+            pooled = operation.input
+            if operation.data_format == "channels_first":
+                # It was turned back for the pooling just before.
+                pooled = pooled._keras_history.operation.input
+            return dense, pooled
     raise UserError(
         "model", expected="one that ends in GlobalAveragePooling2D and one Dense layer",
         received=", ".join(f"{type(each).__name__} {each.name}" for each in chain),
@@ -271,8 +281,7 @@ def pooled_map(model: keras.Model) -> tuple[Any, Any]:
 
 def _is_squashing(operation: Any) -> bool:
     """Return whether a layer without weights, or a plain operation, is a softmax or sigmoid and nothing else."""
-    activation = operation.activation if isinstance(operation, keras.layers.Activation) else None
-    return type(operation).__name__.lower() in SQUASHING or activation in SQUASHING.values()
+    return not getattr(operation, "weights", None) and functions.squashing(operation) in SQUASHING
 
 
 def _from_gradient(model: keras.Model, layer: str | None, target: Target, relu: bool, weigh: Weigh) -> Explainer:

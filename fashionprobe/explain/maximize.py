@@ -233,8 +233,15 @@ def _begin(row: np.ndarray, shape: tuple[int, int, int], space: Fourier | None, 
 
 def _check(targets: Sequence[Unit], start: str, value_range: Sequence[float], **numbers: float) -> None:
     """Check what does not depend on the model."""
-    if not targets or not all(isinstance(unit, Channel | Neuron | int | np.integer) for unit in targets):
-        raise UserError("targets", expected="a list of Channel, Neuron and class numbers", received=targets)
+    if (
+        isinstance(targets, str)
+        or not targets
+        or not all(isinstance(unit, Channel | Neuron | int | np.integer) for unit in targets)
+    ):
+        raise UserError(
+            "targets", expected="a list of Channel, Neuron and class numbers", received=f"{targets!r:.60}",
+            remedy='Such as [Channel("conv5_block3_out", 0)], from fashionprobe.explain.targets import Channel.',
+        )  # fmt: skip
     if start not in ("noise", "grey"):
         raise unknown_name("start", start, ["noise", "grey"])
     check_range(value_range)

@@ -1,6 +1,9 @@
 """The network that is explained: its flat graph, the layers asked for, and the score before the softmax."""
 
 import difflib
+import functools
+import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -9,17 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
+from fashionprobe.explain import functions
 from fashionprobe.explain.targets import Channel, Neuron, Target
-from fashionprobe.graphs import flatten
+from fashionprobe.graphs import CHANNELS_LAST, channels_first, flatten, with_channels_last
+
+log = logging.getLogger(__name__)
 
 Classes = int | Sequence[int] | np.ndarray | None
 """Which class is explained: None for the top one of each image, one number for all images, or one an image."""
 
-SQUASHING = {
-    "softmax": keras.activations.softmax,
-    "log_softmax": keras.activations.log_softmax,
-    "sigmoid": keras.activations.sigmoid,
-}
+SQUASHING = ("softmax", "log_softmax", "sigmoid")
 """What may stand behind the scores of a classifier; it is taken off before anything is explained."""
 
 PASSING = (keras.layers.Dropout, keras.layers.Identity)
@@ -167,10 +169,15 @@ class Network:
         if most is None:
             raise UserError("classes", expected="left out for a target that is no class", received=classes)
         numbers = np.asarray(classes)
+        is_named = numbers.dtype.kind in "US"
         if numbers.ndim == 0:
             numbers = np.full(batch, numbers)
         if numbers.shape != (batch,) or numbers.dtype.kind not in "iu":
-            raise UserError("classes", expected=f"None, an int, or {batch} ints, one an image", received=classes)
+            raise UserError(
+                "classes", expected=f"None, an int, or {batch} ints, one per image", received=classes,
+                remedy=f"A network knows its classes by number, 0 to {most - 1}; for one that `train` made, the number "
+                "is the place of the name in `facts.classes` of its manifest.json." if is_named else "",
+            )  # fmt: skip
         if numbers.min() < 0 or numbers.max() >= most:
             raise UserError("classes", expected=f"in the range [0, {most})", received=classes)
         return tf.constant(numbers, tf.int32)
@@ -194,10 +201,12 @@ class Network:
             if isinstance(layer, PASSING):
                 tensor = layer.input
                 continue
-            squashing = _squashing(layer)
-            if squashing is None:
+            squashing = functions.squashing(layer)
+            if squashing not in SQUASHING:
+                if squashing is None and functions.activation(layer) is not None:
+                    _say_unknown(self.model.name, layer.name)
                 return tensor
-            self.squashing = squashing
+            self.squashing = squashing.removeprefix("log_")
             if isinstance(layer, keras.layers.Dense):
                 self.dense = layer
                 return layer.input
@@ -215,8 +224,8 @@ def check_images(model: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tenso
     Raises:
         UserError: If their shape does not fit, or a value is not finite.
     """
-    pixels = tf.cast(tf.convert_to_tensor(images), tf.float32)
     wanted = model.input_shape
+    pixels = _pixels(images, wanted)
     fits = len(pixels.shape) == len(wanted) and pixels.shape[0] and all(
         side in (None, found) for side, found in zip(wanted[1:], pixels.shape[1:], strict=True)
     )  # fmt: skip
@@ -229,6 +238,36 @@ def check_images(model: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tenso
         bad = [number for number, image in enumerate(pixels.numpy()) if not np.isfinite(image).all()]
         raise UserError("images", expected="finite numbers", received=f"NaN or infinity in image {bad[0]}")
     return pixels
+
+
+@functools.cache
+def _say_unknown(model: str, layer: str) -> None:
+    """Say once, not for each method that opens the network, that its head is not one of those that are known."""
+    log.warning(
+        "%s ends in %s with an activation that is neither softmax nor sigmoid: what it returns is explained as it is, "
+        "and a softmax of that stands for the probability.", model, layer,
+    )  # fmt: skip
+
+
+def _pixels(images: Any, wanted: Sequence[int | None]) -> tf.Tensor:
+    """Return images as float32 numbers, or say how to get such from what was given instead."""
+    shape = ", ".join(["batch", *("any" if side is None else str(side) for side in wanted[1:])])
+    expected = f"an array or a tensor of numbers, shape ({shape})"
+    first = images[0] if isinstance(images, list | tuple) and images else images
+    if isinstance(first, str | os.PathLike):
+        raise UserError(
+            "images", expected=expected, received=repr(first),
+            remedy="Read files first: fashionprobe.records.files.read_files([path, ...], (height, width)).",
+        )  # fmt: skip
+    if isinstance(images, tf.data.Dataset):
+        raise UserError(
+            "images", expected=expected, received="a tf.data.Dataset",
+            remedy="Call this for each of its batches: for batch in dataset: explain(batch).",
+        )  # fmt: skip
+    try:
+        return tf.cast(tf.convert_to_tensor(images), tf.float32)
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        raise UserError("images", expected=expected, received=f"{type(images).__name__} of other things") from error
 
 
 def probabilities(model: keras.Model) -> Explainer:
@@ -269,8 +308,17 @@ def flat(model: keras.Model) -> keras.Model:
         raise UserError("model", expected="a model with one input", received=f"{len(model.inputs)} inputs")
     # A chain of layers needs no copy to be a graph; and Keras' own way in may be a list of one.
     if not any(isinstance(layer, keras.Model) for layer in model.layers):
-        model = keras.Model(model.inputs[0], model.outputs[0] if len(model.outputs) == 1 else model.outputs)
+        outputs = model.outputs[0] if len(model.outputs) == 1 else model.outputs
+        model = keras.Model(model.inputs[0], outputs, name=model.name)
     model = flatten(model)
+    first = channels_first(model)
+    reading = [tensor._keras_history.operation for tensor in model.inputs]
+    if any(node.operation.name in first for source in reading for node in source._outbound_nodes):
+        raise UserError(
+            "model", expected="one that takes images (batch, height, width, channels)", received="channels first",
+            remedy="Put keras.layers.Permute((3, 1, 2)) in front of it.",
+        )  # fmt: skip
+    model = with_channels_last(model)
     names = [operation.name for operation in model.operations]
     for layer in model.layers:
         if len(layer._inbound_nodes) > 1 or names.count(layer.name) > 1:
@@ -278,20 +326,27 @@ def flat(model: keras.Model) -> keras.Model:
     return model
 
 
-def find_layer(model: keras.Model, name: str, *, argument: str = "layer") -> keras.Layer:
-    """Return a layer by its name.
+def find_layer(model: keras.Model, name: str | keras.Layer, *, argument: str = "layer") -> keras.Layer:
+    """Return a layer by its name; a layer stands for its name.
 
     Raises:
         UserError: If there is none of that name; the near ones are listed.
     """
     layers = {layer.name: layer for layer in model.layers}
-    if name in layers:
-        return layers[name]
+    # A layer of the model stands for its name: the flat copy of a nested model holds another of the same.
+    name = name.name if isinstance(name, keras.Layer) else name
+    if isinstance(name, str) and name in layers:
+        return layers.get(name + CHANNELS_LAST, layers[name])
+    if not isinstance(name, str):
+        raise UserError(
+            argument, expected=f"a layer of {model.name} or its name", received=f"{type(name).__name__}",
+            remedy="Images come second: grad_cam(model)(images)." if hasattr(name, "shape") else "",
+        )  # fmt: skip
     near = difflib.get_close_matches(str(name), layers, n=5, cutoff=0.3) or list(layers)[-5:]
     raise UserError(argument, expected=f"a layer of {model.name}, such as {', '.join(near)}", received=name)
 
 
-def find_map(model: keras.Model, name: str) -> keras.Layer:
+def find_map(model: keras.Model, name: str | keras.Layer) -> keras.Layer:
     """Return a layer that has a feature map.
 
     Raises:
@@ -302,22 +357,10 @@ def find_map(model: keras.Model, name: str) -> keras.Layer:
         maps = [each.name for each in model.layers if len(getattr(each.output, "shape", ())) == 4]
         raise UserError(
             "layer", expected="one with a feature map (batch, height, width, channels)",
-            received=f"{name}, output {layer.output.shape}",
+            received=f"{layer.name}, output {layer.output.shape}",
             remedy=f"The last one that has is {maps[-1]}." if maps else "",
         )  # fmt: skip
     return layer
-
-
-def _squashing(layer: Any) -> str | None:
-    """Return the name of the softmax or sigmoid that this layer, or plain operation, applies; None for none."""
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
-    activation = getattr(layer, "activation", None)
-    names = [name for name, function in SQUASHING.items() if activation is function]
-    operation = type(layer).__name__.lower().replace("logsoftmax", "log_softmax")
-    if not isinstance(layer, keras.Layer) and operation in SQUASHING:
-        names = [operation]
-    return names[0].removeprefix("log_") if names else None
 
 
 def _check_unit(target: Channel | Neuron, shape: Sequence[int | None]) -> None:

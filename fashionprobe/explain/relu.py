@@ -7,19 +7,12 @@ import keras
 import tensorflow as tf
 
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.explain import functions
 from fashionprobe.explain.network import flat
 from fashionprobe.graphs import kept_random_state
 
 Rule = Literal["deconvnet", "guided", "gradient"]
 """What a ReLU does to the gradient that comes back to it; the last is its own gradient, with less memory."""
-
-# Each function under all the names by which a user may have given it, with the value at which it saturates.
-_FUNCTIONS = {
-    math.inf: (keras.activations.relu, keras.ops.relu, tf.nn.relu),
-    6.0: (keras.activations.relu6, keras.ops.relu6, tf.nn.relu6),
-}
-# Keras has no public name for the class of a plain operation such as `keras.ops.relu(x)`.
-_OPERATIONS = {"Relu": math.inf, "ReLU": math.inf, "Relu6": 6.0}
 
 
 def with_relu_rule(model: keras.Model, rule: Rule) -> keras.Model:
@@ -54,15 +47,16 @@ def with_relu_rule(model: keras.Model, rule: Rule) -> keras.Model:
     changed = []
 
     def twin_of(operation: Any) -> Any:
-        limit = saturation(operation)
+        limit = functions.saturation(operation)
         if limit is not None:
             changed.append(operation.name)
             # A plain operation has no policy: it goes by its input.
             dtype = getattr(operation, "dtype_policy", None) or operation.output.dtype
             return keras.layers.Activation(_ruled(operation.call, rule, limit), name=operation.name, dtype=dtype)
         twin = _twin(operation)
-        activation = getattr(operation, "activation", None)
-        limit = saturation(activation)
+        activation = functions.activation(operation)
+        is_other = isinstance(operation, keras.layers.Lambda) or getattr(activation, "has_rule", False)
+        limit = None if is_other else functions.saturation(activation)
         if limit is not None:
             changed.append(operation.name)
             twin.activation = _ruled(activation, rule, limit)
@@ -87,22 +81,6 @@ def _twin(operation: Any) -> Any:
     return twin
 
 
-def saturation(function: Any) -> float | None:
-    """Return the value at which a layer, operation or function that is a ReLU saturates; None for anything else."""
-    limits = [limit for limit, functions in _FUNCTIONS.items() if any(function is each for each in functions)]
-    if limits:
-        return limits[0]
-    if not isinstance(function, keras.layers.ReLU):
-        if isinstance(function, keras.Layer) or not isinstance(function, keras.Operation):
-            return None
-        if type(function).__name__ not in _OPERATIONS:
-            return None
-    if getattr(function, "negative_slope", 0):
-        return None
-    greatest = getattr(function, "max_value", None)
-    return _OPERATIONS[type(function).__name__] if greatest is None else float(greatest)
-
-
 def _ruled(function: Any, rule: Rule, limit: float) -> Any:
     """Give a ReLU the gradient of a rule."""
 
@@ -115,4 +93,6 @@ def _ruled(function: Any, rule: Rule, limit: float) -> Any:
         passes = y > 0 if limit == math.inf else (y > 0) & (y < limit)
         return y, lambda relevance: tf.where(passes, tf.nn.relu(relevance) if rule == "guided" else relevance, 0.0)
 
+    # It still is a ReLU by what it computes; whoever opens the twin again must leave its gradient alone.
+    rectify.has_rule = True  # pyright: ignore[reportFunctionMemberAccess]
     return rectify

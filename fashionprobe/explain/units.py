@@ -1,5 +1,6 @@
 """Units: the channels, neurons and classes of one call, and the network cut behind the deepest of them."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
+from fashionprobe.explain import functions
 from fashionprobe.explain.network import Network, find_layer, flat
 from fashionprobe.explain.targets import Channel, Neuron
 
@@ -103,12 +105,10 @@ class Units:
 
 def _readout(layer: Any) -> tuple[Any, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
     """Return a tensor of the graph and the way from it to the layer's output, and to what that was before its ReLU."""
-    relu = keras.activations.relu
-    if isinstance(layer, keras.layers.ReLU) or (
-        isinstance(layer, keras.layers.Activation) and layer.activation is relu
-    ):
+    rectifies = functions.saturation(functions.activation(layer)) == math.inf
+    if isinstance(layer, keras.layers.ReLU) or (isinstance(layer, keras.layers.Activation) and rectifies):
         return layer.input, lambda before: (layer(before), before)
-    if type(layer) in WITH_RELU and layer.activation is relu:
+    if type(layer) in WITH_RELU and rectifies:
         # A copy, because the user's layer keeps its activation; applied to tensors, not to the graph, which is theirs.
         linear: Any = type(layer).from_config({**layer.get_config(), "activation": "linear"})
         linear.build(layer.input.shape)

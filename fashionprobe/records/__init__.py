@@ -1,1 +1,5 @@
 """Images and labels as sharded TFRecord files: where they come from, how they are written, how they are read."""
+
+from fashionprobe.lazy import modules_of
+
+__getattr__, __dir__ = modules_of(__name__)

@@ -149,6 +149,7 @@ def embed(
         OSError: If the disk is full or the folder may not be written.
     """
     _check(locals())
+    backbone = architectures.named(backbone)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "embed"
     if weights == "auto":

@@ -102,6 +102,7 @@ def extract(
     shared.at_least(1, batch_size=batch_size)
     shared.check_seed(seed)
     layers = shared.listed("taps", taps)
+    backbone = architectures.named(backbone)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "extract"
     architectures.check(

@@ -12,6 +12,7 @@ from fashionprobe.stages.looked_at import (
     Column,
     Images,
     Opened,
+    applicable,
     check_network,
     choose_columns,
     open_images,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fashionprobe.explain.faithfulness import Curve
+    from fashionprobe.explain.network import Explainer
 
 log = logging.getLogger(__name__)
 
@@ -155,12 +157,16 @@ def faithfulness(
         score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
     )  # fmt: skip
     looked_at = opened.layer(block, layer)
+    typed = method is not None and shared.listed("method", method) != ["all"]
+    made = applicable(columns, opened, looked_at, None, typed=typed)
+    columns = list(made)
     arguments = {
         **opened.arguments(), "images": list(chosen.names), "fit": fit, "curve_steps": curve_steps, "seed": seed,
         "methods": {column.name: column.options for column in columns}, "randomization": randomization,
         "layer": opened.places([looked_at]) if looked_at else None,
     }  # fmt: skip
-    job = _Job(opened, chosen, columns, looked_at, curve_steps, randomization, seed)
+    explainers = {column.name: explain for column, explain in made.items()}
+    job = _Job(opened, chosen, columns, explainers, looked_at, curve_steps, randomization, seed)
     artifact = build(
         folder / "faithfulness",
         Recipe("faithfulness", arguments, chosen.sources, opened.backbone.weights_sha256),
@@ -178,6 +184,7 @@ class _Job:
     opened: Opened
     images: Images
     columns: list[Column]
+    explainers: "dict[str, Explainer]"
     layer: str | None
     curve_steps: int
     randomization: int
@@ -214,7 +221,6 @@ def _measure(job: _Job, batch_size: int) -> "tuple[dict[str, dict[str, Curve]], 
 
     model = job.opened.model
     predict = probabilities(model)
-    explainers = {column.name: column.explainer(model, job.layer, None) for column in job.columns}
     erasers = {"deletion": deletion(model, steps=job.curve_steps), "insertion": insertion(model, steps=job.curve_steps)}
     found: dict[str, dict[str, list[Curve]]] = {kind: {name: [] for name in job.titles} for kind in erasers}
     random = np.random.default_rng(job.seed)
@@ -224,7 +230,8 @@ def _measure(job: _Job, batch_size: int) -> "tuple[dict[str, dict[str, Curve]], 
         for pixels in job.images.batches(job.opened.backbone.size, batch_size):
             classes = predict(pixels).argmax(axis=1)
             relevance = {
-                name: relevance_of(explain(pixels, classes), pixels.shape[1:3]) for name, explain in explainers.items()
+                name: relevance_of(explain(pixels, classes), pixels.shape[1:3])
+                for name, explain in job.explainers.items()
             }
             relevance[RANDOM] = random.random(pixels.shape[:3])
             ids = job.images.names[done : done + len(pixels)]

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from fashionprobe.backbones import Backbone
     from fashionprobe.explain.network import Explainer
     from fashionprobe.explain.targets import Target
+
+log = logging.getLogger(__name__)
 
 Preprocessing = Literal["auto", "none", "tf", "caffe", "torch"]
 Fit = Literal["pad", "stretch"]
@@ -173,7 +176,11 @@ def open_network(
 def _network_name(run: Path | None, backbone: str | None) -> str:
     """Return the name or path of a network: the one given, else what `train` wrote into the run, else resnet50."""
     trained = run / "train" / "model.keras" if run else None
-    return backbone or (str(trained) if trained and trained.is_file() else "resnet50")
+    if backbone is not None:
+        from fashionprobe import architectures
+
+        return architectures.named(backbone)
+    return str(trained) if trained and trained.is_file() else "resnet50"
 
 
 def _trained(path: Path) -> dict[str, Any] | None:
@@ -206,7 +213,7 @@ class Column:
 
     name: str
     method: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def title(self) -> str:
@@ -264,6 +271,39 @@ def choose_columns(
         else:
             columns.append(Column(method, method, options.get(method, {})))
     return columns
+
+
+def applicable(
+    columns: list[Column], opened: Opened, layer: str | None, target: "Target", *, typed: bool
+) -> "dict[Column, Explainer]":
+    """Make the methods; those that nobody asked for by name and that do not fit the network are left out, and said.
+
+    Args:
+        columns: The methods.
+        opened: The network.
+        layer: The layer that they look at.
+        target: What they explain.
+        typed: Whether the user named the methods: then all must fit.
+
+    Raises:
+        UserError: If one that the user named does not fit, or none does.
+    """
+    made, errors = {}, {}
+    for column in columns:
+        try:
+            made[column] = column.explainer(opened.model, layer, target)
+        except UserError as error:
+            if typed or error.argument != "model":
+                raise
+            errors[column] = error
+    if not made:
+        raise next(iter(errors.values()))
+    if errors:
+        log.info(
+            "Left out, for they do not fit %s: %s. --method %s says why.", opened.backbone.name,
+            ", ".join(column.title for column in errors), next(iter(errors)).method,
+        )  # fmt: skip
+    return made
 
 
 def relevance_of(maps: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":

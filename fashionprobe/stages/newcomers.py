@@ -113,7 +113,11 @@ def _name(manifest: Mapping[str, Any], backbone: str | None) -> str:
     Raises:
         UserError: If it is not known.
     """
-    name = backbone or (manifest["run"]["settings"].get("network") or {}).get("backbone")
+    name = (
+        architectures.named(backbone)
+        if backbone
+        else (manifest["run"]["settings"].get("network") or {}).get("backbone")
+    )
     if name is None:
         raise UserError(
             "backbone", expected="given: these descriptors do not say which network made them", received="nothing",

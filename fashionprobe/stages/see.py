@@ -1,7 +1,7 @@
 """Stage `see`: what a network looks at in chosen images: heatmaps over them, by several methods."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from fashionprobe.stages.looked_at import (
     Column,
     Images,
     Opened,
+    applicable,
     check_network,
     choose_columns,
     open_images,
@@ -80,11 +81,6 @@ class _Job:
             "target": self.target,
             "seed": self.seed,
         }
-
-    def explainers(self) -> "dict[str, Explainer]":
-        """Make the methods; one that explains a channel looks at the last feature map below it, if at any."""
-        layer = self.layer if self.explained is None else None
-        return {each.name: each.explainer(self.opened.model, layer, self.explained) for each in self.columns}
 
 
 def see(
@@ -209,8 +205,12 @@ def see(
         seed=seed,
         command=command,
     )  # fmt: skip
-    # What does not fit the network is refused here, before anything is written.
-    explainers = job.explainers()
+    # What does not fit the network is refused here, before anything is written. A method that explains a channel looks
+    # at the last feature map below it, if at any.
+    typed = method is not None and shared.listed("method", method) != ["all"]
+    made = applicable(job.columns, opened, looked_at if channel is None else None, job.explained, typed=typed)
+    job = replace(job, columns=list(made))
+    explainers = {column.name: explain for column, explain in made.items()}
     artifact = build(
         folder / "see",
         Recipe("see", job.arguments(), chosen.sources, opened.backbone.weights_sha256),

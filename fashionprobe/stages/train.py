@@ -137,6 +137,7 @@ def train(
         OSError: If the disk is full or the folder may not be written.
     """
     _check_numbers(locals())
+    backbone = architectures.named(backbone)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "train"
     architectures.check(

@@ -195,6 +195,41 @@ def test_images_that_do_not_fit(network, images, message):
         check_images(network, images)
 
 
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ("photos/Heels", "Received: 'photos/Heels'. Read files first: fashionprobe.records.files.read_files"),
+        (["a.png", "b.png"], "Received: 'a.png'. Read files first"),
+        (tf.data.Dataset.from_tensors(np.zeros((1, 16, 16, 3))), "Received: a tf.data.Dataset. Call this for each"),
+        ([np.zeros((16, 16, 3)), np.zeros((16, 9, 3))], "Received: list of other things"),
+        (None, "Received: NoneType of other things"),
+    ],
+)
+def test_what_is_not_an_array_of_images(network, images, message):
+    with pytest.raises(UserError, match=message) as caught:
+        check_images(network, images)
+    assert "`images` must be an array or a tensor of numbers, shape (batch, 16, 16, 3)" in str(caught.value)
+
+
+def test_a_class_by_name_is_told_how_to_find_its_number(network):
+    with pytest.raises(UserError, match=r"ints, one per image. Received: Heels. A network knows .* 0 to 4"):
+        Network(network).check_classes("Heels", 4)
+
+
+def test_a_layer_stands_for_its_name(network, images):
+    by_name, by_layer = Network(network, ["first"]), Network(network, [network.get_layer("first")])
+    np.testing.assert_array_equal(by_name(images)[0][0], by_layer(images)[0][0])
+    with pytest.raises(UserError, match=r"`layer` must be a layer of .* or its name. Received: ndarray. Images come"):
+        Network(network, [images])
+
+
+def test_channels_first_in_front_is_refused():
+    image = keras.Input((3, 16, 16))
+    model = keras.Model(image, keras.layers.Conv2D(2, 3, data_format="channels_first")(image))
+    with pytest.raises(UserError, match=r"Received: channels first. Put keras.layers.Permute\(\(3, 1, 2\)\) in fro"):
+        Network(model, target=lambda scores: scores[:, 0, 0, 0])
+
+
 @pytest.mark.parametrize("classes", [5, -1, [0, 1], [0.5, 1.0, 2.0, 3.0], "shirt"])
 def test_classes_that_do_not_fit(network, classes):
     with pytest.raises(UserError, match=r"`classes` must be .*Received: "):

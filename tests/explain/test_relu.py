@@ -6,7 +6,8 @@ from networks import KINDS, build
 
 from fashionprobe.errors import UserError
 from fashionprobe.explain.backprop import gradient
-from fashionprobe.explain.relu import saturation, with_relu_rule
+from fashionprobe.explain.functions import saturation
+from fashionprobe.explain.relu import with_relu_rule
 
 ACTIVATIONS = {
     "layer": lambda x: keras.layers.ReLU()(x),

@@ -120,3 +120,63 @@ def test_the_true_class_of_a_file_is_not_known(trained, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match="Received: true, for images without labels"):
         of(trained, run="g", images=[str(tmp_path / "x.png")], target="true")
+
+
+def smooth_classifier(folder):
+    """A classifier without a ReLU, which guided backpropagation and CAM have nothing to say about."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="gelu", name="first")(x)
+    x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Conv2D(5, 3, padding="same", activation="gelu", name="second")(x)
+    keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(x))).save(folder / "smooth.keras")
+    Image.effect_noise((40, 30), 80).convert("RGB").save(folder / "a.png")
+
+
+def test_default_methods_that_do_not_apply_are_left_out_and_named(tmp_path, command):
+    smooth_classifier(tmp_path)
+    words = ("see", "--backbone", "smooth.keras", "--images", "a.png")
+    code, out, err = command(*words)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == (
+        "Left out, for they do not fit smooth.keras: guided backpropagation. --method guided_backpropagation says why."
+    )
+    assert set(np.load(tmp_path / "runs/see/see/image_001.npz")) == {"grad_cam"}
+    code, _, err = command(*words, "--method", "guided_backpropagation", "--overwrite")
+    assert code == 2
+    assert "`model` must be a network with a ReLU" in err
+    code, out, _ = command(
+        *words, "--method", "all", "--overwrite", "--score-channels", 2, "--noise-samples", 2, "--steps", 4
+    )
+    assert code == 0
+    assert "smooth.keras: CAM, deconvnet, guided backpropagation, guided Grad-CAM. --method cam says why." in out
+
+
+def test_a_channel_of_a_network_without_a_relu(tmp_path, command):
+    smooth_classifier(tmp_path)
+    code, out, _ = command("see", "--backbone", "smooth.keras", "--images", "a.png", "--block", 2, "--channel", 1)
+    assert code == 0
+    assert "guided backpropagation" in out.splitlines()[0]
+    assert set(np.load(tmp_path / "runs/see/see/image_001.npz")) == {"gradient"}
+
+
+def test_faithfulness_leaves_out_what_does_not_apply(tmp_path, command):
+    smooth_classifier(tmp_path)
+    code, out, _ = command(
+        "faithfulness", "--backbone", "smooth.keras", "--images", "a.png", "--curve-steps", 3, "--randomization", 0
+    )
+    assert code == 0
+    assert out.startswith("Left out, for they do not fit smooth.keras: guided backpropagation.")
+    table = pd.read_csv(tmp_path / "runs/see/faithfulness/faithfulness.csv")
+    assert set(table["method"]) == {"grad_cam", "gradient", "random"}
+
+
+def test_a_model_of_keras_in_place_of_its_path():
+    import keras
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    with pytest.raises(UserError, match=r"Received: Sequential. Save it first, model.save\('net.keras'\)"):
+        see(backbone=model, images="a.png")
