@@ -197,6 +197,9 @@ def _open(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
         if draft:
             image.draft(None, draft)
         image.load()
+        if image.format == "PNG" and image.mode == "L" and isinstance(image.info.get("transparency"), int):
+            # Pillow spreads 2 and 4 bits over 0 to 255, but not the grey that is transparent.
+            image.info["transparency"] *= 255 // (2 ** min(data[24], 8) - 1)
     except UnidentifiedImageError:
         raise BadImage(_unknown(data)) from None
     except BadImage:
