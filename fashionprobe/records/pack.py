@@ -13,6 +13,7 @@ import pandas as pd
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.records.info import Resizing
 from fashionprobe.records.select import SPLITS, assign_splits, label_columns, select
 from fashionprobe.records.sources import (
     MARKED,
@@ -110,6 +111,18 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
     return artifact
 
 
+def resizing(records: Artifact) -> Resizing | None:
+    """Return how the images of a record set were resized when it was made; None where they kept their size."""
+    arguments = records.manifest["arguments"]
+    size = _stored_size(arguments["source"], arguments["size"])
+    return None if size is None else Resizing((int(size[0]), int(size[1])), arguments["fit"])
+
+
+def _stored_size(source: str, size: Sequence[int] | None) -> Sequence[int] | None:
+    """Return the size to which images are resized; those that are drawn have the size asked for."""
+    return None if source in (*PROCEDURAL, "quickdraw") else size
+
+
 def _catalogue(request: Request) -> Catalogue:
     if request.source in PROCEDURAL and request.path is not None:
         raise UserError("path", expected=f"left out for {request.source}, which are drawn", received=request.path)
@@ -191,8 +204,7 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
     from fashionprobe.records import write
 
     packing = write.Packing(
-        # Drawn images have the size asked for.
-        size=None if request.source in (*PROCEDURAL, "quickdraw") else request.size,
+        size=request.size if _stored_size(request.source, request.size) else None,
         fit=request.fit,
         strip_metadata=request.strip_metadata,
         check=request.check,

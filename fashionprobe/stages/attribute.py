@@ -11,7 +11,7 @@ from fashionprobe.artifacts import locked
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.described import open_described
 from fashionprobe.stages.indexed import STORE, class_names, group_of, learn, open_classes, open_index
-from fashionprobe.stages.newcomers import describe_files
+from fashionprobe.stages.newcomers import describe_files, resizing_of
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.index import Index
@@ -47,6 +47,7 @@ def add(
     id: list[str] | str | None = None,
     backbone: str | None = None,
     overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> AttributeClass:
     """Give a group of the index a new class from a handful of images; nothing is trained and no other class changes.
@@ -59,6 +60,7 @@ def add(
         id: Or the ids of images that were extracted.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
         overwrite: Replace a class of this name.
+        tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
 
     Returns:
@@ -83,7 +85,8 @@ def add(
     if images is not None:
         paths = [images] if isinstance(images, str) else list(images)
         blocks = [int(block) for block in index.network["facts"]["blocks"]]
-        descriptors = describe_files(index.network, paths, blocks, backbone=backbone)
+        resizing = resizing_of(folder, index.network, tfrecords_root)
+        descriptors = describe_files(index.network, paths, blocks, resizing=resizing, backbone=backbone)
         ids = tuple(Path(path).name for path in paths)
     else:
         ids = tuple(shared.listed("id", id) or [])

@@ -11,7 +11,7 @@ from fashionprobe.artifacts import MANIFEST, Recipe, build, load, locked
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.described import Described, open_described, records_of
 from fashionprobe.stages.indexed import open_index
-from fashionprobe.stages.newcomers import describe_files
+from fashionprobe.stages.newcomers import describe_files, resizing_of
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.index import Group
@@ -96,7 +96,7 @@ def index(
         raise UserError("coverage", expected="in (0, 1]", received=coverage)
     folder = shared.run_path(run, runs_root)
     if images is not None:
-        return _append(folder, [images] if isinstance(images, str) else list(images), backbone)
+        return _append(folder, [images] if isinstance(images, str) else list(images), backbone, tfrecords_root)
     described = open_described(folder)
     wanted = _groups(described, shared.listed("groups", groups))
     columns = _labels(described, wanted, shared.listed("labels", labels))
@@ -236,7 +236,7 @@ def _learn(draft: Path, described: Described, group: "Group", matrix: Any, cover
     return {"classes": len(names), "too_small": int((counts < 2).sum())}
 
 
-def _append(folder: Path, paths: list[str], backbone: str | None) -> Indexed:
+def _append(folder: Path, paths: list[str], backbone: str | None, tfrecords_root: str) -> Indexed:
     """Put image files into the index as a new part."""
     import pandas as pd
 
@@ -245,7 +245,8 @@ def _append(folder: Path, paths: list[str], backbone: str | None) -> Indexed:
     from fashionprobe.report.thumbnails import thumbnail
 
     there = open_index(folder)
-    descriptors = describe_files(there.network, paths, there.blocks, backbone=backbone)
+    resizing = resizing_of(folder, there.network, tfrecords_root)
+    descriptors = describe_files(there.network, paths, there.blocks, resizing=resizing, backbone=backbone)
     pictures = [thumbnail(picture(path)) for path in paths]
     items = pd.DataFrame({"id": [Path(path).name for path in paths]})
     with locked(folder / "index", patience=60):

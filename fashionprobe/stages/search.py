@@ -1,7 +1,7 @@
 """Stage `search`: an image -> the most similar ones of the index, by colour, by pattern, or by both."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Recipe, build, sha256
 from fashionprobe.errors import UserError
 from fashionprobe.stages.indexed import normalized, open_index
-from fashionprobe.stages.newcomers import describe_files
+from fashionprobe.stages.newcomers import describe_files, resizing_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +52,7 @@ def search(
     top: int = 36,
     backbone: str | None = None,
     overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Hits:
     """Find the images of the index that are most similar to one, exactly, and draw them.
@@ -65,6 +66,7 @@ def search(
         top: How many.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
         overwrite: Write the search anew even where it is there.
+        tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
 
     Returns:
@@ -81,15 +83,21 @@ def search(
     index = open_index(folder)
     index.choose(by)
     without = None if id is None else index.row(id)
+    resizing = None
     if image is not None:
         if not Path(image).is_file():
             raise UserError("image", expected="an image file", received=f"{image!r}, which is none")
-        points = normalized(index, describe_files(index.network, [image], index.blocks, backbone=backbone))
+        resizing = resizing_of(folder, index.network, tfrecords_root)
+        found = describe_files(index.network, [image], index.blocks, resizing=resizing, backbone=backbone)
+        points = normalized(index, found)
         name, digest = Path(image).stem, sha256(Path(image))
     else:
         points = {each.name: index.point(each, without or 0) for each in index.groups.values()}
         name, digest = str(id), ""
     arguments = {"image": name, "sha256": digest, "by": by, "top": top, "images": len(index)}
+    if resizing:
+        # Not where there is none: searches of earlier versions are right then, and found again.
+        arguments["resizing"] = asdict(resizing)
     recipe = Recipe("search", arguments, {"index": _fingerprint(index)})
     place = folder / "search" / f"{shared.file_name(name)}-{by}-{recipe.fingerprint[:8]}"
     artifact = build(

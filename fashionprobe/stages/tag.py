@@ -9,7 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe.errors import UserError
 from fashionprobe.stages.described import open_described
 from fashionprobe.stages.indexed import group_of, open_classes, open_index, readable
-from fashionprobe.stages.newcomers import describe_files
+from fashionprobe.stages.newcomers import describe_files, resizing_of
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.classes import Tag
@@ -47,6 +47,7 @@ def tag(
     id: list[str] | str | None = None,
     group: list[str] | str | None = None,
     backbone: str | None = None,
+    tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> tuple[Answer, ...]:
     """Name the class of an image in each attribute group, or say that it is none of them.
@@ -58,6 +59,7 @@ def tag(
             from.
         group: Groups to ask. Default: all that have classes.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
+        tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
 
     Returns:
@@ -78,7 +80,8 @@ def tag(
     groups = [group_of(index, name) for name in asked]
     if image is not None:
         paths = [image] if isinstance(image, str) else list(image)
-        descriptors = describe_files(index.network, paths, index.blocks, backbone=backbone)
+        resizing = resizing_of(folder, index.network, tfrecords_root)
+        descriptors = describe_files(index.network, paths, index.blocks, resizing=resizing, backbone=backbone)
         names = [Path(path).name for path in paths]
     else:
         names = shared.listed("id", id) or []

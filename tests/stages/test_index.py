@@ -104,7 +104,7 @@ def test_images_are_described_in_batches(root, photo, monkeypatch):
     Image.new("RGB", (40, 32), "teal").save(other)
     Image.new("RGB", (32, 32), "red").save(third)
     alone = [answer for path in (photo, other, third) for answer in tag(image=str(path), **runs(root))]
-    monkeypatch.setattr(newcomers, "BATCH", 2)
+    monkeypatch.setattr(newcomers, "_together", lambda manifest: 2)
     together = tag(image=[photo, str(other), str(third)], **runs(root))
     assert [(each.image, each.name) for each in together] == [(each.image, each.name) for each in alone]
     assert [each.distance for each in together] == pytest.approx([each.distance for each in alone], abs=1e-5)
