@@ -4,7 +4,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,7 +127,11 @@ def _catalogue(request: Request) -> Catalogue:
     if request.source in PROCEDURAL and request.path is not None:
         raise UserError("path", expected=f"left out for {request.source}, which are drawn", received=request.path)
     _check_marks(request)
-    return CATALOGUES[request.source](request)
+    catalogue = CATALOGUES[request.source](request)
+    items = catalogue.items
+    # File names and tables come in NFC; words inside the files of a source, and older record sets, may not.
+    spelled = {column: items[column].str.normalize("NFC") for column in label_columns(items)}
+    return replace(catalogue, items=items.assign(**spelled))
 
 
 def _garments(request: Request) -> Catalogue:

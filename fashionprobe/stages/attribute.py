@@ -74,7 +74,7 @@ def add(
     if (images is None) == (id is None):
         received = "neither" if images is None else "both"
         raise UserError("images", expected="given, or --id, and not both", received=received)
-    name = " ".join(name.split())
+    name, group = shared.spelled(" ".join(name.split())), shared.spelled(group)
     if not name:
         raise UserError("name", expected="the name of the class", received="nothing")
     folder = shared.run_path(run, runs_root)
@@ -124,6 +124,7 @@ def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs")
 
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
+    name, group = shared.spelled(name), shared.spelled(group)
     group_of(index, group)
     with locked(folder / STORE, patience=10):
         there = class_names(folder, index, group)
@@ -149,7 +150,7 @@ def list_classes(*, run: shared.Place, group: str | None = None, runs_root: str 
     """
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
-    names = [group_of(index, group).name] if group is not None else [*index.groups]
+    names = [group_of(index, shared.spelled(group)).name] if group is not None else [*index.groups]
     known = open_classes(folder, index)
     added = {(each.group, each.name) for each in known.added}
     found = []

@@ -24,7 +24,7 @@ def choose(records: Artifact, label: str | None, min_images: int) -> "Classes":
     from fashionprobe.records.read import vocabulary
     from fashionprobe.training.classes import choose
 
-    label = label or records.facts.get("stratify")
+    label = shared.spelled(label) if label else records.facts.get("stratify")
     if label is None:
         raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
     vocabulary(records, label)

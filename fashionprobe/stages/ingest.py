@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.arguments import at_least, check_seed, image_size, listed, records_path
+from fashionprobe.stages.arguments import at_least, check_seed, image_size, listed, records_path, spelled
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,8 @@ def ingest(
     request = Request(
         source=_source(source, dataset),
         path=path,
-        where=where,
-        label=label,
+        where=where and spelled(where),
+        label=label and spelled(label),
         classes=listed("classes", classes),
         per_class=per_class,
         split=split,

@@ -128,7 +128,7 @@ def relevance(
         folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, size=size, seed=seed
     )
     records = shared.open_records(shared.records_path(dataset, tfrecords_root))
-    column = _label(label or opened.label, records)
+    column = _label(shared.spelled(label or opened.label), records)
     drawn = choose(
         records, shared.listed("split", split), samples=samples, size=opened.backbone.size, fit=fit,
         batch_size=batch_size, seed=seed,

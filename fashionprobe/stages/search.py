@@ -81,6 +81,7 @@ def search(
         raise UserError("image", expected="given, or --id, and not both", received=received)
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
+    by, id = shared.spelled(by), id and shared.spelled(id)
     index.choose(by)
     without = None if id is None else index.row(id)
     resizing = None

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -347,3 +348,17 @@ def test_a_photo_listed_twice_is_not_on_both_sides_of_a_split(shop, tmp_path):
     for original, copy in zip(images[::2], images[1::2], strict=True):
         assert split[original.stem] == split[copy.stem]
     assert set(split) == {"train", "val"}
+
+
+def test_a_class_spelled_in_two_ways_is_one(put, photo, target):
+    files = {}
+    for split, form in (("val", "NFC"), ("train", "NFD")):
+        for number in range(4):
+            files[unicodedata.normalize(form, f"{split}/Schürze/größe{number}.jpg")] = photo(number)
+    files["train/Rock/1.jpg"] = photo(9)
+    records = pack(Request("folder", str(put(files))), target)
+    assert records.facts["columns"]["class"]["classes"] == {"Rock": 1, "Schürze": 8}
+    assert {name for name in table(target)["id"] if "Sch" in name} == set(stored(records)) - {"train/Rock/1.jpg"}
+    assert all(unicodedata.is_normalized("NFC", name) for name in stored(records))
+    chosen = Request("folder", str(put(files)), label="class", classes=["Schürze"])
+    assert len(table(pack(chosen, target.with_name("chosen")).path)) == 8

@@ -332,3 +332,14 @@ def test_readers_see_whole_classes_while_one_is_added_and_removed(root):
     assert not failed
     count = len(attribute.list_classes(group="pattern", **runs(root)))
     assert seen <= {count, count + 1}
+
+
+def test_names_are_found_however_they_are_spelled(root):
+    ids = open_described(root / "runs/g").items["id"].tolist()[:4]
+    composed, decomposed = "Sch\u00fcrze", "Schu\u0308rze"
+    made = attribute.add(name=decomposed, group="pattern", id=ids, **runs(root))
+    assert made.name == composed
+    with pytest.raises(UserError, match="`name` must be a new class of pattern"):
+        attribute.add(name=composed, group="pattern", id=ids, **runs(root))
+    attribute.remove(name=decomposed, group="pattern", **runs(root))
+    assert composed not in [each.name for each in attribute.list_classes(**runs(root))]

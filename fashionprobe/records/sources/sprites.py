@@ -12,6 +12,7 @@ import hashlib
 import io
 import math
 import os
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -118,7 +119,7 @@ def _read_table(tree: FileTree, name: str) -> pd.DataFrame:
 def _rows(tree: FileTree, name: str, where: str) -> list[tuple[int, list[str]]]:
     """Return the rows that are not empty, each with the number of its line."""
     try:
-        text = io.StringIO(tree.read(name).decode("utf-8-sig"), newline="")
+        text = io.StringIO(unicodedata.normalize("NFC", tree.read(name).decode("utf-8-sig")), newline="")
         # In the projector's own format a quote means nothing.
         is_tsv = name.lower().endswith(".tsv")
         reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE) if is_tsv else csv.reader(text, strict=True)
