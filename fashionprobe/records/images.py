@@ -115,17 +115,18 @@ def resize(data: bytes, size: tuple[int, int], fit: Literal["pad", "stretch"], i
     return file.getvalue()
 
 
-def picture(data: bytes, info: ImageInfo) -> Image.Image:
+def picture(data: bytes, info: ImageInfo, *, draft: int | None = None) -> Image.Image:
     """Decode an image and turn it upright: grey (L) when it is stored so, else RGB, transparency on white.
 
     Args:
         data: The bytes of the image file.
         info: What `inspect` returned for them.
+        draft: Decode a JPEG at the smallest scale whose sides are this long at least, which is faster.
 
     Raises:
         BadImage: Pillow cannot decode the image.
     """
-    image = _open(data)
+    image = _open(data, draft=(draft, draft) if draft else None)
     is_grey = image.mode == "L" and not image.has_transparency_data
     return _upright(image if is_grey else _rgb(image), info)
 

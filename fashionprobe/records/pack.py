@@ -13,8 +13,9 @@ import pandas as pd
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.records import copies
 from fashionprobe.records.info import Resizing
-from fashionprobe.records.select import SPLITS, assign_splits, label_columns, select
+from fashionprobe.records.select import SPLITS, assign_splits, check_parts, label_columns, select
 from fashionprobe.records.sources import (
     MARKED,
     PROCEDURAL,
@@ -57,6 +58,7 @@ class Request:
     size: tuple[int, int] | None = None
     fit: Literal["pad", "stretch"] = "pad"
     strip_metadata: bool = False
+    near_copies: float | None = None
     check: bool = False
     strict: bool = False
     shard_size: int = 512
@@ -88,11 +90,15 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         per_class=request.per_class,
         seed=request.seed,
     )
-    if "split" not in items or (request.split is not None and not catalogue.split_is_fixed):
-        parts, label = request.split or catalogue.split, request.label or catalogue.stratify
-        contents = catalogue.contents(list(items["id"])) if catalogue.contents else None
-        split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
-        items = items.assign(split=split)
+    if request.split is not None:
+        check_parts(request.split)
+    if request.near_copies is not None and (catalogue.contents is None or not _draws_splits(request, catalogue)):
+        why = "has no copies" if catalogue.contents is None else "comes with its splits"
+        remedy = "Pass --split to draw them." if "split" in items and not catalogue.split_is_fixed else ""
+        raise UserError(
+            "near_copies", expected=f"left out for this source, which {why}", received=request.near_copies,
+            remedy=remedy,
+        )  # fmt: skip
     threads = threads or os.cpu_count() or 1
     artifact = build(
         path,
@@ -195,6 +201,8 @@ def _result_changing(request: Request) -> dict[str, Any]:
     drawn = request.source in PROCEDURAL
     for neutral in ("path", "strict", "rate", "marks") if drawn else ("path", "strict", "rate", "marks", "count"):
         del arguments[neutral]
+    if request.near_copies is None:
+        del arguments["near_copies"]  # as in record sets of earlier versions
     if drawn:
         arguments["size"] = _drawn_size(request)
     if request.source in MARKED:
@@ -214,6 +222,9 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
         check=request.check,
         strict=request.strict,
     )
+    found: dict[str, int] = {}
+    if _draws_splits(request, catalogue):
+        items, found = _with_splits(items, request, catalogue, threads)
     shards = write.plan(items, shard_size=request.shard_size, seed=request.seed)
     with progress.bar(total=len(items), unit="image", description="ingest") as bar:
         write.write_shards(draft, shards, catalogue.read, packing, threads=threads, report=bar.update)
@@ -238,9 +249,34 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
         "skipped_by_reason": dict(Counter(reason for _, reason in skipped).most_common(20)),
         "images": images,
         "columns": {column: _describe(table[column]) for column in label_columns(table.drop(columns=["row", "shard"]))},
+        **({"copies": found} if found else {}),
         "notes": list(catalogue.notes),
         "stratify": request.label or catalogue.stratify,
     }
+
+
+def _draws_splits(request: Request, catalogue: Catalogue) -> bool:
+    return "split" not in catalogue.items or (request.split is not None and not catalogue.split_is_fixed)
+
+
+def _with_splits(
+    items: pd.DataFrame, request: Request, catalogue: Catalogue, threads: int
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Draw the splits; return the items with them, and how many are copies of an earlier one, by kind."""
+    names = list(items["id"])
+    contents, found = None, {}
+    if catalogue.contents is not None:
+        contents = catalogue.contents(names)
+        equal = contents if catalogue.by_pixels else copies.equal(names, catalogue.read, threads=threads)
+        found["equal"] = len(names) - len(set(equal))
+        contents = copies.joined(contents, equal)
+        if request.near_copies is not None:
+            near = copies.near(names, catalogue.read, most=request.near_copies, threads=threads)
+            found["near"] = len(names) - len(set(copies.joined(equal, near))) - found["equal"]
+            contents = copies.joined(contents, near)
+    parts, label = request.split or catalogue.split, request.label or catalogue.stratify
+    split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
+    return items.assign(split=split), {kind: count for kind, count in found.items() if count}
 
 
 def _describe(column: pd.Series) -> dict[str, Any]:

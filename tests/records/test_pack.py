@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unicodedata
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -231,7 +232,7 @@ def test_sketches_are_drawn_at_the_size_asked_for(put, target):
 
 def test_copies_of_an_x_ray_stay_on_one_side_of_a_split_asked_for(put, photo, target):
     names = [f"train/gun/{flip}B0049_{number:04d}.jpg" for number in range(20) for flip in ("", "L", "U", "A")]
-    made = pack(Request("xray", str(put({name: photo(1) for name in names})), split=(1, 1, 1)), target)
+    made = pack(Request("xray", str(put({name: photo(int(name[-8:-4])) for name in names})), split=(1, 1, 1)), target)
     assert (table(target).groupby("original")["split"].nunique() == 1).all()
     assert min(made.facts["splits"].values()) > 8
 
@@ -309,6 +310,7 @@ def test_size_and_strip_metadata(shop, target):
 # Not `ru_maxrss`: a child begins with that of the process it was forked from, here the tests'.
 PEAK = """
 import re, sys
+from dataclasses import replace
 from pathlib import Path
 from fashionprobe.records.pack import Request, pack
 pack(Request("kaggle", sys.argv[1]), Path(sys.argv[2]))
@@ -362,3 +364,61 @@ def test_a_class_spelled_in_two_ways_is_one(put, photo, target):
     assert all(unicodedata.is_normalized("NFC", name) for name in stored(records))
     chosen = Request("folder", str(put(files)), label="class", classes=["Schürze"])
     assert len(table(pack(chosen, target.with_name("chosen")).path)) == 8
+
+
+def twice(put, save):
+    """40 pictures, each as two files of the classes a and b by chance."""
+    random, files = np.random.default_rng(0), {}
+    for number in range(40):
+        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)).resize(
+            (64, 48), Image.Resampling.NEAREST
+        )
+        for name, data in save(coarse).items():
+            files[f"{random.choice(['a', 'b'])}/{number} {name}"] = data
+    return put(files, "twice")
+
+
+def torn(records):
+    """How many of the pictures are in several splits."""
+    items = table(records.path)
+    return int((items.groupby(items["id"].str.extract(r"/(\d+) ")[0])["split"].nunique() > 1).sum())
+
+
+def saved(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def test_pictures_of_equal_pixels_stay_in_one_split(put, target):
+    source = twice(put, lambda image: {f"{level}.png": saved(image, "PNG", compress_level=level) for level in (1, 9)})
+    records = pack(Request("folder", str(source), split=(50, 25, 25)), target)
+    assert torn(records) == 0
+    assert records.facts["copies"] == {"equal": 40}
+
+
+def test_near_copies_stay_in_one_split_when_asked_for(put, target):
+    source = twice(put, lambda image: {f"{q}.jpg": saved(image, "JPEG", quality=q) for q in (95, 90)})
+    apart = pack(Request("folder", str(source), split=(50, 25, 25)), target)
+    assert torn(apart) > 10 and "copies" not in apart.facts
+    together = pack(Request("folder", str(source), split=(50, 25, 25), near_copies=2), target, overwrite=True)
+    assert torn(together) == 0
+    assert together.facts["copies"] == {"near": 40}
+
+
+def test_a_record_set_without_copies_is_reused_across_versions(shop, target):
+    records = pack(Request("kaggle", str(shop())), target)
+    assert "near_copies" not in records.manifest["arguments"] and "copies" not in records.facts
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (Request("garments", near_copies=1), "which has no copies"),
+        (Request("folder", near_copies=1), "which comes with"),
+    ],
+)
+def test_near_copies_where_no_split_is_drawn_are_refused(put, photo, target, request_, why):
+    source = None if request_.source == "garments" else str(put({"train/a/1.jpg": photo(1), "val/a/2.jpg": photo(2)}))
+    with pytest.raises(UserError, match=f"`near_copies` must be left out for this source, {why}"):
+        pack(replace(request_, path=source), target)

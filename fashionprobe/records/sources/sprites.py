@@ -63,6 +63,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
         items=labels.set_axis([f"{row:06d}" for row in range(len(labels))]).rename_axis("id").reset_index(),
         read=lambda name: png(pixels(name)),
         contents=lambda names: [content(pixels(name)) for name in names],
+        by_pixels=True,
         stratify=_class_column([str(column) for column in labels if column != "split"]),
         notes=notes,
         fingerprint=digest,
