@@ -1,17 +1,19 @@
 """A request for a record set -> the record set as an artifact: choose, split, write, list."""
 
+import logging
 import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records import copies
 from fashionprobe.records.info import Resizing
@@ -30,6 +32,14 @@ from fashionprobe.records.sources import (
     symbols,
     xray,
 )
+
+log = logging.getLogger(__name__)
+
+NAMED = 3
+"""Files that changed since that are named."""
+
+SOON = 2
+"""Seconds between the note of an artifact's end and the date of its file."""
 
 MOST_CLASSES = 1000
 """A column with more distinct values, such as the titles, is none of classes: the manifest holds only their number."""
@@ -106,7 +116,14 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         lambda draft: _write(draft, request, catalogue, items, threads),
         overwrite=overwrite,
         settings={"threads": threads, "path": request.path},
+        changed={"source": lambda there: _changed_since(there, request, catalogue)},
     )
+    if artifact.reused and catalogue.newer and (names := catalogue.newer(_begun(artifact))):
+        # The fingerprint knows names and sizes alone: reading every file would take as long as making it again.
+        log.warning(
+            "%s may have changed since %s was made (%s, no other size): pass --overwrite to read it again",
+            request.path, path, _named(names),
+        )  # fmt: skip
     if request.strict and artifact.facts["bad"]:
         # Made without `strict`, which changes nothing about a set of whole images.
         raise UserError(
@@ -115,6 +132,30 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
             remedy="Mend or remove them, or drop --strict.",
         )  # fmt: skip
     return artifact
+
+
+def _changed_since(there: Artifact, request: Request, catalogue: Catalogue) -> str:
+    """Say what is not as it was when a record set was made, as far as dates and names of files tell."""
+    made_from = there.manifest["run"]["settings"].get("path")
+    if made_from is not None and Path(made_from).resolve() != Path(request.path or "").resolve():
+        return f"path: {made_from} -> {request.path}"
+    known = [pd.read_csv(there.path / name, usecols=["id"], dtype=str)["id"] for name in ("items.csv", "skipped.csv")]
+    listed = {*catalogue.items["id"], *(name for name, _ in catalogue.left_out)}
+    names = {*(catalogue.newer(_begun(there)) if catalogue.newer else ()), *(set(pd.concat(known)) - listed)}
+    return f"{request.path} changed since" + (f" ({_named(sorted(names))})" if names else "")
+
+
+def _begun(there: Artifact) -> float:
+    """Return when a record set began to be made, in seconds since 1970."""
+    made = there.manifest["run"]
+    noted, written = datetime.fromisoformat(made["finished_utc"]).timestamp(), (there.path / MANIFEST).stat().st_mtime
+    # The note is in whole seconds; a set that was copied here has a later date.
+    return (written if 0 <= written - noted < SOON else noted) - made["seconds"]
+
+
+def _named(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"{len(names)} file{'' if len(names) == 1 else 's'}: {listed}"
 
 
 def resizing(records: Artifact) -> Resizing | None:
@@ -269,11 +310,11 @@ def _with_splits(
         contents = catalogue.contents(names)
         equal = contents if catalogue.by_pixels else copies.equal(names, catalogue.read, threads=threads)
         found["equal"] = len(names) - len(set(equal))
-        contents = copies.joined(contents, equal)
+        contents = copies.joined(contents, equal).tolist()
         if request.near_copies is not None:
             near = copies.near(names, catalogue.read, most=request.near_copies, threads=threads)
             found["near"] = len(names) - len(set(copies.joined(equal, near))) - found["equal"]
-            contents = copies.joined(contents, near)
+            contents = copies.joined(contents, near).tolist()
     parts, label = request.split or catalogue.split, request.label or catalogue.stratify
     split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
     return items.assign(split=split), {kind: count for kind, count in found.items() if count}

@@ -116,6 +116,14 @@ def open_records(path: Path) -> Artifact:
     return load(path, stage="ingest", remedy=remedy)
 
 
+def other_records(there: Artifact, records: Artifact) -> str:
+    """Say how the record set that an artifact was made of differs from this one."""
+    name = there.facts.get("dataset")
+    if name is not None and name != records.path.name:
+        return f"dataset: {name} -> {records.path.name}"
+    return f"{records.path} was made again since, and differs"
+
+
 def open_descriptors(run: Path) -> Artifact:
     """Open the descriptors of a run, or say which command makes them."""
     remedy = f"Make it first: fashionprobe extract --dataset DATASET --run {run.name}"

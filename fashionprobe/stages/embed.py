@@ -201,6 +201,7 @@ def embed(
         lambda draft: _write(draft, job, ks),
         overwrite=overwrite,
         settings={"network": network, "device": devices.name()},
+        changed={"records": lambda there: shared.other_records(there, records)},
     )  # fmt: skip
     return _result(artifact)
 

@@ -134,6 +134,7 @@ def extract(
         lambda draft: _write(draft, records, items, splits, loaded, blocks, fit, precision, xla, settings),
         overwrite=overwrite,
         settings=settings,
+        changed={"records": lambda there: shared.other_records(there, records)},
     )
     return _result(artifact)
 

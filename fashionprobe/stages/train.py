@@ -180,6 +180,7 @@ def train(
         lambda draft: _write(draft, job, folder, devices.strategy(strategy)),
         overwrite=overwrite,
         settings={"strategy": strategy, "device": devices.name()},
+        changed={"records": lambda there: shared.other_records(there, records)},
     )
     return _result(artifact)
 

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 import unicodedata
 import zipfile
 from dataclasses import replace
@@ -187,8 +188,53 @@ def test_a_changed_label_in_the_csv_is_noticed(shop, target):
     pack(Request("kaggle", str(source)), target)
     styles = source / "styles.csv"
     styles.write_text(styles.read_text().replace("Red", "Tan"))
-    with pytest.raises(UserError, match=r"differs \(source: "):
+    with pytest.raises(UserError, match=r"shop changed since \(1 file: styles.csv\)\)"):
         pack(Request("kaggle", str(source)), target)
+
+
+def later(path):
+    """Give a file a date after all that was made so far."""
+    os.utime(path, (time.time() + 60, time.time() + 60))
+
+
+def test_files_of_the_source_that_changed_since_are_named(put, photo, target):
+    source = put({f"{name}/{number}.jpg": photo(number) for name in "ab" for number in range(3)})
+    request = Request("folder", str(source))
+    pack(request, target)
+    (source / "a/1.jpg").write_bytes(photo(1) + b"more")
+    later(source / "a/1.jpg")
+    (source / "b/0.jpg").unlink()
+    with pytest.raises(UserError) as caught:
+        pack(request, target)
+    assert str(caught.value) == (
+        f"`{target}` must be made from the same inputs. Received: an artifact that differs ({source} changed since "
+        "(2 files: a/1.jpg, b/0.jpg)). Pass --overwrite to replace it, or choose another name."
+    )
+    other = put({"a/1.jpg": photo(1), "b/1.jpg": photo(2)}, "elsewhere")
+    with pytest.raises(UserError, match=f"differs \\(path: {source} -> {other}\\)"):
+        pack(Request("folder", str(other)), target)
+
+
+def test_a_zip_says_which_of_its_files_changed_since(put_zip, photo, target):
+    request = Request("folder", str(put_zip({f"a/{number}.jpg": photo(number) for number in range(3)})))
+    pack(request, target)
+    with zipfile.ZipFile(request.path, "w") as archive:
+        for number in range(3):
+            date = (2050, 1, 1, 0, 0, 0) if number == 1 else (1999, 1, 1, 0, 0, 0)
+            archive.writestr(zipfile.ZipInfo(f"a/{number}.jpg", date), photo(number) + b"x" * (number == 1))
+    with pytest.raises(UserError, match=r"changed since \(1 file: a/1.jpg\)"):
+        pack(request, target)
+
+
+def test_a_file_of_the_same_size_that_is_newer_is_warned_of(put, photo, target, caplog):
+    source = put({f"a/{number}.jpg": photo(number) for number in range(3)})
+    request = Request("folder", str(source))
+    pack(request, target)
+    assert pack(request, target).reused and not caplog.messages
+    later(source / "a/2.jpg")
+    assert pack(request, target).reused
+    (message,) = caplog.messages
+    assert message.startswith(f"{source} may have changed since {target} was made (1 file: a/2.jpg, no other size)")
 
 
 def test_garments_need_no_path_and_their_size_is_resolved(target):

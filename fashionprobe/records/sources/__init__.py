@@ -32,6 +32,8 @@ class Catalogue:
         split_is_fixed: Whether the `split` column stands even when the user names parts: the images depend on it.
         left_out: What the source could not use: (name, reason) pairs.
         notes: What the user should know about the source, one sentence each.
+        newer: Returns the names of the files that were written after a time, in seconds since 1970. None where that is
+            not known.
         fingerprint: SHA-256 of the names and sizes of the source's files; empty for a procedural source.
     """
 
@@ -44,4 +46,5 @@ class Catalogue:
     split_is_fixed: bool = False
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    newer: Callable[[float], list[str]] | None = None
     fingerprint: str = ""

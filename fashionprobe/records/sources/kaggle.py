@@ -82,6 +82,7 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
         split=THESIS_SPLIT,
         left_out=tuple(left_out),
         notes=notes,
+        newer=tree.newer,
         fingerprint=tree.fingerprint(styles),
     )
 

@@ -82,6 +82,7 @@ def catalogue(path: str | os.PathLike[str] | None, size: tuple[int, int] | None 
         read=_reader(tree, arrays, {row[0]: row[3] for row in rows}, size),
         stratify="class",
         left_out=tuple(left_out),
+        newer=tree.newer,
         fingerprint=tree.fingerprint(),
     )
 

@@ -66,6 +66,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
         by_pixels=True,
         stratify=_class_column([str(column) for column in labels if column != "split"]),
         notes=notes,
+        newer=tree.newer,
         fingerprint=digest,
     )
 

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import time
 import unicodedata
 import zipfile
 import zlib
@@ -95,6 +96,16 @@ class FileTree:
         except BadImage:
             return name  # it will be skipped when it is to be packed
 
+    def newer(self, seconds: float) -> list[str]:
+        """Return the names of the files that were written after a time, in seconds since 1970.
+
+        Of a zip file these are the entries with a later date, which it holds to two seconds.
+        """
+        if self._zip is None:
+            return [name for name in self._places if _written(self.place(name)) > seconds]
+        dates = {name: self._zip.getinfo(place).date_time for name, place in self._places.items()}
+        return [name for name, date in dates.items() if time.mktime((*date, 0, 0, -1)) > seconds]
+
     def fingerprint(self, *contents: str) -> str:
         """Return the SHA-256 of all names and sizes, and of the contents of the named files."""
         listing = "\n".join(f"{name}\t{size}" for name, size in self.sizes.items())
@@ -131,6 +142,13 @@ def _distinct(places: Iterable[str]) -> dict[str, str]:
             name = f"{stem} ({number}){suffix}"
         found[name] = place
     return found
+
+
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _hidden(name: str) -> bool:
