@@ -29,7 +29,7 @@ def choose(records: Artifact, label: str | None, min_images: int) -> "Classes":
         raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
     vocabulary(records, label)
     items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    return choose(items, label, min_images=min_images, needed=("train",))
+    return choose(items, label, min_images=min_images, needed=("train",), counted=("train",))
 
 
 def make_job(

@@ -49,7 +49,7 @@ def search(
     image: str | None = None,
     id: str | None = None,
     by: str = "both",
-    top: int = 36,
+    top: int | None = None,
     backbone: str | None = None,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
@@ -63,7 +63,7 @@ def search(
         id: Or the id of an image of the index, which is then left out of the results.
         by: A group of the index, such as colour or pattern; both takes all groups, by the sum of their distances, each
             z-scored over the whole index.
-        top: How many.
+        top: How many. Default: 36, or all that there are.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
         overwrite: Write the search anew even where it is there.
         tfrecords_root: Folder that holds the record sets.
@@ -85,6 +85,7 @@ def search(
     index.choose(by)
     without = None if id is None else index.row(id)
     resizing = None
+    top = min(36, len(index) - (without is not None)) if top is None else top
     if image is not None:
         if not Path(image).is_file():
             raise UserError("image", expected="an image file", received=f"{image!r}, which is none")

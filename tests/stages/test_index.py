@@ -386,3 +386,13 @@ def test_names_are_found_however_they_are_spelled(root):
         attribute.add(name=composed, group="pattern", id=ids, **runs(root))
     attribute.remove(name=decomposed, group="pattern", **runs(root))
     assert composed not in [each.name for each in attribute.list_classes(**runs(root))]
+
+
+def test_the_default_of_top_is_36_or_all_there_are(root, pictures, tmp_path, model_path, undrawn):
+    name = open_described(root / "runs/g").items["id"].iloc[0]
+    assert len(search(id=name, by="colour", **runs(root)).ids) == 36
+    there = {"tfrecords_root": str(tmp_path / "tfrecords"), "runs_root": str(tmp_path / "runs")}
+    ingest(dataset="p", source="folder", path=str(pictures), tfrecords_root=there["tfrecords_root"])
+    extract(dataset="p", backbone=str(model_path), size=32, **there)
+    index(run="p", groups=["colour=1"], **there)
+    assert len(search(run="p", id="cat/0.png", **there).ids) == 23
