@@ -29,6 +29,8 @@ MANIFEST = "manifest.json"
 COMMITTED = ".committed.json"
 """A stage that writes this note into its draft says: go on with what is here even after an error of the user."""
 KEYS = {"schema", "stage", "fingerprint", "arguments", "inputs", "files", "facts"}
+INPUTS = {"records": "record set", "extract": "descriptors", "embed": "embedding"}
+"""What a person calls an input, where that is not its name in the recipe."""
 PACKAGES = ("fashionprobe", "tensorflow", "keras", "numpy", "scikit-learn", "pandas", "pillow", "matplotlib")
 
 
@@ -129,6 +131,7 @@ def build(
     *,
     overwrite: bool = False,
     settings: Mapping[str, Any] | None = None,
+    changed: Mapping[str, Callable[[Artifact], str]] | None = None,
 ) -> Artifact:
     """Return the finished artifact of this recipe at `path`, writing it if it is not there yet.
 
@@ -140,6 +143,8 @@ def build(
             start with a dot are removed at the end.
         overwrite: Replace an artifact of another recipe.
         settings: Arguments that do not change the result, such as the batch size; noted in the manifest.
+        changed: For an input of the recipe: how it differs from the one that the artifact at `path` was made from, in
+            words; without it the input is named.
 
     Raises:
         UserError: If another recipe's artifact is there and `overwrite` is not set, if a folder that is no artifact
@@ -151,7 +156,7 @@ def build(
         draft = path.parent / f"incomplete.{path.name}.{recipe.fingerprint[:16]}"
         _sweep(path, keep=draft)
         if path.exists() and not _is_empty(path):
-            finished = _finished(path, recipe, overwrite)
+            finished = _finished(path, recipe, overwrite, changed or {})
             if finished:
                 return finished
         if not (draft / MANIFEST).is_file():
@@ -274,36 +279,53 @@ def _is_empty(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-def _finished(path: Path, recipe: Recipe, overwrite: bool) -> Artifact | None:
+def _finished(
+    path: Path, recipe: Recipe, overwrite: bool, words: Mapping[str, Callable[[Artifact], str]]
+) -> Artifact | None:
     """Return the artifact at `path` when it is this recipe's and whole; None when it may be replaced."""
     artifact = Artifact(path, read_manifest(path, remedy="Move it away, or choose another name."), reused=True)
-    changed = _changes(artifact.manifest, recipe.as_json())
+    wanted = recipe.as_json()
+    changed, inputs = _changes(artifact.manifest, wanted), _changed_inputs(artifact.manifest, wanted)
     damaged = _damaged(artifact)
-    if not changed and not damaged:
+    if not changed and not inputs and not damaged:
         return artifact
     if overwrite:
         return None
-    what = [f"{name}: missing or cut" for name in damaged] or changed
+    what = [f"{name}: missing or cut" for name in damaged]
+    if not what:
+        what = [*changed, *(words[name](artifact) if name in words else text for name, text in inputs.items())]
     raise UserError(
         str(path),
-        expected="made by the same arguments",
+        expected="made by the same arguments" if changed or damaged else "made from the same inputs",
         received=f"an artifact that differs ({'; '.join(what)})",
         remedy="Pass --overwrite to replace it, or choose another name.",
     )
 
 
+def _changed_inputs(manifest: dict[str, Any], recipe: dict[str, Any]) -> dict[str, str]:
+    """Say of each input that is not the same that it is not, by its name: a fingerprint means nothing to a person."""
+    old, new = manifest["inputs"], recipe["inputs"]
+    changes = {}
+    for name in sorted({*old, *new}):
+        called = INPUTS.get(name, name)
+        if name not in old or name not in new:
+            changes[name] = f"{called}: {'not used' if name not in old else 'used'} then"
+        elif old[name] != new[name]:
+            changes[name] = f"{called}: not the same as then"
+    if manifest.get("weights_sha256") != recipe["weights_sha256"]:
+        changes["weights"] = "weights: not the same as then"
+    return changes
+
+
 def _changes(manifest: dict[str, Any], recipe: dict[str, Any]) -> list[str]:
-    """List the differences of two recipes as 'name: old -> new'."""
+    """List the differences of two recipes' arguments as 'name: old -> new'."""
     changes = [
         f"{key}: {manifest[key]} -> {recipe[key]}" for key in ("schema", "stage") if manifest[key] != recipe[key]
     ]
-    for group in ("arguments", "inputs"):
-        old, new = manifest[group], recipe[group]
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                changes.append(f"{name}: {_short(old.get(name))} -> {_short(new.get(name))}")
-    if manifest.get("weights_sha256") != recipe["weights_sha256"]:
-        changes.append("weights")
+    old, new = manifest["arguments"], recipe["arguments"]
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            changes.append(f"{name}: {_short(old.get(name))} -> {_short(new.get(name))}")
     return changes
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -60,6 +61,20 @@ def extractor(
     # TensorFlow offers no public name for freezing a concrete function; this one has been stable since 2.0.
     frozen = convert_variables_to_constants_v2(forward.get_concrete_function())
     return tf.function(lambda images: frozen(images), jit_compile=True) if xla else frozen
+
+
+def same_shape(images: np.ndarray, count: int) -> np.ndarray:
+    """Fill a batch up with black images.
+
+    The last bits of a descriptor may depend on the shape of the batch (XLA, float16 and dense layers choose other
+    orders of summation), but not on the place in it, nor on the other images.
+
+    Args:
+        images: float32 (batch, height, width, 3).
+        count: Images that there must be, no fewer than there are.
+    """
+    missing = count - len(images)
+    return np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
 
 
 def channels(backbone: Backbone, blocks: Sequence[int]) -> list[int]:

@@ -61,11 +61,23 @@ def test_another_recipe_is_refused_with_all_that_changed(tmp_path):
         build(tmp_path / "x", other, writer("other"))
     assert str(caught.value) == (
         f"`{tmp_path / 'x'}` must be made by the same arguments. Received: an artifact that differs "
-        "(new: null -> 2; seed: 0 -> 1; records: aaaaaaaaaaaa -> bbbbbbbbbbbb; weights). "
+        "(new: null -> 2; seed: 0 -> 1; record set: not the same as then; weights: not the same as then). "
         "Pass --overwrite to replace it, or choose another name."
     )
     assert (tmp_path / "x/data.txt").read_text() == "content"
     assert names(tmp_path) == {"x"}
+
+
+def test_changed_inputs_are_named_and_not_called_arguments(tmp_path):
+    build(tmp_path / "x", Recipe("stage", {}, {"extract": "a", "masks": "b", "image 2": "c"}), writer())
+    other = Recipe("stage", {}, {"extract": "z", "masks": "z", "image 3": "c"})
+    with pytest.raises(UserError) as caught:
+        build(tmp_path / "x", other, writer(), changed={"masks": lambda there: f"masks of {there.path.name} moved"})
+    assert str(caught.value) == (
+        f"`{tmp_path / 'x'}` must be made from the same inputs. Received: an artifact that differs "
+        "(descriptors: not the same as then; image 2: used then; image 3: not used then; masks of x moved). "
+        "Pass --overwrite to replace it, or choose another name."
+    )
 
 
 def test_overwrite_replaces(tmp_path):

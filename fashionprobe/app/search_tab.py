@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from fashionprobe.app import views
-from fashionprobe.app.encoded import read_upload
 from fashionprobe.app.events import QUIET, guarded, upload
 from fashionprobe.app.searching import Query, Searching
 from fashionprobe.attributes.index import BOTH
@@ -61,7 +60,7 @@ def build(searching: Searching) -> None:
         if path is None:
             return gr.skip()
         name = Path(path).name
-        found = guarded(lambda: searching.of_picture(read_upload(Path(path).read_bytes(), name), name))
+        found = guarded(lambda: searching.of_upload(Path(path).read_bytes(), name))
         return found, *show(found, *rest)
 
     def of_tile(event: gr.EventData, by: str, top: float, chosen: Mapping[str, str], *shares: float) -> Any:

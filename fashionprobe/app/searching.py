@@ -84,7 +84,7 @@ class Backing:
     Attributes:
         index: Opens the index.
         classes: The classes of each group that count now, and the names of those that a person added.
-        describe: From a picture, uint8 (height, width, 3), to the points to search with and to read.
+        describe: From the bytes and the name of an image file to the points to search with and to read.
         read: From the id of an image that was extracted to its points to read.
         labelled: For a group: points to read of images with a class of the index, and the names of their classes.
         add: Adds a class, given its group, its name and the ids of its images; returns its reach.
@@ -93,7 +93,7 @@ class Backing:
 
     index: Callable[[], Index]
     classes: Callable[[Index], tuple[Mapping[str, Classes], set[tuple[str, str]]]]
-    describe: Callable[[np.ndarray], tuple[Points, Points]]
+    describe: Callable[[bytes, str], tuple[Points, Points]]
     read: Callable[[str], Points]
     labelled: Callable[[str], tuple[np.ndarray, np.ndarray]]
     add: Callable[[str, str, Sequence[str]], float]
@@ -117,10 +117,15 @@ class Searching:
         self._lock = threading.Lock()
         self._temperature = lru_cache(maxsize=None)(self._fitted)
 
-    def of_picture(self, picture: np.ndarray, name: str) -> Query:
-        """Describe a picture, uint8 (height, width, 3), RGB."""
+    def of_upload(self, data: bytes, name: str) -> Query:
+        """Describe an image file by its bytes.
+
+        Raises:
+            UserError: If it is too large, or no image that can be read.
+        """
+        picture = encoded.read_upload(data, name)
         with self._lock:
-            search, reading = self.backing.describe(picture)
+            search, reading = self.backing.describe(data, name)
         return Query(name, encoded.jpeg(picture, side=480), search, reading)
 
     def of_id(self, name: str) -> Query:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds, check_classes
+from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours
 from fashionprobe.attributes.normalization import NORMALIZATIONS, fit
 from fashionprobe.errors import UserError
 from fashionprobe.intervals import wilson
@@ -54,7 +54,7 @@ def choose(
     name: str = "labels",
     normalizations: Sequence[str] = NORMALIZATIONS,
     metrics: Sequence[str] = METRICS,
-    neighbours: Sequence[int] = NEIGHBOURS,
+    neighbours: Sequence[int] | None = None,
     folds: int = 5,
     seed: int = 0,
     report: Callable[[], object] = lambda: None,
@@ -71,7 +71,7 @@ def choose(
         name: Name of the label, for messages.
         normalizations: Names of `normalization.NORMALIZATIONS`.
         metrics: "euclidean", "cosine" or both.
-        neighbours: Values of k for k-NN.
+        neighbours: Values of k for k-NN. Default: those of `NEIGHBOURS` for which there are training items.
         folds: Number of folds, inner and outer.
         seed: Seed of the folds.
         report: Called `folds + 1` times a block and normalization.
@@ -84,7 +84,9 @@ def choose(
     check_classes(name, classes, numbers, folds)
     same = identical(blocks[min(blocks)][rows])
     outer = assign_folds(numbers, folds=folds, seed=seed, same=same)
-    _check(name, outer, numbers, len(classes), folds, neighbours, metrics)
+    _check(name, outer, numbers, len(classes), folds, metrics)
+    # The smallest training set is that of an inner fold.
+    neighbours = fitting_neighbours(neighbours, NEIGHBOURS, int(len(outer) * ((folds - 1) / folds) ** 2 * 0.9))
     inner = [_inner(outer != number, numbers, same, folds, seed) for number in range(folds)]
     # For each candidate: right or wrong in the outer folds, and in the inner folds of each outer one.
     right: dict[Key, np.ndarray] = {}
@@ -202,7 +204,6 @@ def _check(
     numbers: np.ndarray,
     classes: int,
     folds: int,
-    neighbours: Sequence[int],
     metrics: Sequence[str],
 ) -> None:
     """Check the folds as drawn: copies, which stay together, can leave a fold or a class without images."""
@@ -214,10 +215,6 @@ def _check(
                 received=f"one with {int(counts.min())}",
                 remedy="Leave rare classes out with --min-images, remove copies, or lower --folds.",
             )  # fmt: skip
-    # The smallest training set is that of an inner fold.
-    smallest = int(len(outer) * ((folds - 1) / folds) ** 2 * 0.9)
-    if not neighbours or min(neighbours) < 1 or max(neighbours) > smallest:
-        raise UserError("neighbours", expected=f"numbers in 1 to {smallest}", received=list(neighbours))
     for metric in metrics:
         if metric not in METRICS:
             raise UserError("metrics", expected=f"among {', '.join(METRICS)}", received=metric)

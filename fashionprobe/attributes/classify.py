@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from fashionprobe.attributes import reduce as reduction
 from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds, check_classes
+from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours
 from fashionprobe.attributes.normalization import fit
 from fashionprobe.errors import UserError
 from fashionprobe.intervals import wilson
@@ -46,7 +46,7 @@ def cross_validate(
     rows: np.ndarray | None = None,
     name: str = "labels",
     folds: int = 5,
-    neighbours: Sequence[int] = NEIGHBOURS,
+    neighbours: Sequence[int] | None = None,
     normalization: str = "none",
     seed: int = 0,
     report: Callable[[], object] = lambda: None,
@@ -59,7 +59,8 @@ def cross_validate(
         rows: The row of each item in the descriptors, int (items,). Default: all rows, in order.
         name: Name of the label, for messages.
         folds: Number of stratified folds.
-        neighbours: Values of k for k-NN (euclidean, majority; ties go to the class first in order).
+        neighbours: Values of k for k-NN (euclidean, majority; ties go to the class first in order). Default: those of
+            `NEIGHBOURS` for which there are training items.
         normalization: One of `normalization.NORMALIZATIONS`, fitted on the training folds.
         seed: Seed of the folds.
         report: Called after each fold of each block.
@@ -98,7 +99,7 @@ def cross_validate_reduced(
     rows: np.ndarray | None = None,
     name: str = "labels",
     folds: int = 5,
-    neighbours: Sequence[int] = NEIGHBOURS,
+    neighbours: Sequence[int] | None = None,
     normalization: str = "none",
     seed: int = 0,
     report: Callable[[], object] = lambda: None,
@@ -116,7 +117,7 @@ def cross_validate_reduced(
         rows: The row of each item in the descriptors, int (items,). Default: all rows, in order.
         name: Name of the label, for messages.
         folds: Number of stratified folds.
-        neighbours: Values of k for k-NN.
+        neighbours: Values of k for k-NN. Default: as for `cross_validate`.
         normalization: One of `normalization.NORMALIZATIONS`.
         seed: Seed of the folds and of UMAP.
         report: Called after each reduction.
@@ -192,14 +193,16 @@ class _Answers:
 
 def _drawn(
     blocks: Mapping[int, np.ndarray], labels: np.ndarray, rows: np.ndarray, name: str, folds: int,
-    neighbours: Sequence[int], seed: int,
+    neighbours: Sequence[int] | None, seed: int,
 ) -> _Task:  # fmt: skip
     """Number the classes, draw the folds, and check both."""
     classes, numbers = np.unique(labels, return_inverse=True)
     check_classes(name, classes, numbers, folds)
     fold = assign_folds(numbers, folds=folds, seed=seed, same=identical(blocks[min(blocks)][rows]))
-    _check_folds(name, np.bincount(fold, minlength=folds), neighbours)
-    return _Task(classes, numbers, fold, folds, neighbours)
+    sizes = np.bincount(fold, minlength=folds)
+    _check_folds(name, sizes)
+    ks = fitting_neighbours(neighbours, NEIGHBOURS, int(sizes.sum() - sizes.max()))
+    return _Task(classes, numbers, fold, folds, ks)
 
 
 def _rescaled(descriptors: np.ndarray) -> np.ndarray:
@@ -239,16 +242,13 @@ def _per_class(confusion: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table | {"low": low, "high": high})
 
 
-def _check_folds(name: str, sizes: np.ndarray, neighbours: Sequence[int]) -> None:
+def _check_folds(name: str, sizes: np.ndarray) -> None:
     """Check the folds as drawn: images that are one and the same, which stay together, may leave some without any."""
     if not sizes.all():
         raise UserError(
             name, expected="a column whose images differ", received=f"{int((sizes == 0).sum())} folds with no image",
             remedy="Most images are copies of each other: remove copies, or lower --folds.",
         )  # fmt: skip
-    smallest = int(sizes.sum() - sizes.max())
-    if not neighbours or min(neighbours) < 1 or max(neighbours) > smallest:
-        raise UserError("neighbours", expected=f"numbers in 1 to {smallest}", received=list(neighbours))
 
 
 def _check_dimensions(dimensions: Sequence[int], blocks: Mapping[int, np.ndarray], task: _Task) -> None:

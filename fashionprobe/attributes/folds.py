@@ -1,5 +1,7 @@
 """The folds of cross-validation: stratified, with copies of one picture on one side."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
@@ -25,6 +27,35 @@ def assign_folds(numbers: np.ndarray, *, folds: int, seed: int, same: np.ndarray
     return fold[same]
 
 
+def fitting_neighbours(given: Sequence[int] | None, default: Sequence[int], smallest: int) -> list[int]:
+    """Return the values of k for k-NN: those given, or those of a default that a set allows.
+
+    Args:
+        given: The values; None for the default.
+        default: The default, ascending.
+        smallest: Items of the smallest training set.
+
+    Raises:
+        UserError: If a value that was given is below 1, or larger than the smallest training set.
+    """
+    if given is None:
+        return [k for k in default if k <= smallest] or [1]
+    if not given or min(given) < 1 or max(given) > smallest:
+        raise UserError("neighbours", expected=f"numbers in 1 to {smallest}", received=list(given))
+    return list(given)
+
+
+def check_two(name: str, classes: np.ndarray) -> None:
+    """Check that there are two classes or more: among images of one, every answer is right.
+
+    Raises:
+        UserError: If there are not.
+    """
+    there = np.unique(classes)
+    if len(there) < 2:
+        raise UserError(name, expected="a column with two classes or more", received=f"one class: {there.tolist()}")
+
+
 def check_classes(name: str, classes: np.ndarray, numbers: np.ndarray, folds: int) -> None:
     """Check that every class can have an item in every fold.
 
@@ -39,8 +70,7 @@ def check_classes(name: str, classes: np.ndarray, numbers: np.ndarray, folds: in
     """
     if folds < 2:
         raise UserError("folds", expected="an int in the range [2, inf)", received=folds)
-    if len(classes) < 2:
-        raise UserError(name, expected="a column with two classes or more", received=f"one class: {classes.tolist()}")
+    check_two(name, classes)
     counts = np.bincount(numbers)
     rare = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < folds]
     if rare:

@@ -29,6 +29,9 @@ NOTE = "index.json"
 CHUNK = 4096
 """Rows that are normalized at a time."""
 
+CANDIDATES = 32
+"""Nearest images by one group that are compared by all, when a picture is looked up."""
+
 BOTH = "both"
 """The word for all groups together."""
 
@@ -175,6 +178,30 @@ class Index:
         if not len(found):
             raise unknown_name("id", name, self.items["id"].head(1000), what="the id of an image of the index")
         return int(found[0])
+
+    def equal(self, points: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Find pictures that the index has already, whatever it calls them.
+
+        Args:
+            points: Normalized descriptors by group, float32 (images, directions), of all groups.
+
+        Returns:
+            For each picture the row of one with the same descriptors in every group; -1 where there is none.
+        """
+        first = next(iter(self.groups))
+        rows = np.full(len(points[first]), -1)
+        for number in range(len(rows)) if len(self) else ():
+            asked = {group: matrix[number : number + 1] for group, matrix in points.items()}
+            near, _ = self._nearest(first, asked[first], min(CANDIDATES, len(self)), None)
+            rows[number] = next((int(row) for row in near if self._is_at(int(row), asked)), -1)
+        return rows
+
+    def _is_at(self, row: int, asked: Mapping[str, np.ndarray]) -> bool:
+        # A whitened point may differ in its last digits from one that was normalized in another batch.
+        return all(
+            np.allclose(self.point(group, row), asked[name], rtol=0, atol=1e-5 * np.abs(asked[name]).max(initial=0))
+            for name, group in self.groups.items()
+        )
 
     def search(
         self, by: str, points: Mapping[str, np.ndarray], top: int, *, without: int | None = None,

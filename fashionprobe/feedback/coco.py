@@ -1,6 +1,7 @@
 """Masks in a COCO JSON file: run lengths, and polygons by pycocotools (the extra `coco`)."""
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -88,11 +89,12 @@ def _of_categories(path: Path, content: dict[str, Any], names: Collection[str] |
     if names is None:
         return None
     table = _table(path, content, "categories", ("id", "name"))
-    for name in names:
-        if name not in {row["name"] for row in table.values()}:
-            there = Counter(str(row["name"]) for row in table.values())
-            raise unknown_name("categories", name, there, what=f"a category of {path.name}")
-    return {number for number, row in table.items() if row["name"] in names}
+    wanted = {unicodedata.normalize("NFC", name) for name in names}
+    called = {number: unicodedata.normalize("NFC", str(row["name"])) for number, row in table.items()}
+    for name in wanted:
+        if name not in called.values():
+            raise unknown_name("categories", name, Counter(called.values()), what=f"a category of {path.name}")
+    return {number for number, name in called.items() if name in wanted}
 
 
 def _decode(segmentation: Any, image: dict[str, Any]) -> np.ndarray:

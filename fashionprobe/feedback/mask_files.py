@@ -1,6 +1,7 @@
 """Masks that somebody drew elsewhere: PNG files, and which image each mask of a file is about."""
 
 import os
+import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
@@ -100,10 +101,11 @@ def by_id(found: Iterable[Found], ids: Collection[str]) -> dict[str, np.ndarray]
     """
     stems: dict[str, list[str]] = {}
     for name in ids:
-        stems.setdefault(_stem(name), []).append(name)
-    known, unknown, masks = set(ids), [], {}
-    for name, mask in found:
-        candidates = [name] if name in known else stems.get(name) or stems.get(_stem(name), [])
+        stems.setdefault(_stem(_spelled(name)), []).append(name)
+    known, unknown, masks = {_spelled(name): name for name in ids}, [], {}
+    for given, mask in found:
+        name = _spelled(given)
+        candidates = [known[name]] if name in known else stems.get(name) or stems.get(_stem(name), [])
         if len(candidates) > 1:
             received = f"{name}, which may be {' or '.join(candidates)}"
             raise UserError("path", expected="masks that each name one image", received=received)
@@ -122,6 +124,11 @@ def by_id(found: Iterable[Found], ids: Collection[str]) -> dict[str, np.ndarray]
     if not masks:
         raise UserError("path", expected="one mask or more", received="none")
     return {name: masks[name] for name in ids if name in masks}
+
+
+def _spelled(name: str) -> str:
+    """Return a name in NFC: a Mac spells the names of files otherwise."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _stem(name: str) -> str:

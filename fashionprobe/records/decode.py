@@ -114,7 +114,24 @@ def _jpeg(data: tf.Tensor) -> tf.Tensor:
 
 
 def _png_with_alpha(data: tf.Tensor) -> tf.Tensor:
-    return _on_white(tf.io.decode_png(data, channels=4))
+    depth = tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8)[0]
+    few_bits = tf.less(depth, 8)
+    return tf.cond(few_bits, lambda: _png_of_few_bits(data, depth), lambda: _on_white(_png_rgba(data)))
+
+
+def _png_rgba(data: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_png(data, channels=4)
+
+
+def _png_of_few_bits(data: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
+    """Decode a PNG of 1, 2 or 4 bits, whose missing alpha TensorFlow fills with the largest value of so many bits."""
+    stored, image = tf.io.decode_png(data, channels=0), _png_rgba(data)
+    filled = tf.bitwise.left_shift(tf.constant(1, tf.uint8), depth) - 1
+    # With a transparent colour alpha is 0 or 255; a palette with alpha of its own, any value, comes in four channels.
+    own = tf.equal(tf.shape(stored)[2], 4)
+    opaque = tf.logical_and(tf.logical_not(own), tf.equal(image[:, :, 3:], filled))
+    alpha = tf.where(opaque, tf.constant(255, tf.uint8), image[:, :, 3:])
+    return _on_white(tf.concat([image[:, :, :3], alpha], axis=2))
 
 
 def _gif(data: tf.Tensor) -> tf.Tensor:

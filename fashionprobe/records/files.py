@@ -9,18 +9,26 @@ import tensorflow as tf
 
 from fashionprobe.errors import UserError
 from fashionprobe.records import decode, images
-from fashionprobe.records.info import BadImage
+from fashionprobe.records.info import BadImage, Resizing
 
 EXPECTED = "an image file: JPEG, PNG, GIF, BMP or WEBP"
 
 
-def read_files(paths: Sequence[str], size: tuple[int, int], fit: Literal["pad", "stretch"] = "pad") -> np.ndarray:
+def read_files(
+    paths: Sequence[str],
+    size: tuple[int, int],
+    fit: Literal["pad", "stretch"] = "pad",
+    *,
+    resizing: Resizing | None = None,
+) -> np.ndarray:
     """Read image files.
 
     Args:
         paths: JPEG, PNG, GIF, BMP or WEBP files.
         size: (height, width) of the images in pixels.
         fit: Keep the aspect ratio and pad with white, or stretch.
+        resizing: How the record set that they are compared with was resized when it was made, if it was: they go the
+            same way, JPEG compression included.
 
     Returns:
         float32 (files, *size, 3), RGB in [0, 255].
@@ -28,7 +36,18 @@ def read_files(paths: Sequence[str], size: tuple[int, int], fit: Literal["pad", 
     Raises:
         UserError: If a file is not there, or is no image that can be read.
     """
-    return np.stack([decode.fit(_pixels(Path(path)), size, fit).numpy() for path in paths])
+    return np.stack([fitted(_bytes(Path(path)), path, size, fit, resizing=resizing) for path in paths])
+
+
+def fitted(
+    data: bytes, name: str, size: tuple[int, int], fit: Literal["pad", "stretch"], *, resizing: Resizing | None = None
+) -> np.ndarray:
+    """Do with the bytes of one image file what `read_files` does; float32 (*size, 3).
+
+    Raises:
+        UserError: If they are no image that can be read.
+    """
+    return decode.fit(_decoded(data, name, resizing), size, fit).numpy()
 
 
 def picture(path: str) -> np.ndarray:
@@ -37,7 +56,7 @@ def picture(path: str) -> np.ndarray:
     Raises:
         UserError: If the file is not there, or is no image that can be read.
     """
-    return _pixels(Path(path)).numpy()
+    return _decoded(_bytes(Path(path)), path).numpy()
 
 
 def decoded(data: bytes, name: str) -> np.ndarray:
@@ -53,17 +72,20 @@ def decoded(data: bytes, name: str) -> np.ndarray:
     return _decoded(data, name).numpy()
 
 
-def _pixels(path: Path) -> tf.Tensor:
+def _bytes(path: Path) -> bytes:
     if not path.is_file():
         received = f"{str(path)!r}, a folder" if path.is_dir() else f"{str(path)!r}, which does not exist"
         raise UserError("images", expected=EXPECTED, received=received)
-    return _decoded(path.read_bytes(), str(path))
+    return path.read_bytes()
 
 
-def _decoded(data: bytes, name: str) -> tf.Tensor:
+def _decoded(data: bytes, name: str, resizing: Resizing | None = None) -> tf.Tensor:
     try:
         with images.quiet():
             info = images.inspect(data, decode=True)
+            if resizing is not None:
+                data = images.resize(data, resizing.size, resizing.fit, info)
+                info = images.inspect(data)
         return decode.decode(
             tf.constant(data), tf.constant(info.orientation), formats={info.format},
             orientations={info.orientation}, alpha=info.has_alpha,

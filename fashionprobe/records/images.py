@@ -115,17 +115,18 @@ def resize(data: bytes, size: tuple[int, int], fit: Literal["pad", "stretch"], i
     return file.getvalue()
 
 
-def picture(data: bytes, info: ImageInfo) -> Image.Image:
+def picture(data: bytes, info: ImageInfo, *, draft: int | None = None) -> Image.Image:
     """Decode an image and turn it upright: grey (L) when it is stored so, else RGB, transparency on white.
 
     Args:
         data: The bytes of the image file.
         info: What `inspect` returned for them.
+        draft: Decode a JPEG at the smallest scale whose sides are this long at least, which is faster.
 
     Raises:
         BadImage: Pillow cannot decode the image.
     """
-    image = _open(data)
+    image = _open(data, draft=(draft, draft) if draft else None)
     is_grey = image.mode == "L" and not image.has_transparency_data
     return _upright(image if is_grey else _rgb(image), info)
 
@@ -197,6 +198,9 @@ def _open(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
         if draft:
             image.draft(None, draft)
         image.load()
+        if image.format == "PNG" and image.mode == "L" and isinstance(image.info.get("transparency"), int):
+            # Pillow spreads 2 and 4 bits over 0 to 255, but not the grey that is transparent.
+            image.info["transparency"] *= 255 // (2 ** min(data[24], 8) - 1)
     except UnidentifiedImageError:
         raise BadImage(_unknown(data)) from None
     except BadImage:

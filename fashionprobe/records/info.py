@@ -1,6 +1,7 @@
 """What is known of an image before its pixels are, and the exception for one that cannot become a record."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from PIL import Image
 
@@ -29,6 +30,19 @@ class ImageInfo:
     width: int
     orientation: int = 1
     has_alpha: bool = False
+
+
+@dataclass(frozen=True)
+class Resizing:
+    """How the images of a record set were brought to one size before they were stored.
+
+    Attributes:
+        size: (height, width) in pixels.
+        fit: Keep the aspect ratio and pad with white, or stretch.
+    """
+
+    size: tuple[int, int]
+    fit: Literal["pad", "stretch"]
 
 
 def check_pixels(height: int, width: int) -> None:

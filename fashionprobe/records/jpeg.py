@@ -1,6 +1,7 @@
 """JPEG files without decoding a pixel: walked marker by marker, checked, stripped of metadata."""
 
 import functools
+import hashlib
 import struct
 
 from fashionprobe.records import exif
@@ -12,6 +13,8 @@ _OTHER_SOF = frozenset(range(0xFFC0, 0xFFD0)) - _SOF - {_DHT}
 _BARE_MARKERS = frozenset({0xFFFF, 0xFF01, *range(0xFFD0, 0xFFD8)})  # a fill byte, TEM, RST0..7: no length
 _MARKER_AND_LENGTH = struct.Struct(">HH")
 _BITS = bytes(range(16))
+_STANDARD_TABLES = (0, 208, 416)
+"""Bytes of the standard Huffman tables of a film's frame, which leaves them out, of grey and of colour."""
 _KEPT_SEGMENTS = {0xFFE0: b"JFIF\0", 0xFFE2: b"ICC_PROFILE\0", 0xFFEE: b"Adobe"}
 
 
@@ -77,6 +80,27 @@ def strip(data: bytes, orientation: int) -> bytes:
         stop = 2 + (data.rfind(b"\xff\xd9") if several else data.find(b"\xff\xd9", scan))
     kept.append(data[scan:stop])
     return b"".join(kept)
+
+
+def coded(data: bytes) -> tuple[str, str, str]:
+    """Return what a JPEG that `inspect` accepted says about its pixels without decoding one.
+
+    Returns:
+        A digest of size, sampling and quantization, which two files that hold the same coefficients share; how they
+        are coded (sequential or progressive, by the standard Huffman tables or by its own), in which a lossless change
+        of the coding changes; and a digest of all that decides the pixels, whatever else the file holds.
+    """
+    plain = strip(data, 1)
+    segments = _segments(plain)
+    payloads = [(marker, plain[start:end]) for marker, start, end in segments]
+    tables = sorted(payload for marker, payload in payloads if marker == _DQT)
+    frame = next((marker, payload) for marker, payload in payloads if marker in _SOF)
+    lengths = sum(len(payload) for marker, payload in payloads if marker == _DHT)
+    group = hashlib.blake2b(b"".join([frame[1], *tables]), digest_size=16).hexdigest()
+    coding = f"{frame[0] == 0xFFC2} {lengths in _STANDARD_TABLES}"
+    # JFIF says that the colours are YCbCr, and Adobe's segment which they are; the density in one says nothing.
+    kept = [payload[:5] if marker == 0xFFE0 else payload for marker, payload in payloads if marker != 0xFFE2]
+    return group, coding, hashlib.blake2b(b"".join([*kept, plain[segments[-1][2] :]]), digest_size=16).hexdigest()
 
 
 def _segments(data: bytes) -> list[tuple[int, int, int]]:

@@ -1,19 +1,23 @@
 """A request for a record set -> the record set as an artifact: choose, split, write, list."""
 
+import logging
 import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.records.select import SPLITS, assign_splits, label_columns, select
+from fashionprobe.records import copies
+from fashionprobe.records.info import Resizing
+from fashionprobe.records.select import SPLITS, assign_splits, check_parts, label_columns, select
 from fashionprobe.records.sources import (
     MARKED,
     PROCEDURAL,
@@ -28,6 +32,14 @@ from fashionprobe.records.sources import (
     symbols,
     xray,
 )
+
+log = logging.getLogger(__name__)
+
+NAMED = 3
+"""Files that changed since that are named."""
+
+SOON = 2
+"""Seconds between the note of an artifact's end and the date of its file."""
 
 MOST_CLASSES = 1000
 """A column with more distinct values, such as the titles, is none of classes: the manifest holds only their number."""
@@ -56,6 +68,7 @@ class Request:
     size: tuple[int, int] | None = None
     fit: Literal["pad", "stretch"] = "pad"
     strip_metadata: bool = False
+    near_copies: float | None = None
     check: bool = False
     strict: bool = False
     shard_size: int = 512
@@ -87,11 +100,15 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         per_class=request.per_class,
         seed=request.seed,
     )
-    if "split" not in items or (request.split is not None and not catalogue.split_is_fixed):
-        parts, label = request.split or catalogue.split, request.label or catalogue.stratify
-        contents = catalogue.contents(list(items["id"])) if catalogue.contents else None
-        split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
-        items = items.assign(split=split)
+    if request.split is not None:
+        check_parts(request.split)
+    if request.near_copies is not None and (catalogue.contents is None or not _draws_splits(request, catalogue)):
+        why = "has no copies" if catalogue.contents is None else "comes with its splits"
+        remedy = "Pass --split to draw them." if "split" in items and not catalogue.split_is_fixed else ""
+        raise UserError(
+            "near_copies", expected=f"left out for this source, which {why}", received=request.near_copies,
+            remedy=remedy,
+        )  # fmt: skip
     threads = threads or os.cpu_count() or 1
     artifact = build(
         path,
@@ -99,7 +116,14 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         lambda draft: _write(draft, request, catalogue, items, threads),
         overwrite=overwrite,
         settings={"threads": threads, "path": request.path},
+        changed={"source": lambda there: _changed_since(there, request, catalogue)},
     )
+    if artifact.reused and catalogue.newer and (names := catalogue.newer(_begun(artifact))):
+        # The fingerprint knows names and sizes alone: reading every file would take as long as making it again.
+        log.warning(
+            "%s may have changed since %s was made (%s, no other size): pass --overwrite to read it again",
+            request.path, path, _named(names),
+        )  # fmt: skip
     if request.strict and artifact.facts["bad"]:
         # Made without `strict`, which changes nothing about a set of whole images.
         raise UserError(
@@ -110,11 +134,51 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
     return artifact
 
 
+def _changed_since(there: Artifact, request: Request, catalogue: Catalogue) -> str:
+    """Say what is not as it was when a record set was made, as far as dates and names of files tell."""
+    made_from = there.manifest["run"]["settings"].get("path")
+    if made_from is not None and Path(made_from).resolve() != Path(request.path or "").resolve():
+        return f"path: {made_from} -> {request.path}"
+    known = [pd.read_csv(there.path / name, usecols=["id"], dtype=str)["id"] for name in ("items.csv", "skipped.csv")]
+    listed = {*catalogue.items["id"], *(name for name, _ in catalogue.left_out)}
+    names = {*(catalogue.newer(_begun(there)) if catalogue.newer else ()), *(set(pd.concat(known)) - listed)}
+    return f"{request.path} changed since" + (f" ({_named(sorted(names))})" if names else "")
+
+
+def _begun(there: Artifact) -> float:
+    """Return when a record set began to be made, in seconds since 1970."""
+    made = there.manifest["run"]
+    noted, written = datetime.fromisoformat(made["finished_utc"]).timestamp(), (there.path / MANIFEST).stat().st_mtime
+    # The note is in whole seconds; a set that was copied here has a later date.
+    return (written if 0 <= written - noted < SOON else noted) - made["seconds"]
+
+
+def _named(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"{len(names)} file{'' if len(names) == 1 else 's'}: {listed}"
+
+
+def resizing(records: Artifact) -> Resizing | None:
+    """Return how the images of a record set were resized when it was made; None where they kept their size."""
+    arguments = records.manifest["arguments"]
+    size = _stored_size(arguments["source"], arguments["size"])
+    return None if size is None else Resizing((int(size[0]), int(size[1])), arguments["fit"])
+
+
+def _stored_size(source: str, size: Sequence[int] | None) -> Sequence[int] | None:
+    """Return the size to which images are resized; those that are drawn have the size asked for."""
+    return None if source in (*PROCEDURAL, "quickdraw") else size
+
+
 def _catalogue(request: Request) -> Catalogue:
     if request.source in PROCEDURAL and request.path is not None:
         raise UserError("path", expected=f"left out for {request.source}, which are drawn", received=request.path)
     _check_marks(request)
-    return CATALOGUES[request.source](request)
+    catalogue = CATALOGUES[request.source](request)
+    items = catalogue.items
+    # File names and tables come in NFC; words inside the files of a source, and older record sets, may not.
+    spelled = {column: items[column].str.normalize("NFC") for column in label_columns(items)}
+    return replace(catalogue, items=items.assign(**spelled))
 
 
 def _garments(request: Request) -> Catalogue:
@@ -178,6 +242,8 @@ def _result_changing(request: Request) -> dict[str, Any]:
     drawn = request.source in PROCEDURAL
     for neutral in ("path", "strict", "rate", "marks") if drawn else ("path", "strict", "rate", "marks", "count"):
         del arguments[neutral]
+    if request.near_copies is None:
+        del arguments["near_copies"]  # as in record sets of earlier versions
     if drawn:
         arguments["size"] = _drawn_size(request)
     if request.source in MARKED:
@@ -191,13 +257,15 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
     from fashionprobe.records import write
 
     packing = write.Packing(
-        # Drawn images have the size asked for.
-        size=None if request.source in (*PROCEDURAL, "quickdraw") else request.size,
+        size=request.size if _stored_size(request.source, request.size) else None,
         fit=request.fit,
         strip_metadata=request.strip_metadata,
         check=request.check,
         strict=request.strict,
     )
+    found: dict[str, int] = {}
+    if _draws_splits(request, catalogue):
+        items, found = _with_splits(items, request, catalogue, threads)
     shards = write.plan(items, shard_size=request.shard_size, seed=request.seed)
     with progress.bar(total=len(items), unit="image", description="ingest") as bar:
         write.write_shards(draft, shards, catalogue.read, packing, threads=threads, report=bar.update)
@@ -222,9 +290,34 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
         "skipped_by_reason": dict(Counter(reason for _, reason in skipped).most_common(20)),
         "images": images,
         "columns": {column: _describe(table[column]) for column in label_columns(table.drop(columns=["row", "shard"]))},
+        **({"copies": found} if found else {}),
         "notes": list(catalogue.notes),
         "stratify": request.label or catalogue.stratify,
     }
+
+
+def _draws_splits(request: Request, catalogue: Catalogue) -> bool:
+    return "split" not in catalogue.items or (request.split is not None and not catalogue.split_is_fixed)
+
+
+def _with_splits(
+    items: pd.DataFrame, request: Request, catalogue: Catalogue, threads: int
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Draw the splits; return the items with them, and how many are copies of an earlier one, by kind."""
+    names = list(items["id"])
+    contents, found = None, {}
+    if catalogue.contents is not None:
+        contents = catalogue.contents(names)
+        equal = contents if catalogue.by_pixels else copies.equal(names, catalogue.read, threads=threads)
+        found["equal"] = len(names) - len(set(equal))
+        contents = copies.joined(contents, equal).tolist()
+        if request.near_copies is not None:
+            near = copies.near(names, catalogue.read, most=request.near_copies, threads=threads)
+            found["near"] = len(names) - len(set(copies.joined(equal, near))) - found["equal"]
+            contents = copies.joined(contents, near).tolist()
+    parts, label = request.split or catalogue.split, request.label or catalogue.stratify
+    split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
+    return items.assign(split=split), {kind: count for kind, count in found.items() if count}
 
 
 def _describe(column: pd.Series) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -81,21 +81,21 @@ def assign_splits(
     parts: Sequence[float],
     *,
     label: str | None = None,
-    contents: Sequence[str] | None = None,
+    contents: Sequence[Hashable] | None = None,
     seed: int = 0,
 ) -> pd.Series:
     """Draw a split for each item, stratified by the label.
 
     Systematic sampling: the items are sorted by class in random order within a class, and every n/k-th goes to a
     split of k items. So the totals are exact, rounded to whole items, and each class gets its share of test and val
-    to within one item or little more, and the rest for train. Copies of one file then follow the first of them, or
+    to within one item or little more, and the rest for train. Copies of one picture then follow the first of them, or
     a network would be tested on a picture that it was trained on.
 
     Args:
         items: One row an image.
         parts: Sizes of train, val and test in any unit: shares, percent or numbers of images.
         label: Column to stratify by; None draws at random.
-        contents: A key for each row; rows with the same key hold the same file. None when no two do.
+        contents: A key for each row; rows with the same key hold the same picture. None when no two do.
         seed: Seed of the draw.
 
     Returns:
@@ -107,12 +107,7 @@ def assign_splits(
     Reference:
         Cochran, Sampling Techniques, 3rd ed. 1977, chapter 8.
     """
-    parts = [float(part) for part in parts]
-    if len(parts) != 3 or min(parts) < 0 or not 0 < sum(parts) < float("inf"):
-        raise UserError(
-            "split", expected="three numbers >= 0, the parts of train, val and test", received=parts,
-            remedy="For example --split [80,10,10].",
-        )  # fmt: skip
+    parts = check_parts(parts)
     order = shuffled(items, seed)
     if label is not None:
         order = order.sort_values(label, kind="stable")
@@ -126,6 +121,21 @@ def assign_splits(
             break
     split = split.reindex(items.index)
     return split if contents is None else split.groupby(list(contents), sort=False).transform("first")
+
+
+def check_parts(parts: Sequence[float]) -> list[float]:
+    """Return the sizes of train, val and test.
+
+    Raises:
+        UserError: If `parts` are not three numbers >= 0 with a sum > 0.
+    """
+    parts = [float(part) for part in parts]
+    if len(parts) != 3 or min(parts) < 0 or not 0 < sum(parts) < float("inf"):
+        raise UserError(
+            "split", expected="three numbers >= 0, the parts of train, val and test", received=parts,
+            remedy="For example --split [80,10,10].",
+        )  # fmt: skip
+    return parts
 
 
 def _every(total: int, count: int) -> np.ndarray:

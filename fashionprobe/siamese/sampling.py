@@ -75,14 +75,17 @@ def _by_class(numbers: np.ndarray, per_class: int) -> list[np.ndarray]:
     classes, counts = np.unique(numbers, return_counts=True)
     if len(classes) < 2:
         raise UserError("label", expected="a column with two classes or more", received=f"{len(classes)}")
-    if per_class < 2:
+    smallest = int(counts.min())
+    if smallest < 2:
         raise UserError(
-            "per_class", expected="2 or more: with one image a class there is no positive", received=per_class
-        )
-    if counts.min() < per_class:
+            "label", expected="a column whose classes have two images or more: a class of one has no positive",
+            received="one with a class of one", remedy="Leave rare classes out: --min-images 2.",
+        )  # fmt: skip
+    if not 2 <= per_class <= smallest:
+        rare = f" Or leave rare classes out: --min-images {per_class}." if per_class > smallest else ""
         raise UserError(
-            "per_class", expected=f"{counts.min()} or less, the images of the smallest class", received=per_class,
-            remedy="Or leave rare classes out: --min-images.",
+            "per_class", expected=f"in 2 to {smallest}, the images of the smallest class", received=per_class,
+            remedy=f"Pass --per-class {min(max(per_class, 2), smallest)}.{rare}",
         )  # fmt: skip
     return [np.flatnonzero(numbers == number) for number in classes]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import backbones
@@ -28,7 +27,7 @@ from fashionprobe.feedback.compare import heat_inside
 from fashionprobe.feedback.mask_files import read_png
 from fashionprobe.plots.heatmaps import overlay
 from fashionprobe.plots.masks import outlined
-from fashionprobe.records import decode
+from fashionprobe.records import files
 from fashionprobe.stages import attribute
 from fashionprobe.stages.correction import open_data, open_trained
 from fashionprobe.stages.described import open_described, records_of
@@ -36,7 +35,7 @@ from fashionprobe.stages.indexed import normalized, open_classes, open_index, re
 from fashionprobe.stages.mask_sources import APP
 from fashionprobe.stages.masked import TABLE, fitted
 from fashionprobe.stages.masks import masks
-from fashionprobe.stages.newcomers import describer
+from fashionprobe.stages.newcomers import describer, resizing_of
 from fashionprobe.stages.refit import refit
 
 if TYPE_CHECKING:
@@ -125,9 +124,10 @@ def searching(place: Place) -> Searching:
     described = open_described(run)
     size, fit = tuple(index.network["arguments"]["size"]), index.network["arguments"]["fit"]
     network = describer(index.network, index.blocks, trust=place.trust)
+    resizing = resizing_of(run, index.network, place.tfrecords_root)
 
-    def describe(picture: np.ndarray) -> tuple[Points, Points]:
-        found = network(decode.fit(tf.constant(picture), size, fit).numpy()[None])
+    def describe(data: bytes, name: str) -> tuple[Points, Points]:
+        found = network(files.fitted(data, name, size, fit, resizing=resizing)[None])
         return normalized(index, found), readable(index, found)
 
     def labelled(group: str) -> tuple[np.ndarray, np.ndarray]:

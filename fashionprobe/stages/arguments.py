@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,17 @@ Place = str | os.PathLike[str]
 """A name below a root folder, or what an earlier stage returned (its results are paths)."""
 
 
+def spelled(name: str) -> str:
+    """Return a name in NFC, as record sets hold theirs: an umlaut may be typed as one character or as two."""
+    return unicodedata.normalize("NFC", name)
+
+
 def listed(argument: str, value: str | Sequence[str] | None) -> list[str] | None:
-    """Return a list of names, each once; text is cut at its commas, so that `--label colour,pattern` works."""
+    """Return a list of names in NFC, each once; text is cut at its commas, so that `--label colour,pattern` works."""
     if value is None:
         return None
     parts = value.split(",") if isinstance(value, str) else list(value)
-    names = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    names = list(dict.fromkeys(spelled(part.strip()) for part in parts if part.strip()))
     if not names:
         raise UserError(argument, expected="a name, or several as a,b", received="nothing")
     return names
@@ -108,6 +114,14 @@ def open_records(path: Path) -> Artifact:
     source = "" if path.name in SOURCES else " --source SOURCE"
     remedy = f"Make it first: fashionprobe ingest --dataset {path.name}{source} --path PATH"
     return load(path, stage="ingest", remedy=remedy)
+
+
+def other_records(there: Artifact, records: Artifact) -> str:
+    """Say how the record set that an artifact was made of differs from this one."""
+    name = there.facts.get("dataset")
+    if name is not None and name != records.path.name:
+        return f"dataset: {name} -> {records.path.name}"
+    return f"{records.path} was made again since, and differs"
 
 
 def open_descriptors(run: Path) -> Artifact:

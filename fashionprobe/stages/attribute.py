@@ -11,7 +11,7 @@ from fashionprobe.artifacts import locked
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.described import open_described
 from fashionprobe.stages.indexed import STORE, class_names, group_of, learn, open_classes, open_index
-from fashionprobe.stages.newcomers import describe_files
+from fashionprobe.stages.newcomers import describe_files, resizing_of
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.index import Index
@@ -48,6 +48,7 @@ def add(
     backbone: str | None = None,
     trust: bool = False,
     overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> AttributeClass:
     """Give a group of the index a new class from a handful of images; nothing is trained and no other class changes.
@@ -61,6 +62,7 @@ def add(
         backbone: Name or path of the backbone that described the run; needed when it was moved.
         trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace a class of this name.
+        tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
 
     Returns:
@@ -74,7 +76,7 @@ def add(
     if (images is None) == (id is None):
         received = "neither" if images is None else "both"
         raise UserError("images", expected="given, or --id, and not both", received=received)
-    name = " ".join(name.split())
+    name, group = shared.spelled(" ".join(name.split())), shared.spelled(group)
     if not name:
         raise UserError("name", expected="the name of the class", received="nothing")
     folder = shared.run_path(run, runs_root)
@@ -85,7 +87,8 @@ def add(
     if images is not None:
         paths = [images] if isinstance(images, str) else list(images)
         blocks = [int(block) for block in index.network["facts"]["blocks"]]
-        descriptors = describe_files(index.network, paths, blocks, backbone=backbone, trust=trust)
+        resizing = resizing_of(folder, index.network, tfrecords_root)
+        descriptors = describe_files(index.network, paths, blocks, resizing=resizing, backbone=backbone, trust=trust)
         ids = tuple(Path(path).name for path in paths)
     else:
         ids = tuple(shared.listed("id", id) or [])
@@ -123,6 +126,7 @@ def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs")
 
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
+    name, group = shared.spelled(name), shared.spelled(group)
     group_of(index, group)
     with locked(folder / STORE, patience=10):
         there = class_names(folder, index, group)
@@ -148,7 +152,7 @@ def list_classes(*, run: shared.Place, group: str | None = None, runs_root: str 
     """
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
-    names = [group_of(index, group).name] if group is not None else [*index.groups]
+    names = [group_of(index, shared.spelled(group)).name] if group is not None else [*index.groups]
     known = open_classes(folder, index)
     added = {(each.group, each.name) for each in known.added}
     found = []

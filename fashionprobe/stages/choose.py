@@ -88,7 +88,7 @@ def choose(
         block: Block number, or several as [1,4]. Default: all.
         normalizations: Of none, l2 (unit length), standard (each channel to deviation 1) and whiten (decorrelated,
             then unit length). Default: all.
-        neighbours: Values of k. Default: [1,4,8,16].
+        neighbours: Values of k. Default: [1,4,8,16], as far as there are images.
         folds: Number of stratified folds, for the choice and again inside each for the score.
         images: Images of a label at most; of more, a random sample of each class.
         min_images: Leave out classes with fewer images than this.
@@ -106,7 +106,7 @@ def choose(
     shared.at_least(1, min_images=min_images, images=images)
     shared.check_seed(seed)
     labels = shared.listed("label", label) or []
-    ks = shared.numbers([1, 4, 8, 16] if neighbours is None else neighbours) or []
+    ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)
     described = open_described(folder, measured=True)
     blocks = described.choose_blocks(shared.numbers(block))
@@ -115,7 +115,14 @@ def choose(
     options: dict[str, Any] = {"normalizations": wanted, "neighbours": ks, "folds": folds, "seed": seed}
     recipe = Recipe(
         "choose",
-        {**options, "label": labels, "block": list(blocks), "images": images, "min_images": min_images},
+        {
+            **options,
+            "neighbours": [1, 4, 8, 16] if ks is None else ks,
+            "label": labels,
+            "block": list(blocks),
+            "images": images,
+            "min_images": min_images,
+        },
         {"extract": described.artifact.fingerprint},
     )
     artifact = build(

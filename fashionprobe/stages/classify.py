@@ -90,7 +90,7 @@ def classify(
         run: Name of the run, or what `extract` returned.
         label: Label column, or several as colour,pattern.
         folds: Number of stratified folds.
-        neighbours: Values of k. Default: [1,2,4,8,16].
+        neighbours: Values of k. Default: [1,2,4,8,16], as far as there are images.
         min_images: Leave out classes with fewer images than this.
         dimensions: Classify also after UMAP to this many dimensions, or several as 2,8,32; fitted on the training folds
             alone. It takes a fit a label, block, fold and number: of three seconds for 700 images, half a minute for
@@ -111,7 +111,7 @@ def classify(
     shared.at_least(1, min_images=min_images)
     shared.check_seed(seed)
     labels = shared.listed("label", label) or []
-    ks = shared.numbers([1, 2, 4, 8, 16] if neighbours is None else neighbours) or []
+    ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)
     described = open_described(folder, measured=True)
     chosen = {name: described.choose(name, min_images) for name in labels}
@@ -122,7 +122,13 @@ def classify(
     }
     recipe = Recipe(
         "classify",
-        {"label": labels, "folds": folds, "neighbours": ks, "min_images": min_images, "seed": seed}
+        {
+            "label": labels,
+            "folds": folds,
+            "neighbours": [1, 2, 4, 8, 16] if ks is None else ks,
+            "min_images": min_images,
+            "seed": seed,
+        }
         | {name: value for name, value in added.items() if value is not None},
         {"extract": described.artifact.fingerprint},
     )

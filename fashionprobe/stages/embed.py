@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -78,7 +78,7 @@ def embed(
     margin_end: float | None = None,
     easy_epochs: int = 0,
     classes_per_batch: int | None = None,
-    per_class: int = 8,
+    per_class: int | None = None,
     epochs: int = 20,
     steps: int = 200,
     optimizer: Literal["adam", "sgd"] = "adam",
@@ -111,7 +111,7 @@ def embed(
         preprocessing: What the weights expect of the pixels; auto is right for named backbones.
         size: Height and width in pixels of the network's input; one number for a square. Default: the backbone's own.
         fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
-        min_images: Leave out classes with fewer images than this.
+        min_images: Leave out classes with fewer images in train than this.
         dimension: Dimensions of the embedding, 2 to 512.
         pooling: What of the last map is read: its average over space, or all its values. auto is flatten for light
             and light_bn, else average.
@@ -126,7 +126,7 @@ def embed(
         margin_end: Let the margin rise to this one in the last epoch; it never exceeds the mean distance reached.
         easy_epochs: Mine semi-hard triplets in so many epochs first; it keeps batch_hard from collapsing.
         classes_per_batch: P, the classes in a batch. Default: all, 16 at most.
-        per_class: K, the images of each class in a batch.
+        per_class: K, the images of each class in a batch. Default: 8, or as many as the smallest class has in train.
         epochs: Number of epochs.
         steps: Batches an epoch.
         optimizer: adam, or sgd with Nesterov momentum 0.9.
@@ -134,7 +134,8 @@ def embed(
         warmup: Epochs over which the learning rate rises from 0.
         decay: Then keep it, or lower it to 0 along half a cosine.
         weight_decay: Decoupled weight decay of kernels (AdamW).
-        neighbours: Values of k to classify with; the first is the headline. Default: [5,1,3,10,20].
+        neighbours: Values of k to classify with; the first is the headline. Default: [5,1,3,10,20], as far as
+            there are images.
         seed: Seed of first weights and batches.
         trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace an embedding of this run that was trained with other arguments.
@@ -158,6 +159,8 @@ def embed(
         backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing, trust=trust
     )
     records = shared.open_records(records_path)
+
+    import numpy as np
 
     from fashionprobe import devices
     from fashionprobe.siamese.job import Settings
@@ -184,17 +187,21 @@ def embed(
         margin_end=margin_end,
         easy_epochs=easy_epochs,
         classes_per_batch=min(len(classes.names), 16) if classes_per_batch is None else classes_per_batch,
-        per_class=per_class,
+        per_class=8 if per_class is None else per_class,
         steps=steps,
         seed=seed,
         plan=Plan(epochs, optimizer, learning_rate, warmup, decay, weight_decay),
     )
     job = make_job(records, classes, network, shared.image_size(size), fit, settings, trust=trust)
+    if per_class is None:
+        smallest = int(np.bincount(job.numbers()).min())
+        job = replace(job, settings=replace(settings, per_class=max(2, min(8, smallest))))
     job.loss()
     job.drawn(job.numbers(), 0)  # what does not fit is refused here, before anything is written
     job.network()
-    ks = [5, 1, 3, 10, 20] if neighbours is None else list(dict.fromkeys(_several(neighbours)))
     smallest = len(job.numbers()) - 1
+    defaults = [k for k in (5, 1, 3, 10, 20) if k <= smallest]
+    ks = defaults if neighbours is None else list(dict.fromkeys(_several(neighbours)))
     if not ks or min(ks) < 1 or max(ks) > smallest:
         raise UserError("neighbours", expected=f"numbers in 1 to {smallest}", received=ks)
     artifact = build(
@@ -206,6 +213,7 @@ def embed(
         lambda draft: _write(draft, job, ks),
         overwrite=overwrite,
         settings={"network": network, "device": devices.name()},
+        changed={"records": lambda there: shared.other_records(there, records)},
     )  # fmt: skip
     return _result(artifact)
 

@@ -24,12 +24,12 @@ def choose(records: Artifact, label: str | None, min_images: int) -> "Classes":
     from fashionprobe.records.read import vocabulary
     from fashionprobe.training.classes import choose
 
-    label = label or records.facts.get("stratify")
+    label = shared.spelled(label) if label else records.facts.get("stratify")
     if label is None:
         raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
     vocabulary(records, label)
     items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    return choose(items, label, min_images=min_images, needed=("train",))
+    return choose(items, label, min_images=min_images, needed=("train",), counted=("train",))
 
 
 def make_job(

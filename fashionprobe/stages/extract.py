@@ -142,6 +142,7 @@ def extract(
         lambda draft: _write(draft, records, items, splits, loaded, blocks, fit, precision, xla, settings),
         overwrite=overwrite,
         settings=settings,
+        changed={"records": lambda there: shared.other_records(there, records)},
     )
     return _result(artifact)
 
@@ -178,21 +179,26 @@ def _write(
     """Fill the files of one extraction, from the last commit on; `settings` learns how many rows were there."""
     import tensorflow as tf
 
-    from fashionprobe.descriptors import channels, extractor
+    from fashionprobe.descriptors import channels, extractor, same_shape
     from fashionprobe.npy import RowWriter
+    from fashionprobe.records.pack import resizing
     from fashionprobe.records.read import read, readable
 
     widths = channels(backbone, blocks)
     forward = extractor(backbone, blocks, precision=precision, xla=xla)
     files = {f"block{block}.npy": width for block, width in zip(blocks, widths, strict=True)}
     batch_size = settings["batch_size"]
+    together = min(batch_size, len(items))
     with RowWriter(draft, files, len(items), step=batch_size) as writer, readable(records):
         images = read(records, splits=splits, size=backbone.size, fit=fit, batch_size=batch_size, skip=writer.done)
         with progress.bar(total=len(items), done=writer.done, unit="image", description="extract") as bar:
             committed = settings["rows_resumed"] = writer.done
             for batch, names in images:
                 _check_order(names.numpy(), items, writer.done, records)
-                writer.append([tensor.numpy() for tensor in _run(forward, batch)])
+                if len(names) < together:
+                    batch = tf.constant(same_shape(batch.numpy(), together))
+                found = _run(forward, batch)
+                writer.append([tensor.numpy()[: len(names)] for tensor in found])
                 bar.update(len(names))
                 if writer.done - committed >= COMMIT_EVERY:
                     writer.commit()
@@ -200,7 +206,10 @@ def _write(
         if writer.done != len(items):
             raise tf.errors.DataLossError(None, None, "fewer records than listed")
     items.to_csv(draft / "items.csv", index=False)
+    stored = resizing(records)
     return {
+        # So that new images can be stored, for a moment, as these were.
+        **({"resizing": asdict(stored)} if stored else {}),
         "rows": len(items),
         "dataset": records.path.name,
         "backbone": backbone.name,

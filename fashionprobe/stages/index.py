@@ -1,6 +1,8 @@
 """Stage `index`: descriptors -> an index to search in and to tag with, built once and then only added to."""
 
+import itertools
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,13 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Recipe, build, load, locked
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.described import Described, open_described, records_of
-from fashionprobe.stages.indexed import open_index
-from fashionprobe.stages.newcomers import describe_files
+from fashionprobe.stages.indexed import normalized, open_index
+from fashionprobe.stages.newcomers import describe_files, resizing_of
 
 if TYPE_CHECKING:
-    from fashionprobe.attributes.index import Group
+    import numpy as np
+
+    from fashionprobe.attributes.index import Group, Index
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +82,9 @@ def index(
         thumbnails: Keep a small picture of each image, for contact sheets.
         approximate: Build graphs for approximate search by one group, too: for sets so large that the exact search
             takes too long. Needs faiss: pip install 'fashionprobe[faiss]'.
-        images: Image files to put into the index that is there; nothing else of it changes.
+        images: Image files to put into the index that is there; nothing else of it changes. A picture that it has
+            already is left out. The name of the file is the id, without its suffix where the index has none, and with a
+            number behind it where another picture has that name.
         backbone: Name or path of the backbone that described the run; needed for new images when it was moved.
         seed: Seed of the sample that the normalization is fitted on, where there are more than 20,000 images.
         trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
@@ -98,7 +104,7 @@ def index(
         raise UserError("coverage", expected="in (0, 1]", received=coverage)
     folder = shared.run_path(run, runs_root)
     if images is not None:
-        return _append(folder, [images] if isinstance(images, str) else list(images), backbone, trust)
+        return _append(folder, [images] if isinstance(images, str) else list(images), backbone, tfrecords_root, trust)
     described = open_described(folder)
     wanted = _groups(described, shared.listed("groups", groups))
     columns = _labels(described, wanted, shared.listed("labels", labels))
@@ -238,7 +244,7 @@ def _learn(draft: Path, described: Described, group: "Group", matrix: Any, cover
     return {"classes": len(names), "too_small": int((counts < 2).sum())}
 
 
-def _append(folder: Path, paths: list[str], backbone: str | None, trust: bool) -> Indexed:
+def _append(folder: Path, paths: list[str], backbone: str | None, tfrecords_root: str, trust: bool) -> Indexed:
     """Put image files into the index as a new part."""
     import pandas as pd
 
@@ -247,16 +253,58 @@ def _append(folder: Path, paths: list[str], backbone: str | None, trust: bool) -
     from fashionprobe.report.thumbnails import thumbnail
 
     there = open_index(folder)
-    descriptors = describe_files(there.network, paths, there.blocks, backbone=backbone, trust=trust)
+    resizing = resizing_of(folder, there.network, tfrecords_root)
+    descriptors = describe_files(there.network, paths, there.blocks, resizing=resizing, backbone=backbone, trust=trust)
     pictures = [thumbnail(picture(path)) for path in paths]
-    items = pd.DataFrame({"id": [Path(path).name for path in paths]})
     with locked(folder / "index", patience=60):
         # Opened again: another process may have added a part meanwhile.
         there = open_index(folder)
-        number = there.parts[-1].number + 1 if there.parts else 0
-        write_part(there.folder, number, list(there.groups.values()), descriptors, items, pictures)
-    log.info("added %d images", len(paths))
-    return _result(folder, False)
+        new = _unknown(there, paths, descriptors)
+        if new:
+            number = there.parts[-1].number + 1 if there.parts else 0
+            items = pd.DataFrame({"id": _ids(there, [paths[place] for place in new])})
+            described = {block: matrix[new] for block, matrix in descriptors.items()}
+            small = [pictures[place] for place in new]
+            write_part(there.folder, number, list(there.groups.values()), described, items, small)
+    log.info("added %d image%s", len(new), "" if len(new) == 1 else "s")
+    return _result(folder, not new)
+
+
+def _unknown(there: "Index", paths: list[str], descriptors: "dict[int, np.ndarray]") -> list[int]:
+    """Return the places of the pictures that the index has not got, each once, and say which it has."""
+    import numpy as np
+
+    from fashionprobe.attributes.copies import identical
+
+    rows, first = there.equal(normalized(there, descriptors)), identical(descriptors[max(descriptors)])
+    new = [place for place in range(len(paths)) if rows[place] < 0 and first[place] == place]
+    for place in np.flatnonzero(rows >= 0):
+        log.info("%s is in the index already, as %s", paths[place], there.items["id"].iloc[rows[place]])
+    for place in np.flatnonzero((rows < 0) & (first != np.arange(len(paths)))):
+        log.info("%s is the same picture as %s and counts once", paths[place], paths[first[place]])
+    return new
+
+
+def _ids(there: "Index", paths: list[str]) -> list[str]:
+    """Name new images as the index names its own: by the file, with its suffix where those have one."""
+    from fashionprobe.records.sources.folder import SUFFIXES
+
+    known = there.items["id"].tolist()
+    with_suffix = any(name.lower().endswith(SUFFIXES) for name in known)
+    taken, found = set(known), []
+    for path in paths:
+        stem, suffix = os.path.splitext(shared.spelled(Path(path).name))
+        suffix = suffix if with_suffix else ""
+        name = f"{stem}{suffix}"
+        for number in itertools.count(2):
+            if name not in taken:
+                break
+            name = f"{stem} ({number}){suffix}"
+        if name != f"{stem}{suffix}":
+            log.info("%s is called '%s': another picture has its name", path, name)
+        taken.add(name)
+        found.append(name)
+    return found
 
 
 def _result(folder: Path, reused: bool) -> Indexed:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.arguments import at_least, check_seed, image_size, listed, records_path
+from fashionprobe.stages.arguments import at_least, check_seed, image_size, listed, records_path, spelled
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ def ingest(
     size: int | list[int] | None = None,
     fit: Literal["pad", "stretch"] = "pad",
     strip_metadata: bool = False,
+    near_copies: float | None = None,
     check: bool = False,
     strict: bool = False,
     shard_size: int = 512,
@@ -86,6 +87,9 @@ def ingest(
             bytes are stored untouched (garments are drawn at 224, symbols at 72, drawings of quickdraw at 128).
         fit: How to resize: keep the aspect ratio and pad with white, or stretch.
         strip_metadata: Drop camera data and comments from the files; pixels, orientation and colour profile stay.
+        near_copies: Keep nearly equal pictures in one split, too, as equal ones always are: those that, shrunk to
+            16 x 16, differ by this many levels of 255 at most on average. 1 finds a JPEG saved again at another
+            quality. Every image is decoded.
         check: Decode every image to find damage that its structure does not show. Slower.
         strict: Stop at the first bad image instead of skipping it.
         shard_size: Images a file.
@@ -103,6 +107,8 @@ def ingest(
     """
     at_least(1, count=count, shard_size=shard_size, threads=threads)
     check_seed(seed)
+    if near_copies is not None and not 0 <= near_copies < 255:
+        raise UserError("near_copies", expected="in the range [0, 255)", received=near_copies)
     folder = records_path(dataset, tfrecords_root)
 
     from fashionprobe.records.pack import Request, pack
@@ -110,8 +116,8 @@ def ingest(
     request = Request(
         source=_source(source, dataset),
         path=path,
-        where=where,
-        label=label,
+        where=where and spelled(where),
+        label=label and spelled(label),
         classes=listed("classes", classes),
         per_class=per_class,
         split=split,
@@ -121,6 +127,7 @@ def ingest(
         size=image_size(size),
         fit=fit,
         strip_metadata=strip_metadata,
+        near_copies=near_copies,
         check=check,
         strict=strict,
         shard_size=shard_size,
@@ -129,7 +136,7 @@ def ingest(
     artifact = pack(request, folder, threads=threads, overwrite=overwrite)
     facts = artifact.facts
     result = Records(artifact.path, sum(facts["splits"].values()), facts["splits"], facts["skipped"], artifact.reused)
-    _report(result, facts["notes"])
+    _report(result, facts["notes"], facts.get("copies", {}))
     return result
 
 
@@ -146,9 +153,12 @@ def _source(source: str | None, dataset: str) -> str:
     return source or dataset
 
 
-def _report(records: Records, notes: list[str]) -> None:
+def _report(records: Records, notes: list[str], copies: dict[str, int]) -> None:
     for note in notes:
         log.info("%s", note)
+    for count, kind in ((copies.get("equal", 0), "have the pixels of"), (copies.get("near", 0), "look nearly like")):
+        if count:
+            log.info("%d images %s another one: copies are kept in one split", count, kind)
     if records.skipped:
         log.info("%d images or rows could not be used: %s", records.skipped, records.path / "skipped.csv")
     splits = ", ".join(f"{count} {split}" for split, count in records.splits.items() if count)

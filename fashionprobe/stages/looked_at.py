@@ -96,8 +96,10 @@ class Opened:
         Raises:
             UserError: If there is no such class.
         """
-        if self.classes and name in self.classes:
-            return self.classes.index(name)
+        name = shared.spelled(name)
+        spelled = [shared.spelled(each) for each in self.classes or ()]
+        if name in spelled:
+            return spelled.index(name)
         most = int(self.model.output_shape[-1])
         if name.isdigit() and int(name) < most:
             return int(name)

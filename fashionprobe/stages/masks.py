@@ -187,7 +187,7 @@ def masks(
         refuse_test(chosen, "path")
     else:
         chosen = choose(
-            items, splits=shared.listed("split", split), where=where, label=column,
+            items, splits=shared.listed("split", split), where=where and shared.spelled(where), label=column,
             classes=shared.listed("classes", classes), samples=samples, ids=shared.listed("id", id), seed=seed,
         )  # fmt: skip
         arguments["id"] = chosen["id"].tolist()
@@ -252,7 +252,7 @@ def _items(records: Artifact, label: str | None) -> "tuple[pd.DataFrame, str | N
 
     from fashionprobe.records.read import vocabulary
 
-    column = label or records.facts.get("stratify")
+    column = shared.spelled(label) if label else records.facts.get("stratify")
     if column is not None:
         vocabulary(records, column)
     return pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False), column

@@ -2,17 +2,18 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashionprobe import architectures, progress
+from fashionprobe.artifacts import MANIFEST, Artifact, read_manifest
 from fashionprobe.errors import UserError
+from fashionprobe.stages.described import records_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-BATCH = 32
-"""Images that go through the network, and are in memory, together."""
-
+    from fashionprobe.records.info import Resizing
 
 Describe = Callable[["np.ndarray"], "dict[int, np.ndarray]"]
 """Takes images, float32 (batch, *size, 3), RGB in [0, 255], and returns their descriptors by block."""
@@ -23,15 +24,17 @@ def describe_files(
     paths: Sequence[str],
     blocks: Sequence[int],
     *,
+    resizing: "Resizing | None",
     backbone: str | None = None,
     trust: bool = False,
 ) -> "dict[int, np.ndarray]":
-    """Describe image files as `extract` described the images of a run.
+    """Describe image files as `extract` described the images of a run: one file, one descriptor, to the bit.
 
     Args:
         manifest: The manifest that `extract` wrote, or what an index kept of it.
         paths: The image files, one or more.
         blocks: The blocks that are wanted.
+        resizing: What `resizing_of` returned for the run.
         backbone: Name or path of the backbone; None for the one that the run names, which a moved file makes wrong.
         trust: Whether its file may hold more than layers of Keras.
 
@@ -41,19 +44,23 @@ def describe_files(
     Raises:
         UserError: If a file is no image, or the network is not the one that described the run.
     """
-    import numpy as np
-
-    from fashionprobe.records.files import read_files
-
     if not paths:
         raise UserError("images", expected="one image file or more", received="nothing")
     name, network = _name(manifest, backbone), manifest["run"]["settings"].get("network") or {}
     architectures.check(name, weights=network.get("weights", "pretrained"), taps=network.get("taps"), trust=trust,
                         preprocessing=network.get("preprocessing", "auto"))  # fmt: skip
+
+    import numpy as np
+
+    from fashionprobe.records.files import read_files
+
     arguments = manifest["arguments"]
     size = tuple(arguments["size"])
-    starts = range(0, len(paths), BATCH)
-    batches = (read_files(paths[start : start + BATCH], size, arguments["fit"]) for start in starts)
+    together = _together(manifest)
+    starts = range(0, len(paths), together)
+    batches = (
+        read_files(paths[start : start + together], size, arguments["fit"], resizing=resizing) for start in starts
+    )
     # Before the network is loaded, which takes seconds: most calls bring a few images, and one may be none.
     first = next(batches)
     describe = describer(manifest, blocks, backbone=backbone, trust=trust)
@@ -65,10 +72,35 @@ def describe_files(
     return {block: np.concatenate([each[block] for each in found]) for block in blocks}
 
 
+def resizing_of(run: Path, manifest: Mapping[str, Any], tfrecords_root: str) -> "Resizing | None":
+    """Return how the record set of a run was resized when it was made; None where it was not, or nothing tells.
+
+    Args:
+        run: Folder of the run.
+        manifest: As for `describe_files`.
+        tfrecords_root: Folder that holds the record sets: descriptors of earlier versions do not say it themselves.
+    """
+    from fashionprobe.records.info import Resizing
+    from fashionprobe.records.pack import resizing
+
+    known = manifest["facts"].get("resizing")
+    if known:
+        return Resizing(tuple(known["size"]), known["fit"])
+    extracted = run / "extract"
+    if not (extracted / MANIFEST).is_file():
+        return None
+    artifact = Artifact(extracted, read_manifest(extracted, remedy="Delete the folder."))
+    records = records_of(artifact, tfrecords_root)
+    return resizing(records) if records else None
+
+
 def describer(
     manifest: Mapping[str, Any], blocks: Sequence[int], *, backbone: str | None = None, trust: bool = False
 ) -> Describe:
     """Load the network that described a run.
+
+    A batch is filled up to the shape in which `extract` saw each image, and all of its blocks are computed: the same
+    graph, and the same bits.
 
     Args:
         manifest: As for `describe_files`.
@@ -79,10 +111,11 @@ def describer(
     Raises:
         UserError: If the network is not the one that described the run.
     """
+    import numpy as np
     import tensorflow as tf
 
     from fashionprobe import backbones
-    from fashionprobe.descriptors import extractor
+    from fashionprobe.descriptors import extractor, same_shape
 
     network: dict[str, Any] = manifest["run"]["settings"].get("network") or {}
     arguments = manifest["arguments"]
@@ -101,10 +134,25 @@ def describer(
             received=f"{loaded.name} with weights {loaded.weights_sha256[:12]}",
             remedy="Descriptors of two networks cannot be compared: pass the --backbone of `fashionprobe extract`.",
         )  # fmt: skip
-    forward = extractor(loaded, blocks, precision=arguments["precision"])
-    return lambda images: {
-        block: tensor.numpy() for block, tensor in zip(blocks, forward(tf.constant(images)), strict=True)
-    }
+    described, together = [int(block) for block in manifest["facts"]["blocks"]], _together(manifest)
+    forward = extractor(loaded, described, precision=arguments["precision"], xla=arguments.get("xla", False))
+
+    def describe(images: "np.ndarray") -> "dict[int, np.ndarray]":
+        found: dict[int, list[np.ndarray]] = {block: [] for block in blocks}
+        for start in range(0, len(images), together):
+            batch = images[start : start + together]
+            tensors = forward(tf.constant(same_shape(batch, together)))
+            for block, tensor in zip(described, tensors, strict=True):
+                if block in found:
+                    found[block].append(tensor.numpy()[: len(batch)])
+        return {block: np.concatenate(parts) for block, parts in found.items()}
+
+    return describe
+
+
+def _together(manifest: Mapping[str, Any]) -> int:
+    """Return the number of images in each batch of `extract`, which fills up the last one."""
+    return min(manifest["run"]["settings"].get("batch_size", 32), manifest["facts"]["rows"])
 
 
 def _name(manifest: Mapping[str, Any], backbone: str | None) -> str:

@@ -134,6 +134,7 @@ def refit(
     chosen = methods.choose(shared.listed("rivals", rivals) or ["all"], main)
     trained = open_trained(folder, trust=trust)
     data = open_data(trained, dataset, tfrecords_root)
+    by = by and shared.spelled(by)
     if by is not None and by not in data.records.facts["columns"]:
         raise unknown_name("by", by, data.records.facts["columns"], what=f"a label column of {data.records.path.name}")
     job = Job(

@@ -146,7 +146,7 @@ def relevance(
         trust=trust,
     )
     records = shared.open_records(shared.records_path(dataset, tfrecords_root))
-    column = _label(label or opened.label, records)
+    column = _label(shared.spelled(label or opened.label), records)
     drawn = choose(
         records, shared.listed("split", split), samples=samples, size=opened.backbone.size, fit=fit,
         batch_size=batch_size, seed=seed,

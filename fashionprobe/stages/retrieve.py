@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from fashionprobe.attributes.retrieve import Found, Setting
 
 log = logging.getLogger(__name__)
+
+TOP = 10
+"""Results of a query, where the user gives no number and there are so many."""
 
 SHOWN = 5
 """Best and worst queries on a contact sheet."""
@@ -84,7 +87,7 @@ def retrieve(
     label: list[str] | str,
     block: int | list[int] | None = None,
     queries: int = 500,
-    top: int = 10,
+    top: int | None = None,
     normalization: list[str] | str = "none,whiten",
     metric: Literal["euclidean", "cosine"] = "euclidean",
     min_images: int | None = None,
@@ -104,7 +107,8 @@ def retrieve(
         label: Label column, or several as colour,pattern.
         block: Block number, or several as [1,4]. Default: all.
         queries: Number of queries, drawn with the seed; all images where there are fewer.
-        top: Number of results that the precision is over.
+        top: Number of results that the precision is over. Default: 10, or half of the
+            other images where there are fewer.
         normalization: What is done to descriptors before: none, l2, standard or whiten, or several as none,whiten.
         metric: Distance of descriptors: euclidean or cosine.
         min_images: Leave out classes with fewer images than this.
@@ -119,6 +123,7 @@ def retrieve(
     Raises:
         UserError: If there is no such label, block or run, or there are fewer images than results wanted.
     """
+    from fashionprobe.attributes.folds import check_two
     from fashionprobe.attributes.normalization import NORMALIZATIONS
     from fashionprobe.attributes.retrieve import Setting
 
@@ -135,6 +140,12 @@ def retrieve(
     described = open_described(folder, measured=True)
     blocks = described.choose_blocks(shared.numbers(block))
     chosen = {name: described.choose(name, min_images) for name in labels}
+    for name, choice in chosen.items():
+        check_two(name, choice.classes)
+    if top is None:
+        most = min(_most(described, choice.rows) for choice in _all(chosen))
+        # Where a query finds all others, its precision is the share of its class.
+        top = TOP if most >= TOP else max(most // 2, 1)
     if len(chosen) == 2 and len(_rows_of_both(list(chosen.values()))) <= top:
         raise UserError(
             "label", expected=f"two columns that more than {top} images have both",
@@ -198,6 +209,22 @@ def _write(
         both, figures = _of_both(draft, described, chosen, best, setting)
         notes += figures
     return {"best": best, "both": both, "top": setting.top, "pictures": pictures, "figures": notes}
+
+
+def _all(chosen: dict[str, Choice]) -> list[Choice]:
+    """Return the images of each label, and those of both where there are two."""
+    choices = list(chosen.values())
+    if len(choices) == 2 and len(rows := _rows_of_both(choices)) > 1:
+        choices.append(replace(choices[0], rows=rows))
+    return choices
+
+
+def _most(described: Described, rows: "np.ndarray") -> int:
+    """Return how many other images every query can find."""
+    import numpy as np
+
+    copies = int(np.bincount(_same(described, rows)).max())
+    return max(len(rows) - copies, 1)
 
 
 def _same(described: Described, rows: "np.ndarray") -> "np.ndarray":

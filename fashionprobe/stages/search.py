@@ -1,7 +1,7 @@
 """Stage `search`: an image -> the most similar ones of the index, by colour, by pattern, or by both."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Recipe, build, sha256
 from fashionprobe.errors import UserError
 from fashionprobe.stages.indexed import normalized, open_index
-from fashionprobe.stages.newcomers import describe_files
+from fashionprobe.stages.newcomers import describe_files, resizing_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,10 +49,11 @@ def search(
     image: str | None = None,
     id: str | None = None,
     by: str = "both",
-    top: int = 36,
+    top: int | None = None,
     backbone: str | None = None,
     trust: bool = False,
     overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Hits:
     """Find the images of the index that are most similar to one, exactly, and draw them.
@@ -63,10 +64,11 @@ def search(
         id: Or the id of an image of the index, which is then left out of the results.
         by: A group of the index, such as colour or pattern; both takes all groups, by the sum of their distances, each
             z-scored over the whole index.
-        top: How many.
+        top: How many. Default: 36, or all that there are.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
         trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Write the search anew even where it is there.
+        tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
 
     Returns:
@@ -81,17 +83,25 @@ def search(
         raise UserError("image", expected="given, or --id, and not both", received=received)
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
+    by, id = shared.spelled(by), id and shared.spelled(id)
     index.choose(by)
     without = None if id is None else index.row(id)
+    resizing = None
+    top = min(36, len(index) - (without is not None)) if top is None else top
     if image is not None:
         if not Path(image).is_file():
             raise UserError("image", expected="an image file", received=f"{image!r}, which is none")
-        points = normalized(index, describe_files(index.network, [image], index.blocks, backbone=backbone, trust=trust))
+        resizing = resizing_of(folder, index.network, tfrecords_root)
+        found = describe_files(index.network, [image], index.blocks, resizing=resizing, backbone=backbone, trust=trust)
+        points = normalized(index, found)
         name, digest = Path(image).stem, sha256(Path(image))
     else:
         points = {each.name: index.point(each, without or 0) for each in index.groups.values()}
         name, digest = str(id), ""
     arguments = {"image": name, "sha256": digest, "by": by, "top": top, "images": len(index)}
+    if resizing:
+        # Not where there is none: searches of earlier versions are right then, and found again.
+        arguments["resizing"] = asdict(resizing)
     recipe = Recipe("search", arguments, {"index": _fingerprint(index)})
     place = folder / "search" / f"{shared.file_name(name)}-{by}-{recipe.fingerprint[:8]}"
     artifact = build(

@@ -157,7 +157,7 @@ def selectivity(
 def _label(records: Artifact, label: str | None) -> str:
     from fashionprobe.records.read import vocabulary
 
-    column = label or records.facts.get("stratify")
+    column = shared.spelled(label) if label else records.facts.get("stratify")
     if column is None:
         raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
     vocabulary(records, column)

@@ -9,7 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe.errors import UserError
 from fashionprobe.stages.described import open_described
 from fashionprobe.stages.indexed import group_of, open_classes, open_index, readable
-from fashionprobe.stages.newcomers import describe_files
+from fashionprobe.stages.newcomers import describe_files, resizing_of
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.classes import Tag
@@ -48,6 +48,7 @@ def tag(
     group: list[str] | str | None = None,
     backbone: str | None = None,
     trust: bool = False,
+    tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> tuple[Answer, ...]:
     """Name the class of an image in each attribute group, or say that it is none of them.
@@ -60,6 +61,7 @@ def tag(
         group: Groups to ask. Default: all that have classes.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
         trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
+        tfrecords_root: Folder that holds the record sets.
         runs_root: Folder that holds the runs.
 
     Returns:
@@ -80,7 +82,10 @@ def tag(
     groups = [group_of(index, name) for name in asked]
     if image is not None:
         paths = [image] if isinstance(image, str) else list(image)
-        descriptors = describe_files(index.network, paths, index.blocks, backbone=backbone, trust=trust)
+        resizing = resizing_of(folder, index.network, tfrecords_root)
+        descriptors = describe_files(
+            index.network, paths, index.blocks, resizing=resizing, backbone=backbone, trust=trust
+        )
         names = [Path(path).name for path in paths]
     else:
         names = shared.listed("id", id) or []

@@ -188,6 +188,7 @@ def train(
         lambda draft: _write(draft, job, folder, devices.strategy(strategy)),
         overwrite=overwrite,
         settings={"strategy": strategy, "device": devices.name()},
+        changed={"records": lambda there: shared.other_records(there, records)},
     )
     return _result(artifact)
 
@@ -216,7 +217,7 @@ def _choose(
     from fashionprobe.records.read import vocabulary
     from fashionprobe.training.classes import choose
 
-    label = label or records.facts.get("stratify")
+    label = shared.spelled(label) if label else records.facts.get("stratify")
     if label is None:
         raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
     vocabulary(records, label)

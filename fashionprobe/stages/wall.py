@@ -122,6 +122,7 @@ def wall(
     ):
         if value not in valid:
             raise unknown_name(argument, value, valid)
+    label = label and shared.spelled(label)
     chosen = _choose(described, label, images, seed)
     recipe = Recipe(
         "wall",

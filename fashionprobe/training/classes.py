@@ -40,17 +40,20 @@ def choose(
     min_images: int = 2,
     rare: Literal["drop", "merge"] = "drop",
     needed: Sequence[str] = ("train", "val"),
+    counted: Sequence[str] = ("train", "val", "test"),
 ) -> Classes:
     """Choose the classes that can be trained and measured.
 
-    A value is rare when fewer than `min_images` images have it, or when a split that is needed has none of it.
+    A value is rare when fewer than `min_images` images of the splits that count have it, or when a split that is
+    needed has none of it.
 
     Args:
         items: One row an image: the label column and `split`, text; "" is a missing label.
         label: The label column.
-        min_images: Images, over all splits, that a class needs.
+        min_images: Images that a class needs.
         rare: Leave rare values out, or merge them into the class "other".
         needed: The splits that must have images of each class.
+        counted: The splits whose images count for `min_images`.
 
     Returns:
         The classes.
@@ -61,7 +64,7 @@ def choose(
     table = pd.crosstab(items[label], items["split"]).reindex(columns=["train", "val", "test"], fill_value=0)
     missing = int((items[label] == "").sum())
     table = table.drop(index="", errors="ignore")
-    total = table.sum(axis=1)
+    total = table[list(counted)].sum(axis=1)
     is_rare = (total < min_images) | (table[list(needed)] == 0).any(axis=1)
     kept = {str(name) for name in table.index[~is_rare]}
     merged = {str(name): OTHER for name in table.index[is_rare]} if rare == "merge" else {}

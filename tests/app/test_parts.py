@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from image_files import encode
+from PIL import Image
 
 from fashionprobe.app import encoded
 from fashionprobe.app.correcting import Correcting, Wish
@@ -169,7 +171,7 @@ def test_masks_of_another_record_set_are_named(copied, marking):
 
 def test_search_finds_the_image_itself_first_and_leaves_it_out_when_asked_by_id(searching, marking):
     name = marking.items["id"].iloc[4]
-    query = searching.of_picture(marking.picture(4), "mine.png")
+    query = searching.of_upload(encode(Image.fromarray(marking.picture(4)), "PNG"), "mine.png")
     equal = {"colour": 0.5, "pattern": 0.5}
     assert searching.hits(query, "both", equal, 5)[0].id == name
     assert name not in {hit.id for hit in searching.hits(searching.of_id(name), "both", equal, 60)}

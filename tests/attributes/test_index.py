@@ -159,3 +159,11 @@ def test_what_was_opened_does_not_change_while_parts_are_added(folder, descripto
     put(folder, 2, groups, descriptors, range(5))
     assert index.search("colour", points, 50).rows.tolist() == before
     assert len(opened(folder)) == 55
+
+
+def test_a_picture_is_found_by_all_its_groups_in_any_part(folder, descriptors, groups):
+    index = opened(folder)
+    # Row 3 with the pattern of row 40 is nobody's picture, however near it is by colour.
+    asked = {1: descriptors[1][[3, 40, 3, 7]], 4: descriptors[4][[3, 40, 40, 7]] + [[0], [0], [0], [0.01]]}
+    points = {each.name: each.normalization(asked[each.block]).astype("f4") for each in groups}
+    assert index.equal(points).tolist() == [3, 40, -1, -1]

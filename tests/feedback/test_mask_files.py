@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -94,3 +96,12 @@ def test_doubtful_names_sizes_and_no_mask_are_refused():
         by_id([("a", MASK), ("a.jpg", MASK.T)], ["a.jpg"])
     with pytest.raises(UserError, match=r"`path` must be one mask or more\. Received: none"):
         by_id([], ["a"])
+
+
+@pytest.mark.parametrize("ids", ["NFC", "NFD"])
+@pytest.mark.parametrize("names", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["Schürze/größe.png", "Schürze/größe"])
+def test_names_are_compared_however_they_are_spelled(names, ids, name):
+    known = unicodedata.normalize(ids, "Schürze/größe.png")
+    found = by_id([(unicodedata.normalize(names, name), MASK)], [known])
+    assert list(found) == [known]

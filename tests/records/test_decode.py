@@ -1,6 +1,8 @@
 """The decoding graphs against Pillow, and the fitting against values worked by hand."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -209,3 +211,46 @@ def test_padding_geometry(shape, size, box):
 
 def test_background():
     assert fit(np.zeros((2, 4, 3)), (4, 4), "pad", background=7)[0, 0].tolist() == [7, 7, 7]
+
+
+def few_bits(colour, depth, transparent=b""):
+    """A PNG of `depth` bits with every value in it: grey (0), or a palette (3)."""
+    values = np.arange(2**depth).repeat(9)
+    bits = "".join(format(value, f"0{depth}b") for value in values)
+    row = bytes(int(bits[start : start + 8].ljust(8, "0"), 2) for start in range(0, len(bits), 8))
+    palette = np.random.default_rng(depth).integers(0, 256, 3 * 2**depth, np.uint8).tobytes()
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", len(values), 2, depth, colour, 0, 0, 0))]
+    chunks += [(b"PLTE", palette)] if colour == 3 else []
+    chunks += [(b"tRNS", transparent)] if transparent else []
+    chunks += [(b"IDAT", zlib.compress(2 * (b"\0" + row))), (b"IEND", b"")]
+    packed = (
+        struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("colour", [0, 3])
+def test_a_png_of_few_bits_is_read_the_same_beside_transparent_ones(colour, depth):
+    data = few_bits(colour, depth)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    np.testing.assert_array_equal(read(data, formats={"PNG"}, alpha=False), expected)
+    np.testing.assert_array_equal(read(data, formats={"PNG"}, alpha=True), expected)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_palette_keeps_its_own_alpha_even_where_it_is_what_tensorflow_fills_in(depth):
+    data = few_bits(3, depth, bytes([2**depth - 1]) * 2**depth)
+    np.testing.assert_array_equal(read(data), on_white(data))
+    assert read(data).min() > 235
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_the_transparent_grey_of_few_bits_is_white_to_reader_and_resize(depth):
+    data = few_bits(0, depth, struct.pack(">H", 1))
+    info = images.inspect(data)
+    levels = np.arange(2**depth) * (255 // (2**depth - 1))
+    levels[1] = 255
+    assert read(data)[0, ::9, 0].tolist() == levels.tolist()
+    assert np.asarray(images.picture(data, info))[0, ::9, 0].tolist() == levels.tolist()

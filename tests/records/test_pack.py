@@ -6,7 +6,10 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
+import unicodedata
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,8 +188,53 @@ def test_a_changed_label_in_the_csv_is_noticed(shop, target):
     pack(Request("kaggle", str(source)), target)
     styles = source / "styles.csv"
     styles.write_text(styles.read_text().replace("Red", "Tan"))
-    with pytest.raises(UserError, match=r"differs \(source: "):
+    with pytest.raises(UserError, match=r"shop changed since \(1 file: styles.csv\)\)"):
         pack(Request("kaggle", str(source)), target)
+
+
+def later(path):
+    """Give a file a date after all that was made so far."""
+    os.utime(path, (time.time() + 60, time.time() + 60))
+
+
+def test_files_of_the_source_that_changed_since_are_named(put, photo, target):
+    source = put({f"{name}/{number}.jpg": photo(number) for name in "ab" for number in range(3)})
+    request = Request("folder", str(source))
+    pack(request, target)
+    (source / "a/1.jpg").write_bytes(photo(1) + b"more")
+    later(source / "a/1.jpg")
+    (source / "b/0.jpg").unlink()
+    with pytest.raises(UserError) as caught:
+        pack(request, target)
+    assert str(caught.value) == (
+        f"`{target}` must be made from the same inputs. Received: an artifact that differs ({source} changed since "
+        "(2 files: a/1.jpg, b/0.jpg)). Pass --overwrite to replace it, or choose another name."
+    )
+    other = put({"a/1.jpg": photo(1), "b/1.jpg": photo(2)}, "elsewhere")
+    with pytest.raises(UserError, match=f"differs \\(path: {source} -> {other}\\)"):
+        pack(Request("folder", str(other)), target)
+
+
+def test_a_zip_says_which_of_its_files_changed_since(put_zip, photo, target):
+    request = Request("folder", str(put_zip({f"a/{number}.jpg": photo(number) for number in range(3)})))
+    pack(request, target)
+    with zipfile.ZipFile(request.path, "w") as archive:
+        for number in range(3):
+            date = (2050, 1, 1, 0, 0, 0) if number == 1 else (1999, 1, 1, 0, 0, 0)
+            archive.writestr(zipfile.ZipInfo(f"a/{number}.jpg", date), photo(number) + b"x" * (number == 1))
+    with pytest.raises(UserError, match=r"changed since \(1 file: a/1.jpg\)"):
+        pack(request, target)
+
+
+def test_a_file_of_the_same_size_that_is_newer_is_warned_of(put, photo, target, caplog):
+    source = put({f"a/{number}.jpg": photo(number) for number in range(3)})
+    request = Request("folder", str(source))
+    pack(request, target)
+    assert pack(request, target).reused and not caplog.messages
+    later(source / "a/2.jpg")
+    assert pack(request, target).reused
+    (message,) = caplog.messages
+    assert message.startswith(f"{source} may have changed since {target} was made (1 file: a/2.jpg, no other size)")
 
 
 def test_garments_need_no_path_and_their_size_is_resolved(target):
@@ -230,7 +278,7 @@ def test_sketches_are_drawn_at_the_size_asked_for(put, target):
 
 def test_copies_of_an_x_ray_stay_on_one_side_of_a_split_asked_for(put, photo, target):
     names = [f"train/gun/{flip}B0049_{number:04d}.jpg" for number in range(20) for flip in ("", "L", "U", "A")]
-    made = pack(Request("xray", str(put({name: photo(1) for name in names})), split=(1, 1, 1)), target)
+    made = pack(Request("xray", str(put({name: photo(int(name[-8:-4])) for name in names})), split=(1, 1, 1)), target)
     assert (table(target).groupby("original")["split"].nunique() == 1).all()
     assert min(made.facts["splits"].values()) > 8
 
@@ -308,6 +356,7 @@ def test_size_and_strip_metadata(shop, target):
 # Not `ru_maxrss`: a child begins with that of the process it was forked from, here the tests'.
 PEAK = """
 import re, sys
+from dataclasses import replace
 from pathlib import Path
 from fashionprobe.records.pack import Request, pack
 pack(Request("kaggle", sys.argv[1]), Path(sys.argv[2]))
@@ -347,3 +396,75 @@ def test_a_photo_listed_twice_is_not_on_both_sides_of_a_split(shop, tmp_path):
     for original, copy in zip(images[::2], images[1::2], strict=True):
         assert split[original.stem] == split[copy.stem]
     assert set(split) == {"train", "val"}
+
+
+def test_a_class_spelled_in_two_ways_is_one(put, photo, target):
+    files = {}
+    for split, form in (("val", "NFC"), ("train", "NFD")):
+        for number in range(4):
+            files[unicodedata.normalize(form, f"{split}/Schürze/größe{number}.jpg")] = photo(number)
+    files["train/Rock/1.jpg"] = photo(9)
+    records = pack(Request("folder", str(put(files))), target)
+    assert records.facts["columns"]["class"]["classes"] == {"Rock": 1, "Schürze": 8}
+    assert {name for name in table(target)["id"] if "Sch" in name} == set(stored(records)) - {"train/Rock/1.jpg"}
+    assert all(unicodedata.is_normalized("NFC", name) for name in stored(records))
+    chosen = Request("folder", str(put(files)), label="class", classes=["Schürze"])
+    assert len(table(pack(chosen, target.with_name("chosen")).path)) == 8
+
+
+def twice(put, save):
+    """40 pictures, each as two files of the classes a and b by chance."""
+    random, files = np.random.default_rng(0), {}
+    for number in range(40):
+        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)).resize(
+            (64, 48), Image.Resampling.NEAREST
+        )
+        for name, data in save(coarse).items():
+            files[f"{random.choice(['a', 'b'])}/{number} {name}"] = data
+    return put(files, "twice")
+
+
+def torn(records):
+    """How many of the pictures are in several splits."""
+    items = table(records.path)
+    return int((items.groupby(items["id"].str.extract(r"/(\d+) ")[0])["split"].nunique() > 1).sum())
+
+
+def saved(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def test_pictures_of_equal_pixels_stay_in_one_split(put, target):
+    source = twice(put, lambda image: {f"{level}.png": saved(image, "PNG", compress_level=level) for level in (1, 9)})
+    records = pack(Request("folder", str(source), split=(50, 25, 25)), target)
+    assert torn(records) == 0
+    assert records.facts["copies"] == {"equal": 40}
+
+
+def test_near_copies_stay_in_one_split_when_asked_for(put, target):
+    source = twice(put, lambda image: {f"{q}.jpg": saved(image, "JPEG", quality=q) for q in (95, 90)})
+    apart = pack(Request("folder", str(source), split=(50, 25, 25)), target)
+    assert torn(apart) > 10 and "copies" not in apart.facts
+    together = pack(Request("folder", str(source), split=(50, 25, 25), near_copies=2), target, overwrite=True)
+    assert torn(together) == 0
+    assert together.facts["copies"] == {"near": 40}
+
+
+def test_a_record_set_without_copies_is_reused_across_versions(shop, target):
+    records = pack(Request("kaggle", str(shop())), target)
+    assert "near_copies" not in records.manifest["arguments"] and "copies" not in records.facts
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (Request("garments", near_copies=1), "which has no copies"),
+        (Request("folder", near_copies=1), "which comes with"),
+    ],
+)
+def test_near_copies_where_no_split_is_drawn_are_refused(put, photo, target, request_, why):
+    source = None if request_.source == "garments" else str(put({"train/a/1.jpg": photo(1), "val/a/2.jpg": photo(2)}))
+    with pytest.raises(UserError, match=f"`near_copies` must be left out for this source, {why}"):
+        pack(replace(request_, path=source), target)

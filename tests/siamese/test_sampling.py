@@ -54,8 +54,13 @@ def test_negatives_are_drawn_evenly():
 @pytest.mark.parametrize(
     ("numbers", "arguments", "message"),
     [
-        (MIXED, {"per_class": 5}, r"`per_class` must be 4 or less, the images of the smallest class. Received: 5"),
-        (MIXED, {"per_class": 1}, r"`per_class` must be 2 or more"),
+        (
+            MIXED,
+            {"per_class": 5},
+            r"`per_class` must be in 2 to 4, the images of the smallest class. Received: 5. Pass --per-class 4. "
+            "Or leave rare classes out: --min-images 5",
+        ),
+        (MIXED, {"per_class": 1}, r"`per_class` must be in 2 to 4.*Received: 1. Pass --per-class 2\.$"),
         (MIXED, {"classes": 5}, r"`classes_per_batch` must be in 2 to 4, the classes there are. Received: 5"),
         (MIXED, {"classes": 1}, r"`classes_per_batch` must be in 2 to 4"),
         (np.zeros(9, int), {}, r"`label` must be a column with two classes or more. Received: 1"),
@@ -67,5 +72,7 @@ def test_bad_arguments(numbers, arguments, message):
 
 
 def test_drawn_triplets_need_two_images_a_class():
-    with pytest.raises(UserError, match=r"`per_class` must be 1 or less"):
+    with pytest.raises(
+        UserError, match=r"classes have two images or more.*Received: one with a class of one.*--min-im"
+    ):
         random_triplets(np.array([0, 0, 1]), size=1, steps=1)

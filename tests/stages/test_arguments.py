@@ -22,6 +22,7 @@ class Result:
         ("colour", ["colour"]),
         ("colour, pattern,", ["colour", "pattern"]),
         (["a", "b", "a"], ["a", "b"]),
+        ("Schu\u0308rze,Sch\u00fcrze", ["Sch\u00fcrze"]),
     ],
 )
 def test_listed(value, expected):

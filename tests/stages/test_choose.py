@@ -76,3 +76,20 @@ def test_nan_is_refused(run):
     np.save(run / "block4.npy", block)
     with pytest.raises(UserError, match=r"block4.npy` must be descriptors of finite values.*image 7.jpg"):
         of(run)
+
+
+def small(tmp_path, each):
+    """A run of two classes of `each` images, told apart by one channel."""
+    random = np.random.default_rng(0)
+    colours = np.array(["red", "blue"]).repeat(each)
+    knows = np.stack([random.normal(size=2 * each), (colours == "red") + random.normal(0, 0.1, 2 * each)], axis=1)
+    return described_run(tmp_path, {"colour": colours}, {1: knows})
+
+
+def test_the_defaults_fit_a_small_set_and_what_was_asked_for_is_refused(tmp_path):
+    run = small(tmp_path, 10)
+    made = choose(run="r", label="colour", runs_root=str(run.parent.parent))
+    tried = pd.read_csv(made.path / "ablation.csv", dtype=str)
+    assert set(tried.loc[tried["classifier"] == "knn", "parameter"]) == {"1", "4", "8"}
+    with pytest.raises(UserError, match=r"`neighbours` must be numbers in 1 to 11. Received: \[1, 16\]"):
+        choose(run="r", label="colour", neighbours=[1, 16], runs_root=str(run.parent.parent), overwrite=True)

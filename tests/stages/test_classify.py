@@ -212,3 +212,14 @@ def test_dimensions_that_reduce_nothing(command, run):
     code, _, err = command("classify", "--run", "r", "--label", "fabric/weave", "--dimensions", "2,4")
     assert (code, err.count("\n")) == (2, 1)
     assert "`dimensions` must be numbers in 1 to 3. Received: [2, 4]. There must be more channels" in err
+
+
+def test_the_defaults_fit_a_small_set_and_what_was_asked_for_is_refused(tmp_path, no_figures):
+    colours = np.array(["red", "blue"]).repeat(7)
+    run = described_run(tmp_path, {"colour": colours}, {1: np.random.default_rng(0).normal(size=(14, 3))})
+    made = classify(run="r", label="colour", runs_root=str(run.parent.parent))
+    with (made.path / "accuracy.csv").open(encoding="utf-8") as file:
+        tried = {row["parameter"] for row in csv.DictReader(file) if row["classifier"] == "knn"}
+    assert tried == {"1", "2", "4", "8"}
+    with pytest.raises(UserError, match=r"`neighbours` must be numbers in 1 to 11. Received: \[16\]"):
+        classify(run="r", label="colour", neighbours=16, runs_root=str(run.parent.parent), overwrite=True)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fashionprobe.errors import UserError
 from fashionprobe.stages import classify, embed, extract, index, ingest, retrieve, tune, unseen
@@ -129,7 +130,7 @@ def test_drawn_triplets_and_a_cosine(root, undrawn):
     [
         ({"dataset": "lettres"}, r"fashionprobe ingest --dataset lettres"),
         ({"label": "clas"}, r"Did you mean 'class'\?"),
-        ({"per_class": 500}, r"`per_class` must be \d+ or less, the images of the smallest class. Received: 500"),
+        ({"per_class": 500}, r"`per_class` must be in 2 to \d+, the images of the smallest class. Received: 500"),
         ({"classes_per_batch": 4}, r"`classes_per_batch` must be in 2 to 3"),
         ({"min_images": 5000}, r"`label` must be a column with two classes or more that have images in train"),
         ({"dimension": 513}, r"`dimension` must be an int in the range \[2, 512\]"),
@@ -223,3 +224,44 @@ def test_a_search_finds_values_without_the_test_images(root, made, caplog):
 def test_bad_searches(root, made, arguments, message):
     with pytest.raises(UserError, match=message):
         tune(**{"run": "e", **arguments}, **roots(root))
+
+
+@pytest.fixture(scope="module")
+def rare(tmp_path_factory):
+    """Classes of 40, 15, 4 and 1 images, of which train has 3 of the third and the only one of the fourth."""
+    root, random = tmp_path_factory.mktemp("rare"), np.random.default_rng(0)
+    for name, count in (("a", 40), ("b", 15), ("c", 4), ("d", 1)):
+        (root / "rare" / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(root / "rare" / name / f"{number}.png")
+    ingest(dataset="rare", source="folder", path=str(root / "rare"), tfrecords_root=str(root / "tfrecords"))
+    return root
+
+
+def rarely(root, **arguments):
+    given = {"dataset": "rare", "run": "r", "backbone": "light", "size": 32, "epochs": 1, "steps": 2, "dimension": 2}
+    return embed(**given | arguments, **roots(root))
+
+
+def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rare, undrawn):
+    made = rarely(rare)
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    assert manifest["facts"]["classes"] == ["a", "b", "c"]
+    assert manifest["arguments"]["per_class"] == 3
+    assert rarely(rare, per_class=3).reused
+
+
+@pytest.mark.parametrize(
+    ("asked", "advice"),
+    [
+        ({"per_class": 8}, {"per_class": 3}), ({"per_class": 8}, {"per_class": 8, "min_images": 8}),
+        ({"per_class": 1}, {"per_class": 2}),
+    ],
+)  # fmt: skip
+def test_the_advice_works(rare, undrawn, asked, advice):
+    with pytest.raises(UserError) as caught:
+        rarely(rare, run="other", **asked)
+    (name, value), *_ = sorted(set(advice.items()) - set(asked.items()))
+    assert f"--{name.replace('_', '-')} {value}." in str(caught.value)
+    rarely(rare, run="other", overwrite=True, **asked | advice)

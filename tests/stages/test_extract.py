@@ -94,6 +94,20 @@ def test_reuse_and_refusal(command, world, model_path):
     ))  # fmt: skip
 
 
+def test_a_record_set_that_was_made_again_is_named(command, pictures, model_path):
+    ingest = ("ingest", "--dataset", "p", "--source", "folder", "--path", pictures)
+    extract = ("extract", "--dataset", "p", "--run", "p", "--backbone", model_path, "--size", 32)
+    command(*ingest)
+    assert command(*extract)[0] == 0
+    command(*ingest, "--seed", 1, "--overwrite")
+    assert command(*extract)[::2] == (2, (
+        "fashionprobe: error: `runs/p/extract` must be made from the same inputs. Received: an artifact that differs "
+        "(tfrecords/p was made again since, and differs). Pass --overwrite to replace it, or choose another name.\n"
+    ))  # fmt: skip
+    command(*ingest[:2], "q", *ingest[3:], "--seed", 2)
+    assert "(dataset: p -> q)" in command(extract[0], "--dataset", "q", *extract[3:])[2]
+
+
 def test_garments_are_drawn_when_missing_as_ingest_draws_them(model_path, roots, monkeypatch):
     from fashionprobe.records import pack
 

@@ -104,7 +104,7 @@ def test_images_are_described_in_batches(root, photo, monkeypatch):
     Image.new("RGB", (40, 32), "teal").save(other)
     Image.new("RGB", (32, 32), "red").save(third)
     alone = [answer for path in (photo, other, third) for answer in tag(image=str(path), **runs(root))]
-    monkeypatch.setattr(newcomers, "BATCH", 2)
+    monkeypatch.setattr(newcomers, "_together", lambda manifest: 2)
     together = tag(image=[photo, str(other), str(third)], **runs(root))
     assert [(each.image, each.name) for each in together] == [(each.image, each.name) for each in alone]
     assert [each.distance for each in together] == pytest.approx([each.distance for each in alone], abs=1e-5)
@@ -188,18 +188,61 @@ def test_copies_count_once(root, photo, caplog):
         attribute.add(name="n", group="colour", images=[photo, photo], **runs(root))
 
 
-def test_images_are_added_without_a_rebuild(root, photo):
+@pytest.fixture
+def other(root) -> str:
+    """A picture that is not in the run, as a file."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    Image.fromarray(pixels).resize((32, 32), Image.Resampling.NEAREST).save(root / "scarf.png")
+    return str(root / "scarf.png")
+
+
+def test_images_are_added_without_a_rebuild(root, other):
     before = {path.name: path.stat().st_mtime_ns for path in (root / "runs/g/index").iterdir()}
-    made = index(images=[photo], **runs(root))
+    made = index(images=[other], **runs(root))
     assert made.images == 61
     assert {name: (root / "runs/g/index" / name).stat().st_mtime_ns for name in before} == before
-    found = search(image=photo, by="colour", top=2, **runs(root))
-    assert "shirt.png" in found.ids
-    assert found.distances == pytest.approx((0, 0), abs=1e-4)
+    found = search(image=other, by="colour", top=2, **runs(root))
+    assert found.ids[0] == "scarf"
+    assert found.distances[0] == pytest.approx(0, abs=1e-4)
     # The same arguments find it as it is; others would lose the addition.
     assert index(**roots(root), groups=["colour=1", "pattern=2"]).images == 61
     with pytest.raises(UserError, match=r"an index with 1 addition. Pass the arguments it was made with, or delete"):
         index(**roots(root), groups=["colour=2"], overwrite=True)
+
+
+def test_a_picture_is_in_the_index_once(root, photo, other, caplog):
+    caplog.set_level("INFO")
+    copy = root / "copy of the scarf.bmp"
+    Image.open(other).save(copy)
+    made = index(images=[other, str(copy), photo], **runs(root))
+    assert (made.images, made.reused) == (61, False)
+    first = open_described(root / "runs/g").items["id"].iloc[0]
+    assert f"{photo} is in the index already, as {first}" in caplog.messages
+    assert f"{copy} is the same picture as {other} and counts once" in caplog.messages
+    for path in (other, str(copy)):
+        again = index(images=[path], **runs(root))
+        assert (again.images, again.reused) == (61, True)
+        assert f"{path} is in the index already, as scarf" in caplog.messages
+
+
+def test_another_picture_of_the_same_name_has_an_id_of_its_own(root, other, caplog):
+    caplog.set_level("INFO")
+    (root / "more").mkdir()
+    Image.new("RGB", (32, 32), "teal").save(root / "more/scarf.png")
+    index(images=[other], **runs(root))
+    assert index(images=[str(root / "more/scarf.png")], **runs(root)).images == 62
+    assert f"{root / 'more/scarf.png'} is called 'scarf (2)': another picture has its name" in caplog.messages
+    assert search(id="scarf (2)", by="colour", top=61, **runs(root)).ids.count("scarf") == 1
+
+
+def test_an_index_of_files_names_new_ones_with_their_suffix(pictures, tmp_path, model_path):
+    there = {"tfrecords_root": str(tmp_path / "tfrecords"), "runs_root": str(tmp_path / "runs")}
+    ingest(dataset="p", source="folder", path=str(pictures), tfrecords_root=there["tfrecords_root"])
+    extract(dataset="p", backbone=str(model_path), size=32, **there)
+    index(run="p", groups=["colour=1"], **there)
+    Image.new("RGB", (32, 32), "teal").save(tmp_path / "new.PNG")
+    index(run="p", images=[str(tmp_path / "new.PNG")], **there)
+    assert len(search(run="p", id="new.PNG", by="colour", top=1, **there).ids) == 1
 
 
 def test_another_network_cannot_describe_new_images(root, photo, tmp_path):
@@ -294,20 +337,20 @@ def test_without_the_records_there_are_no_thumbnails(root):
     assert (search(id=name, by="colour", top=3, **runs(root)).path / "sheet.png").is_file()
 
 
-def test_a_killed_addition_loses_nothing(root, photo):
+def test_a_killed_addition_loses_nothing(root, other):
     """A process that dies in the middle of writing, for real: what was there stays, and the next one succeeds."""
     script = (
         "import os, signal, sys\n"
         "from fashionprobe import npy\n"
         "from fashionprobe.stages import index\n"
         "npy.RowWriter.append = lambda self, arrays: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"index(run='g', images=[{photo!r}], runs_root={str(root / 'runs')!r})\n"
+        f"index(run='g', images=[{other!r}], runs_root={str(root / 'runs')!r})\n"
     )
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert killed.returncode == -9
     name = open_described(root / "runs/g").items["id"].iloc[0]
     assert len(search(id=name, by="colour", top=59, **runs(root)).ids) == 59
-    assert index(images=[photo], **runs(root)).images == 61
+    assert index(images=[other], **runs(root)).images == 61
 
 
 def test_readers_see_whole_classes_while_one_is_added_and_removed(root):
@@ -332,3 +375,24 @@ def test_readers_see_whole_classes_while_one_is_added_and_removed(root):
     assert not failed
     count = len(attribute.list_classes(group="pattern", **runs(root)))
     assert seen <= {count, count + 1}
+
+
+def test_names_are_found_however_they_are_spelled(root):
+    ids = open_described(root / "runs/g").items["id"].tolist()[:4]
+    composed, decomposed = "Sch\u00fcrze", "Schu\u0308rze"
+    made = attribute.add(name=decomposed, group="pattern", id=ids, **runs(root))
+    assert made.name == composed
+    with pytest.raises(UserError, match="`name` must be a new class of pattern"):
+        attribute.add(name=composed, group="pattern", id=ids, **runs(root))
+    attribute.remove(name=decomposed, group="pattern", **runs(root))
+    assert composed not in [each.name for each in attribute.list_classes(**runs(root))]
+
+
+def test_the_default_of_top_is_36_or_all_there_are(root, pictures, tmp_path, model_path, undrawn):
+    name = open_described(root / "runs/g").items["id"].iloc[0]
+    assert len(search(id=name, by="colour", **runs(root)).ids) == 36
+    there = {"tfrecords_root": str(tmp_path / "tfrecords"), "runs_root": str(tmp_path / "runs")}
+    ingest(dataset="p", source="folder", path=str(pictures), tfrecords_root=there["tfrecords_root"])
+    extract(dataset="p", backbone=str(model_path), size=32, **there)
+    index(run="p", groups=["colour=1"], **there)
+    assert len(search(run="p", id="cat/0.png", **there).ids) == 23

@@ -114,7 +114,7 @@ def test_seed_decides_the_queries(run):
         ({"label": "colour", "normalization": "white"}, r"`normalization` must be one of: none, l2, .* mean 'whiten'"),
         ({"label": "colour", "metric": "cosin"}, r"`metric` must be one of: euclidean, cosine"),
         (
-            {"label": "rare,colour"},
+            {"label": "rare,colour", "top": 10},
             r"two columns that more than 10 images have both. Received: rare and colour, with 10",
         ),
         ({"label": "colour", "min_images": 15}, r"`label` must be a column with a class of 15 images or more"),
@@ -125,3 +125,21 @@ def test_bad_arguments_write_nothing(run, arguments, message):
     with pytest.raises(UserError, match=message):
         of(run, **arguments)
     assert [path.name for path in run.parent.glob("[!.]*")] == ["extract"]
+
+
+def test_one_class_is_refused(tmp_path):
+    run = described_run(tmp_path, {"colour": "red"}, {1: np.random.default_rng(0).normal(size=(30, 3))})
+    with pytest.raises(UserError, match=r"`colour` must be a column with two classes or more. Received: one class"):
+        retrieve(run="r", label="colour", runs_root=str(run.parent.parent))
+    assert not (run.parent / "retrieve").exists()
+
+
+@pytest.mark.parametrize(("images", "top"), [(8, 3), (11, 10), (30, 10)])
+def test_the_default_of_top_fits_a_small_set(tmp_path, undrawn, images, top):
+    colours = np.array(["red", "blue"])[np.arange(images) % 2]
+    points = np.random.default_rng(0).normal(size=(images, 3))
+    run = described_run(tmp_path, {"colour": colours}, {1: points})
+    made = retrieve(run="r", label="colour", runs_root=str(run.parent.parent))
+    assert json.loads((made.path / "manifest.json").read_text())["facts"]["top"] == top
+    with pytest.raises(UserError, match=f"`top` must be in 1 to {images - 1}, the number of other images"):
+        retrieve(run="r", label="colour", top=images, runs_root=str(run.parent.parent), overwrite=True)

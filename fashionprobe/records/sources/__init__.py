@@ -26,20 +26,25 @@ class Catalogue:
         read: Returns the encoded bytes of the image with this id. Called from several threads.
         contents: Returns a key for each of these ids; files with the same bytes have the same key. None when no two
             images are the same.
+        by_pixels: Whether those keys are of the pixels, so that nothing is left to compare.
         stratify: The label column that the split goes by when the user names none.
         split: Parts of train, val and test when the user names none; in any unit.
         split_is_fixed: Whether the `split` column stands even when the user names parts: the images depend on it.
         left_out: What the source could not use: (name, reason) pairs.
         notes: What the user should know about the source, one sentence each.
+        newer: Returns the names of the files that were written after a time, in seconds since 1970. None where that is
+            not known.
         fingerprint: SHA-256 of the names and sizes of the source's files; empty for a procedural source.
     """
 
     items: pd.DataFrame
     read: Callable[[str], bytes]
     contents: Callable[[Sequence[str]], list[str]] | None = None
+    by_pixels: bool = False
     stratify: str | None = None
     split: tuple[float, float, float] = (80, 10, 10)
     split_is_fixed: bool = False
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    newer: Callable[[float], list[str]] | None = None
     fingerprint: str = ""

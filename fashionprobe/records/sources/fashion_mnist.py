@@ -62,6 +62,7 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
         items=pd.concat([_items(split, labels) for split, (_, labels) in parts.items()], ignore_index=True),
         read=lambda name: png(pixels(name)),
         contents=lambda names: [content(pixels(name)) for name in names],
+        by_pixels=True,
         stratify="class",
         fingerprint=_fingerprint(parts),
     )

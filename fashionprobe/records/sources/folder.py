@@ -65,6 +65,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
         contents=lambda names: tree.contents([by_id[name] for name in names]),
         stratify="class",
         left_out=left_out,
+        newer=tree.newer,
         fingerprint=tree.fingerprint(),
     )
 

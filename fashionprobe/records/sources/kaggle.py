@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import re
+import unicodedata
 
 import pandas as pd
 
@@ -81,6 +82,7 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
         split=THESIS_SPLIT,
         left_out=tuple(left_out),
         notes=notes,
+        newer=tree.newer,
         fingerprint=tree.fingerprint(styles),
     )
 
@@ -142,7 +144,7 @@ def _read_styles(tree: FileTree, name: str) -> tuple[list[dict[str, str]], list[
     """Return the rows, the names of rows with too few columns, and the number of rows that had to be folded."""
     where = f"{tree.path / name}"
     try:
-        lines = _parse(tree.read(name).decode("utf-8-sig"))
+        lines = _parse(unicodedata.normalize("NFC", tree.read(name).decode("utf-8-sig")))
     except (BadImage, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
             where, expected="a CSV file in UTF-8", received=f"{error}", remedy="Download it again."

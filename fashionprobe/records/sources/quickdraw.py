@@ -57,19 +57,19 @@ def catalogue(path: str | os.PathLike[str] | None, size: tuple[int, int] | None 
             "path", expected="a folder with .npy or .ndjson files", received="nothing" if path is None else repr(path),
             remedy="Fetch some from https://console.cloud.google.com/storage/browser/quickdraw_dataset/full.",
         )  # fmt: skip
-    tree, folder = FileTree(path), Path(path)
+    tree = FileTree(path)
     arrays: dict[str, np.ndarray] = {}
     rows: list[Row] = []
     left_out: list[tuple[str, str]] = []
     with progress.bar(total=sum(tree.sizes.values()), unit="byte", description="list") as bar:
         for file, length in tree.sizes.items():
             if file.endswith(".ndjson"):
-                found, broken = _drawings(folder, file)
+                found, broken = _drawings(tree, file)
                 rows += found
                 left_out += broken
             else:
                 try:
-                    arrays[file] = _bitmaps(folder / file)
+                    arrays[file] = _bitmaps(Path(tree.place(file)))
                     rows += [(f"{file}/{row:06d}", _class(file), "", row) for row in range(len(arrays[file]))]
                 except ValueError as error:
                     left_out.append((file, str(error)))
@@ -79,9 +79,10 @@ def catalogue(path: str | os.PathLike[str] | None, size: tuple[int, int] | None 
         raise UserError("path", expected="a folder with sketches", received=f"{str(path)!r}, without one{why}")
     return Catalogue(
         items=_items(rows, bitmaps_only=all(row[0].rpartition("/")[0] in arrays for row in rows)),
-        read=_reader(folder, arrays, {row[0]: row[3] for row in rows}, size),
+        read=_reader(tree, arrays, {row[0]: row[3] for row in rows}, size),
         stratify="class",
         left_out=tuple(left_out),
+        newer=tree.newer,
         fingerprint=tree.fingerprint(),
     )
 
@@ -114,7 +115,7 @@ def _items(rows: list[Row], *, bitmaps_only: bool) -> pd.DataFrame:
 
 
 def _reader(
-    folder: Path, arrays: dict[str, np.ndarray], places: dict[str, int], size: tuple[int, int] | None
+    tree: FileTree, arrays: dict[str, np.ndarray], places: dict[str, int], size: tuple[int, int] | None
 ) -> Callable[[str], bytes]:
     def read(name: str) -> bytes:
         file = name.rpartition("/")[0]
@@ -123,7 +124,7 @@ def _reader(
             if size is not None:
                 dark = dark.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             return png(np.asarray(dark))
-        with open(folder / file, "rb") as lines:
+        with open(tree.place(file), "rb") as lines:
             lines.seek(places[name])
             try:
                 strokes = _strokes(json.loads(lines.readline()))
@@ -148,10 +149,10 @@ def _bitmaps(path: Path) -> np.ndarray:
     return array
 
 
-def _drawings(folder: Path, file: str) -> tuple[list[Row], list[tuple[str, str]]]:
+def _drawings(tree: FileTree, file: str) -> tuple[list[Row], list[tuple[str, str]]]:
     """List the drawings of a file, one a line, and the lines that hold none."""
     rows, broken, start = [], [], 0
-    with open(folder / file, "rb") as lines:
+    with open(tree.place(file), "rb") as lines:
         for number, line in enumerate(lines):
             name = f"{file}/{number:06d}"
             try:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import math
 import os
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -62,8 +63,10 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
         items=labels.set_axis([f"{row:06d}" for row in range(len(labels))]).rename_axis("id").reset_index(),
         read=lambda name: png(pixels(name)),
         contents=lambda names: [content(pixels(name)) for name in names],
+        by_pixels=True,
         stratify=_class_column([str(column) for column in labels if column != "split"]),
         notes=notes,
+        newer=tree.newer,
         fingerprint=digest,
     )
 
@@ -118,7 +121,7 @@ def _read_table(tree: FileTree, name: str) -> pd.DataFrame:
 def _rows(tree: FileTree, name: str, where: str) -> list[tuple[int, list[str]]]:
     """Return the rows that are not empty, each with the number of its line."""
     try:
-        text = io.StringIO(tree.read(name).decode("utf-8-sig"), newline="")
+        text = io.StringIO(unicodedata.normalize("NFC", tree.read(name).decode("utf-8-sig")), newline="")
         # In the projector's own format a quote means nothing.
         is_tsv = name.lower().endswith(".tsv")
         reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE) if is_tsv else csv.reader(text, strict=True)

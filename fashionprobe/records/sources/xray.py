@@ -72,6 +72,7 @@ def catalogue(path: str | os.PathLike[str] | None, seed: int = 0) -> Catalogue:
         stratify="class",
         left_out=found.left_out,
         notes=tuple(_notes(items)),
+        newer=found.newer,
         fingerprint=found.fingerprint,
     )
 

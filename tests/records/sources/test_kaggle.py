@@ -2,6 +2,7 @@
 
 import sys
 import types
+import unicodedata
 
 import pandas as pd
 import pytest
@@ -173,3 +174,11 @@ def test_a_failed_download_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", types.SimpleNamespace(dataset_download=fail))
     with pytest.raises(UserError, match=r"a failed download \(no way to paramaggarwal/[\w-]+\)\. Download https://"):
         kaggle.catalogue(None)
+
+
+def test_a_table_finds_images_whose_names_a_mac_spelled(put, photo, row):
+    decomposed = {form: unicodedata.normalize(form, "größe1") for form in ("NFC", "NFD")}
+    styles = f"{HEADER}\n{row(decomposed['NFC'], kind=unicodedata.normalize('NFD', 'Schürze'))}\n"
+    found = kaggle.catalogue(put({"styles.csv": styles, f"images/{decomposed['NFD']}.jpg": photo(1)}))
+    assert found.items[["id", "articleType"]].to_numpy().tolist() == [["größe1", "Schürze"]]
+    assert found.read("größe1") == photo(1)

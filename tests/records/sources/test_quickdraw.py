@@ -2,6 +2,7 @@
 
 import io
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -139,3 +140,13 @@ def test_a_path_without_sketches_is_refused(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(UserError, match=r"without one \(the first, a.txt: neither .npy nor .ndjson\)"):
         quickdraw.catalogue(tmp_path)
+
+
+def test_files_are_read_however_their_names_are_spelled(tmp_path):
+    name = unicodedata.normalize("NFD", "full_simplified_Schürze.ndjson")
+    (tmp_path / name).write_text(json.dumps({"drawing": SQUARE}), encoding="utf-8")
+    catalogue = quickdraw.catalogue(tmp_path)
+    assert catalogue.items[["id", "class"]].to_numpy().tolist() == [
+        ["full_simplified_Schürze.ndjson/000000", "Schürze"]
+    ]
+    assert pixels(catalogue, "full_simplified_Schürze.ndjson/000000").min() == 0

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import unicodedata
 import zipfile
 import zlib
 
@@ -232,3 +233,8 @@ def test_no_path_and_no_folder(tmp_path):
     with pytest.raises(UserError, match=r"which is neither"):
         sprites.catalogue(tmp_path / "x.zip")
     assert not zipfile.is_zipfile(tmp_path / "x.zip")
+
+
+def test_labels_are_in_nfc(put):
+    names = "".join(f"{unicodedata.normalize('NFD' if row % 2 else 'NFC', 'Schürze')}\n" for row in range(7))
+    assert set(sprites.catalogue(put({"sprite.png": SHEET, "metadata.tsv": names})).items["class"]) == {"Schürze"}

@@ -3,6 +3,7 @@
 import os
 import struct
 import sys
+import unicodedata
 
 import pytest
 
@@ -144,3 +145,15 @@ def test_a_file_that_goes_has_a_key_of_its_own(put):
     (folder / "a.jpg").unlink()
     gone, there = tree.contents(["a.jpg", "b.jpg"])
     assert gone != there
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_names_are_in_nfc_and_files_of_one_name_stay_two(put, put_zip, kind):
+    files = {unicodedata.normalize(form, f"größe/ü{form[-1]}.jpg"): form.encode() for form in ("NFC", "NFD")}
+    files |= {unicodedata.normalize(form, "größe/ü.jpg"): form.encode() for form in ("NFC", "NFD")}
+    tree = FileTree(put(files) if kind == "folder" else put_zip(files))
+    assert set(tree.sizes) == {"größe/üC.jpg", "größe/üD.jpg", "größe/ü.jpg", "größe/ü (2).jpg"}
+    read = {name: tree.read(name) for name in tree.sizes}
+    assert {read["größe/ü.jpg"], read["größe/ü (2).jpg"]} == {b"NFC", b"NFD"}
+    assert (read["größe/üC.jpg"], read["größe/üD.jpg"]) == (b"NFC", b"NFD")
+    assert len(set(tree.contents(list(tree.sizes)))) == 2
