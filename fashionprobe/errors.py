@@ -18,6 +18,9 @@ REMEDIES = {
 MOST_NAMES = 50
 """Valid names that a message lists: all backbones and columns, but not every product title."""
 
+MOST_LETTERS = 400
+"""Characters of a part of a message that are shown; files and arguments of a user can hold millions."""
+
 
 class UserError(ValueError):
     """An input that the user can mend: the command line shows it as one line and exits with code 2.
@@ -33,7 +36,7 @@ class UserError(ValueError):
 
     def __init__(self, argument: str, *, expected: str, received: object, remedy: str = "") -> None:
         self.argument = argument
-        text = f"`{argument}` must be {expected}. Received: {received}."
+        text = f"`{on_a_line(argument)}` must be {on_a_line(expected, 1000)}. Received: {on_a_line(received)}."
         super().__init__(f"{text} {remedy}".strip())
 
 
@@ -73,6 +76,16 @@ def system_error(error: OSError) -> UserError:
         expected="readable and writable",
         received=received,
         remedy=next(remedies, ""),
+    )
+
+
+def on_a_line(part: object, most: int = MOST_LETTERS) -> str:
+    """Return a part of a message as it can stand on one line of a terminal: not too long, no control characters."""
+    text = str(part)
+    if len(text) > most:
+        text = f"{text[:most]}… ({len(text)} characters)"
+    return "".join(
+        letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1] for letter in text
     )
 
 

@@ -136,7 +136,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, line, message)
         ("", f"{NO_CONFIG} Received: 'c.yaml', which holds nothing."),
         ("- a", f"{NO_CONFIG} Received: 'c.yaml', which holds ['a']."),
         ("a: [1,\nb: 2: 3", f"{NO_CONFIG} "
-         "Received: 'c.yaml' (line 2: expected ',' or ']', but got ':')."),
+         "Received: 'c.yaml' (line 2: did not find expected ',' or ']')."),
         ("dataset: 5", "`dataset` must be text. Received: 5. "
          "In YAML a text that looks like a number stands in quotes: \"5\"."),
         ("dataset: x\ncount: many", "`count` must be a whole number. Received: many."),
@@ -153,7 +153,7 @@ def test_a_configuration_file_that_is_no_text(command, tmp_path):
     (tmp_path / "c.yaml").write_bytes(b"\x89PNG\x00\xff")
     code, _, err = command("ingest", "--config", "c.yaml")
     assert (code, err.count("\n")) == (2, 1)
-    assert "'c.yaml', which is no text" in err
+    assert "'c.yaml', which is not text in UTF-8" in err
 
 
 def test_names_that_look_like_something_else(command):
