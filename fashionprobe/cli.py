@@ -15,7 +15,7 @@ import jsonargparse
 import yaml
 
 import fashionprobe
-from fashionprobe import config, stages
+from fashionprobe import config, stages, synonyms
 from fashionprobe.errors import UserError, nearest, on_a_line, system_error, unknown_name
 from fashionprobe.quiet import quiet_tensorflow
 
@@ -41,6 +41,9 @@ FAMILIES = {"attribute": "Give an index new classes, take some away, or list the
 
 FIRST_WORD = {"attribute add": "name", "attribute remove": "name"}
 """The argument that a word without an option in front stands for."""
+
+FIRST_ARGUMENTS = ("run", "path", "dataset", "image", "images", "backbone")
+"""What a word right behind any other command stands for, most likely."""
 
 YAML = "bounded yaml"
 """How the parser reads values and configuration files."""
@@ -107,16 +110,23 @@ def normalize(words: Sequence[str]) -> list[str]:
     while pending:
         word = pending.pop(0)
         if not word.startswith("--"):
-            first = f"--{FIRST_WORD[command]}" if command in FIRST_WORD else ""
-            rest += [first, word] if first and first not in rest else [word]
+            first = f"--{FIRST_WORD.get(command, '')}"
+            if word == "-h":
+                rest.append(word)
+            elif len(first) > 2 and first not in rest and not word.startswith("-"):
+                rest += [first, word]
+            else:
+                raise _stray(word, rest, command, parameters)
             continue
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")
-        if name not in parameters and name.removesuffix("+") not in OWN_OPTIONS:
+        if name not in parameters and name not in OWN_OPTIONS:
             raise _unknown_option(word.partition("=")[0], command, parameters)
         kind = parameters[name].annotation if name in parameters else str
         values: list[str] = []
         if not equals and kind is bool:
+            if pending and not pending[0].startswith("-") and not _is_truth(pending[:1]):
+                raise UserError(name, expected=_in_words(bool), received=pending[0])
             value, equals = (pending.pop(0) if _is_truth(pending[:1]) else "true"), "="
         elif not equals and pending and not pending[0].startswith("--"):
             value, equals = pending.pop(0), " "
@@ -133,6 +143,24 @@ def normalize(words: Sequence[str]) -> list[str]:
         target = configs if name == "config" else rest
         target += [f"--{name}", value] if equals == " " else [f"--{name}{equals}{value}"]
     return [*command.split(), *configs, *rest]
+
+
+def _stray(word: str, before: list[str], command: str, parameters: Any) -> UserError:
+    """Word the error for a word that belongs to no option."""
+    if re.fullmatch(r"-[a-zA-Z]\w*(=.*)?", word):
+        return _unknown_option(word.partition("=")[0], command, parameters)
+    if len(before) > 1 and before[-2].startswith("--"):
+        option, value = before[-2].replace("_", "-"), before[-1]
+        remedy = f'Put quotes around a value that holds spaces: {option} "{value} {word}".'
+    else:
+        taken = {each[2:].partition("=")[0] for each in before}
+        free = [name for name in FIRST_ARGUMENTS if name in parameters and name not in taken]
+        if "/" in word or "." in word:
+            free.sort(key=lambda name: name not in ("path", "image", "images"))
+        remedy = f"`fashionprobe {command} --help` lists the options."
+        if free and not word.startswith("-"):
+            remedy = f"Write --{free[0]} {word}."
+    return UserError("arguments", expected="options such as --name value", received=word, remedy=remedy)
 
 
 class _Refusal(Exception):
@@ -152,10 +180,16 @@ def _command(pending: list[str]) -> str:
     if pending and pending[0].startswith("--config"):
         place = 1 if "=" in pending[0] else 2
     name = pending.pop(place) if len(pending) > place else "nothing"
-    if name in FAMILIES:
-        name += f" {pending.pop(place) if len(pending) > place else 'nothing'}"
+    family = name if name in FAMILIES else ""
+    if family and len(pending) > place:
+        name += f" {pending.pop(place)}"
     if name not in COMMANDS:
-        raise unknown_name("command", name, COMMANDS, remedy="`fashionprobe --help` tells what each does.")
+        listing = "`fashionprobe --help` tells what each does."
+        if meant := synonyms.command(name):
+            told = f"Did you mean {meant!r}? {listing}"
+            raise UserError("command", expected=f"one of {len(COMMANDS)} names", received=name, remedy=told)
+        there = [each for each in COMMANDS if each.startswith(family)]
+        raise unknown_name("command", name, there, remedy=listing if family else "", listing=listing)
     return name
 
 
@@ -210,12 +244,17 @@ def _value(value: str, kind: Any) -> str:
 
 
 def _unknown_option(option: str, command: str, parameters: Any) -> UserError:
-    names = [f"--{name.replace('_', '-')}" for name in (*parameters, *OWN_OPTIONS)]
-    near = nearest(option.replace("_", "-"), names)
-    return UserError(
-        "option", expected=f"one that `fashionprobe {command}` has", received=option,
-        remedy=f"Did you mean {near!r}?" if near else f"`fashionprobe {command} --help` lists them.",
-    )  # fmt: skip
+    """Word the error for an option that a command does not have: what it is called here, or what lists them all."""
+    near = _meant(option, (*parameters, *OWN_OPTIONS))
+    listing = f"`fashionprobe {command} --help` lists them."
+    remedy = f"Did you mean '--{near.replace('_', '-')}'?" if near else synonyms.hint(option, command) or listing
+    return UserError("option", expected=f"one that `fashionprobe {command}` has", received=option, remedy=remedy)
+
+
+def _meant(word: str, names: Sequence[str]) -> str | None:
+    """Return the argument that a word stands for: its name elsewhere before the letters."""
+    # Dashes in front make all options alike.
+    return synonyms.option(word, names) or nearest(word.lstrip("-").replace("-", "_"), names)
 
 
 def _config_text(path: str, command: str, parameters: Any) -> str:
@@ -226,7 +265,7 @@ def _config_text(path: str, command: str, parameters: Any) -> str:
     text, content = config.read(path)
     for name, value in content.items():
         if name not in parameters:
-            near = nearest(str(name), parameters)
+            near = _meant(str(name), [*parameters])
             remedy = f"Did you mean {near!r}?" if near else f"`fashionprobe {command} --help` lists them."
             if name in COMMANDS:
                 remedy = f"Write the arguments of {name} without a level above them."
@@ -269,11 +308,6 @@ def _explain(message: str, command: str) -> UserError | str:
         return UserError(name, expected="given", received="nothing", remedy=f"Pass --{name.replace('_', '-')}; {see}")
     if found := re.match(r"argument --(\w+)(?:/--\w+\+)?: expected one argument", message):
         return UserError(found[1], expected="followed by a value", received="nothing", remedy=see)
-    if found := re.match(r"unrecognized arguments: (.*)", message):
-        return UserError(
-            "arguments", expected="options such as --name value", received=found[1],
-            remedy="Put quotes around a value that holds spaces.",
-        )  # fmt: skip
     return on_a_line(" ".join(message.split()))
 
 

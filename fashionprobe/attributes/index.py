@@ -173,7 +173,8 @@ class Index:
         """
         found = np.flatnonzero(self.items["id"].to_numpy(str) == name)
         if not len(found):
-            raise unknown_name("id", name, self.items["id"].head(1000), what="the id of an image of the index")
+            what, listing = "the id of an image of the index", "The column id of items.csv in the index lists them all."
+            raise unknown_name("id", name, self.items["id"], what=what, listing=listing)
         return int(found[0])
 
     def search(

@@ -91,7 +91,8 @@ def _of_categories(path: Path, content: dict[str, Any], names: Collection[str] |
     for name in names:
         if name not in {row["name"] for row in table.values()}:
             there = Counter(str(row["name"]) for row in table.values())
-            raise unknown_name("categories", name, there, what=f"a category of {path.name}")
+            listing = f'"categories" in {path} lists them all.'
+            raise unknown_name("categories", name, there, what=f"a category of {path.name}", listing=listing)
     return {number for number, row in table.items() if row["name"] in names}
 
 

@@ -113,7 +113,7 @@ def test_seed_decides_the_folds(run):
          "Did you mean 'colour'?"),
         ("--label split", "`label` must be a label column"),
         ("--label colour", "whose classes all have 5 images or more, one a fold. Received: 1 with fewer: teal (3). "
-         "Leave them out with --min-images 5, or lower --folds."),
+         "Leave them out with --min-images 5, or pass --folds 3."),
         ("--label colour --min-images 21", "`label` must be a column with a class of 21 images or more. Received: "
          "colour, whose largest class has 20. Lower --min-images, or choose another column."),
         ("--label one", "must be a column with two classes or more. Received: one class: ['same']"),
