@@ -238,7 +238,7 @@ def locked(path: Path, *, patience: float = 0) -> Iterator[None]:
             str(path),
             expected="free",
             received="in use by another process",
-            remedy="Wait for it, or use another name.",
+            remedy="Wait until that one is done.",
         ) from error
     try:
         yield
@@ -276,7 +276,7 @@ def _is_empty(path: Path) -> bool:
 
 def _finished(path: Path, recipe: Recipe, overwrite: bool) -> Artifact | None:
     """Return the artifact at `path` when it is this recipe's and whole; None when it may be replaced."""
-    artifact = Artifact(path, read_manifest(path, remedy="Move it away, or choose another name."), reused=True)
+    artifact = Artifact(path, read_manifest(path, remedy="Move it away."), reused=True)
     changed = _changes(artifact.manifest, recipe.as_json())
     damaged = _damaged(artifact)
     if not changed and not damaged:
@@ -288,7 +288,7 @@ def _finished(path: Path, recipe: Recipe, overwrite: bool) -> Artifact | None:
         str(path),
         expected="made by the same arguments",
         received=f"an artifact that differs ({'; '.join(what)})",
-        remedy="Pass --overwrite to replace it, or choose another name.",
+        remedy="Pass --overwrite to replace it, or move it away to keep it.",
     )
 
 
