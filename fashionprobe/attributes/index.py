@@ -173,7 +173,7 @@ class Index:
         """
         found = np.flatnonzero(self.items["id"].to_numpy(str) == name)
         if not len(found):
-            what, listing = "the id of an image of the index", "The column id of items.csv in the index lists them all."
+            what, listing = "the id of an image of the index", "part-*.items.csv in the index list them all."
             raise unknown_name("id", name, self.items["id"], what=what, listing=listing)
         return int(found[0])
 
