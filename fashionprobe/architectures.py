@@ -74,7 +74,8 @@ def spelled(name: str) -> str:
     known = applications()
     if plain not in known:
         names = [*TAPS, *sorted(set(known) - set(TAPS))]
-        raise unknown_name("backbone", name, names, remedy="Or pass a .keras file.")
+        listing = "Or pass a .keras file. `python -c 'import keras; print(dir(keras.applications))'` lists all names."
+        raise unknown_name("backbone", name, names, listing=listing)
     return known[plain]
 
 

@@ -243,7 +243,7 @@ def locked(path: Path, *, patience: float = 0) -> Iterator[None]:
             str(path),
             expected="free",
             received="in use by another process",
-            remedy="Wait for it, or use another name.",
+            remedy="Wait until that one is done.",
         ) from error
     try:
         yield
@@ -283,7 +283,7 @@ def _finished(
     path: Path, recipe: Recipe, overwrite: bool, words: Mapping[str, Callable[[Artifact], str]]
 ) -> Artifact | None:
     """Return the artifact at `path` when it is this recipe's and whole; None when it may be replaced."""
-    artifact = Artifact(path, read_manifest(path, remedy="Move it away, or choose another name."), reused=True)
+    artifact = Artifact(path, read_manifest(path, remedy="Move it away."), reused=True)
     wanted = recipe.as_json()
     changed, inputs = _changes(artifact.manifest, wanted), _changed_inputs(artifact.manifest, wanted)
     damaged = _damaged(artifact)
@@ -298,7 +298,7 @@ def _finished(
         str(path),
         expected="made by the same arguments" if changed or damaged else "made from the same inputs",
         received=f"an artifact that differs ({'; '.join(what)})",
-        remedy="Pass --overwrite to replace it, or choose another name.",
+        remedy="Pass --overwrite to replace it, or move it away to keep it.",
     )
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
@@ -16,8 +15,8 @@ import jsonargparse
 import yaml
 
 import fashionprobe
-from fashionprobe import stages
-from fashionprobe.errors import UserError, nearest, system_error, unknown_name
+from fashionprobe import config, stages, synonyms
+from fashionprobe.errors import UserError, nearest, on_a_line, system_error, unknown_name
 from fashionprobe.quiet import quiet_tensorflow
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -43,6 +42,14 @@ FAMILIES = {"attribute": "Give an index new classes, take some away, or list the
 FIRST_WORD = {"attribute add": "name", "attribute remove": "name"}
 """The argument that a word without an option in front stands for."""
 
+FIRST_ARGUMENTS = ("run", "path", "dataset", "image", "images", "backbone")
+"""What a word right behind any other command stands for, most likely."""
+
+YAML = "bounded yaml"
+"""How the parser reads values and configuration files."""
+
+jsonargparse.set_loader(YAML, lambda text: config.load(text, config.MOST_WORDS), exceptions=(yaml.YAMLError,))
+
 OWN_OPTIONS = ("config", "help", "print_config")
 WORDS_FOR = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -62,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = normalize(sys.argv[1:] if arguments is None else arguments)
         jsonargparse.auto_cli(
             _tree(), args=words, as_positional=False, prog="fashionprobe",
-            version=fashionprobe.__version__, parser_class=_Parser, description=fashionprobe.__doc__,
+            version=fashionprobe.__version__, parser_class=_Parser, parser_mode=YAML, description=fashionprobe.__doc__,
         )  # fmt: skip
     except UserError as error:
         return _fail(str(error))
@@ -99,30 +106,61 @@ def normalize(words: Sequence[str]) -> list[str]:
         return pending[:2]
     command = _command(pending)
     parameters = inspect.signature(COMMANDS[command]).parameters
-    config, rest = [], []
+    configs, rest = [], []
     while pending:
         word = pending.pop(0)
         if not word.startswith("--"):
-            first = f"--{FIRST_WORD[command]}" if command in FIRST_WORD else ""
-            rest += [first, word] if first and first not in rest else [word]
+            first = f"--{FIRST_WORD.get(command, '')}"
+            if word == "-h":
+                rest.append(word)
+            elif len(first) > 2 and first not in rest and not word.startswith("-"):
+                rest += [first, word]
+            else:
+                raise _stray(word, rest, command, parameters)
             continue
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")
-        if name not in parameters and name.removesuffix("+") not in OWN_OPTIONS:
+        if name not in parameters and name not in OWN_OPTIONS:
             raise _unknown_option(word.partition("=")[0], command, parameters)
         kind = parameters[name].annotation if name in parameters else str
+        values: list[str] = []
         if not equals and kind is bool:
+            if pending and not pending[0].startswith("-") and not _is_truth(pending[:1]):
+                raise UserError(name, expected=_in_words(bool), received=pending[0])
             value, equals = (pending.pop(0) if _is_truth(pending[:1]) else "true"), "="
         elif not equals and pending and not pending[0].startswith("--"):
             value, equals = pending.pop(0), " "
             if {list[int], list[float], list[str]} & {kind, *get_args(kind)}:
-                value = _joined([value, *_values(pending)], kind)
+                values = [value, *_values(pending)]
+                value = _joined(values, kind)
         value = _value(value, kind)
         if name == "config":
-            _check_config(value, command, parameters)
-        target = config if name == "config" else rest
+            if not value:
+                raise UserError("config", expected="followed by a file", received="nothing")
+            value = _config_text(value, command, parameters)
+        elif name in parameters:
+            _check_texts(name, value, kind, config.MOST_WORDS if len(values) > 1 else config.MOST_NODES)
+        target = configs if name == "config" else rest
         target += [f"--{name}", value] if equals == " " else [f"--{name}{equals}{value}"]
-    return [*command.split(), *config, *rest]
+    return [*command.split(), *configs, *rest]
+
+
+def _stray(word: str, before: list[str], command: str, parameters: Any) -> UserError:
+    """Word the error for a word that belongs to no option."""
+    if re.fullmatch(r"-[a-zA-Z]\w*(=.*)?", word):
+        return _unknown_option(word.partition("=")[0], command, parameters)
+    if len(before) > 1 and before[-2].startswith("--"):
+        option, value = before[-2].replace("_", "-"), before[-1]
+        remedy = f'Put quotes around a value that holds spaces: {option} "{value} {word}".'
+    else:
+        taken = {each[2:].partition("=")[0] for each in before}
+        free = [name for name in FIRST_ARGUMENTS if name in parameters and name not in taken]
+        if "/" in word or "." in word:
+            free.sort(key=lambda name: name not in ("path", "image", "images"))
+        remedy = f"`fashionprobe {command} --help` lists the options."
+        if free and not word.startswith("-"):
+            remedy = f"Write --{free[0]} {word}."
+    return UserError("arguments", expected="options such as --name value", received=word, remedy=remedy)
 
 
 class _Refusal(Exception):
@@ -142,10 +180,16 @@ def _command(pending: list[str]) -> str:
     if pending and pending[0].startswith("--config"):
         place = 1 if "=" in pending[0] else 2
     name = pending.pop(place) if len(pending) > place else "nothing"
-    if name in FAMILIES:
-        name += f" {pending.pop(place) if len(pending) > place else 'nothing'}"
+    family = name if name in FAMILIES else ""
+    if family and len(pending) > place:
+        name += f" {pending.pop(place)}"
     if name not in COMMANDS:
-        raise unknown_name("command", name, COMMANDS, remedy="`fashionprobe --help` tells what each does.")
+        listing = "`fashionprobe --help` tells what each does."
+        if meant := synonyms.command(name):
+            told = f"Did you mean {meant!r}? {listing}"
+            raise UserError("command", expected=f"one of {len(COMMANDS)} names", received=name, remedy=told)
+        there = [each for each in COMMANDS if each.startswith(family)]
+        raise unknown_name("command", name, there, remedy=listing if family else "", listing=listing)
     return name
 
 
@@ -200,36 +244,54 @@ def _value(value: str, kind: Any) -> str:
 
 
 def _unknown_option(option: str, command: str, parameters: Any) -> UserError:
-    names = [f"--{name.replace('_', '-')}" for name in (*parameters, *OWN_OPTIONS)]
-    near = nearest(option.replace("_", "-"), names)
-    return UserError(
-        "option", expected=f"one that `fashionprobe {command}` has", received=option,
-        remedy=f"Did you mean {near!r}?" if near else f"`fashionprobe {command} --help` lists them.",
-    )  # fmt: skip
+    """Word the error for an option that a command does not have: what it is called here, or what lists them all."""
+    near = _meant(option, (*parameters, *OWN_OPTIONS))
+    listing = f"`fashionprobe {command} --help` lists them."
+    remedy = f"Did you mean '--{near.replace('_', '-')}'?" if near else synonyms.hint(option, command) or listing
+    return UserError("option", expected=f"one that `fashionprobe {command}` has", received=option, remedy=remedy)
 
 
-def _check_config(path: str, command: str, parameters: Any) -> None:
-    """Check that a configuration file is one and has only arguments of this command."""
-    expected = "a YAML file with one `argument: value` a line"
-    try:
-        content = yaml.safe_load(Path(path).read_bytes())
-    except OSError as error:
-        raise UserError("config", expected=expected, received=f"{path!r} ({error.strerror})") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError("config", expected=expected, received=f"{path!r} (line {line}: {error.problem})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError("config", expected=expected, received=f"{path!r}, which is no text") from error
-    if not isinstance(content, dict):
-        received = "nothing" if content is None else repr(content)[:60]
-        raise UserError("config", expected=expected, received=f"{path!r}, which holds {received}")
-    for name in map(str, content):
+def _meant(word: str, names: Sequence[str]) -> str | None:
+    """Return the argument that a word stands for: its name elsewhere before the letters."""
+    # Dashes in front make all options alike.
+    return synonyms.option(word, names) or nearest(word.lstrip("-").replace("-", "_"), names)
+
+
+def _config_text(path: str, command: str, parameters: Any) -> str:
+    """Check that a configuration file has only arguments of this command; return its text for the parser.
+
+    The parser gets the text that was checked, not the path, which it would read again.
+    """
+    text, content = config.read(path)
+    for name, value in content.items():
         if name not in parameters:
-            near = nearest(name, parameters)
+            near = _meant(str(name), [*parameters])
             remedy = f"Did you mean {near!r}?" if near else f"`fashionprobe {command} --help` lists them."
             if name in COMMANDS:
                 remedy = f"Write the arguments of {name} without a level above them."
             raise UserError(path, expected=f"a file of arguments of {command}", received=name, remedy=remedy)
+        _check_texts(name, value, parameters[name].annotation, config.MOST_NODES)
+    # The line feed makes sure that it is not taken for a path.
+    return f"\n{text}"
+
+
+def _check_texts(name: str, value: Any, kind: Any, most: int) -> None:
+    """Check text that the parser may load a second time, past `config.load`, to see whether it is a number or none."""
+    takes_text = str in {kind, *get_args(kind)}
+    if get_origin(kind) is Literal:
+        return
+    for text in config.leaves(value):
+        if not isinstance(text, str):
+            continue
+        try:
+            inner = config.load(text, most)
+        except yaml.YAMLError as error:
+            if takes_text and not isinstance(error, config.TooMuch):
+                continue
+            why = f" ({error.problem})" if isinstance(error, config.TooMuch) else ""
+            raise UserError(name, expected=_in_words(kind), received=f"{text[:60]}{why}") from error
+        if inner != text and not takes_text:
+            _check_texts(name, inner, kind, most)
 
 
 def _explain(message: str, command: str) -> UserError | str:
@@ -240,19 +302,23 @@ def _explain(message: str, command: str) -> UserError | str:
         kind = inspect.signature(COMMANDS[command]).parameters[name].annotation
         if get_origin(kind) is Literal:
             return unknown_name(name, received, get_args(kind))
-        remedy = f'In YAML a text that looks like a number stands in quotes: "{received}".' if kind is str else ""
-        return UserError(name, expected=_in_words(kind), received=received, remedy=remedy)
+        return UserError(name, expected=_in_words(kind), received=received, remedy=_quotes(kind, received))
     if found := re.match(r"the following arguments are required: (.*)", message):
         name = found[1].split(",")[0].rpartition(".")[2]
         return UserError(name, expected="given", received="nothing", remedy=f"Pass --{name.replace('_', '-')}; {see}")
     if found := re.match(r"argument --(\w+)(?:/--\w+\+)?: expected one argument", message):
         return UserError(found[1], expected="followed by a value", received="nothing", remedy=see)
-    if found := re.match(r"unrecognized arguments: (.*)", message):
-        return UserError(
-            "arguments", expected="options such as --name value", received=found[1],
-            remedy="Put quotes around a value that holds spaces.",
-        )  # fmt: skip
-    return " ".join(line.strip() for line in message.splitlines() if line.strip())
+    return on_a_line(" ".join(message.split()))
+
+
+def _quotes(kind: Any, received: str) -> str:
+    """Say that YAML took a text for something else."""
+    if str not in {kind, *get_args(kind)}:
+        return ""
+    if received in ("True", "False"):
+        return "In YAML the texts yes, no, on, off, true and false stand in quotes."
+    number = re.fullmatch(r"[\d.+-][\w.+-]{0,40}", received)
+    return f'In YAML a text that looks like a number stands in quotes: "{received}".' if number else ""
 
 
 def _in_words(kind: Any) -> str:

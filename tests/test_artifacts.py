@@ -62,7 +62,7 @@ def test_another_recipe_is_refused_with_all_that_changed(tmp_path):
     assert str(caught.value) == (
         f"`{tmp_path / 'x'}` must be made by the same arguments. Received: an artifact that differs "
         "(new: null -> 2; seed: 0 -> 1; record set: not the same as then; weights: not the same as then). "
-        "Pass --overwrite to replace it, or choose another name."
+        "Pass --overwrite to replace it, or move it away to keep it."
     )
     assert (tmp_path / "x/data.txt").read_text() == "content"
     assert names(tmp_path) == {"x"}
@@ -256,7 +256,9 @@ def test_another_process_at_work_is_left_alone(tmp_path):
     words = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "x")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
-        with pytest.raises(UserError, match=r"x` must be free. Received: in use by another process. Wait for it"):
+        with pytest.raises(
+            UserError, match=r"x` must be free. Received: in use by another process. Wait until that one is done"
+        ):
             build(tmp_path / "x", recipe(), writer())
         process.stdin.close()
     assert process.returncode == 0

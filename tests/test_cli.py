@@ -10,11 +10,9 @@ from fashionprobe.cli import normalize
 from fashionprobe.errors import UserError
 
 HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas", "gradio")
-NO_COMMAND = (
-    "`command` must be one of: ingest, train, embed, unseen, tune, extract, classify, choose, profile, pairs, reduce, "
-    "wall, retrieve, index, search, tag, see, faithfulness, activations, maximize, selectivity, converge, masks, "
-    "refit, relevance, app, report, verify, demo, attribute add, attribute remove, attribute list."
-)
+NO_COMMAND = "`command` must be one of 32 names"
+LISTED = "`fashionprobe --help` tells what each does."
+MEMBERS = "`command` must be one of: attribute add, attribute remove, attribute list."
 NO_CONFIG = "`config` must be a YAML file with one `argument: value` a line."
 GARMENTS = ("ingest", "--source", "garments", "--size", "32")
 
@@ -81,16 +79,30 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", f"{NO_COMMAND} Received: nothing. "
-         "`fashionprobe --help` tells what each does."),
-        ("ingst", f"{NO_COMMAND} Received: ingst. "
-         "Did you mean 'ingest'?"),
-        ("attribute", f"{NO_COMMAND} Received: attribute nothing. Did you mean 'attribute list'?"),
-        ("attribute ad x", f"{NO_COMMAND} Received: attribute ad. Did you mean 'attribute add'?"),
+        ("", f"{NO_COMMAND}, such as ingest, train, embed. Received: nothing. {LISTED}"),
+        ("ingst", f"{NO_COMMAND}. Received: ingst. Did you mean 'ingest'? {LISTED}"),
+        ("dream", f"{NO_COMMAND}. Received: dream. Did you mean 'maximize'? {LISTED}"),
+        ("help", f"{NO_COMMAND}. Received: help. Did you mean '--help'? {LISTED}"),
+        ("attribute", f"{MEMBERS} Received: attribute. Did you mean 'attribute add'?"),
+        ("attribute ad x", f"{MEMBERS} Received: attribute ad. Did you mean 'attribute add'?"),
         ("attribute add x", "`run` must be given. Received: nothing. Pass --run; `fashionprobe attribute add --help` "
          "explains it."),
         ("attribute add x y --run r --group g", "`arguments` must be options such as --name value. Received: y. Put "
-         "quotes around a value that holds spaces."),
+         "quotes around a value that holds spaces: --name \"x y\"."),
+        ("ingest --dataset my dress", "`arguments` must be options such as --name value. Received: dress. Put quotes "
+         "around a value that holds spaces: --dataset \"my dress\"."),
+        ("verify mix", "`arguments` must be options such as --name value. Received: mix. Write --path mix."),
+        ("classify g", "`arguments` must be options such as --name value. Received: g. Write --run g."),
+        ("see a.jpg", "`arguments` must be options such as --name value. Received: a.jpg. Write --images a.jpg."),
+        ("train -5", "`arguments` must be options such as --name value. Received: -5. `fashionprobe train --help` "
+         "lists the options."),
+        ("see --class Heels", "`option` must be one that `fashionprobe see` has. Received: --class. Did you mean "
+         "'--target'?"),
+        ("train -e 3", "`option` must be one that `fashionprobe train` has. Received: -e. Did you mean '--epochs'?"),
+        ("see --gpu 0", "`option` must be one that `fashionprobe see` has. Received: --gpu. TensorFlow takes the GPUs "
+         "that it finds; the environment variable CUDA_VISIBLE_DEVICES chooses among them."),
+        ("maximize --image a.jpg", "`option` must be one that `fashionprobe maximize` has. Received: --image. It "
+         "starts from noise; `fashionprobe see --images FILE` shows what a network looks at in a picture."),
         ("attribute add x --run r --group g --images", "`images` must be followed by a value. Received: nothing. "
          "`fashionprobe attribute add --help` explains it."),
         ("attribute remove x --grop g", "`option` must be one that `fashionprobe attribute remove` has. Received: "
@@ -114,8 +126,8 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
         ("ingest --dataset x --split 0.8", "`split` must be a list such as [1,4]. Received: 0.8."),
         ("ingest --dataset x --fit padd", "`fit` must be one of: pad, stretch. Received: padd. Did you mean 'pad'?"),
         ("extract --dataset x --block x", "`block` must be a whole number or a list such as [1,4]. Received: x."),
-        ("ingest --dataset x --check yess", "`arguments` must be options such as --name value. Received: yess. "
-         "Put quotes around a value that holds spaces."),
+        ("ingest --dataset x --check yess", "`check` must be true or false. Received: yess."),
+        ("ingest --config", "`config` must be followed by a file. Received: nothing."),
         ("ingest --config no.yaml", f"{NO_CONFIG} "
          "Received: 'no.yaml' (No such file or directory)."),
         ("ingest --config .", f"{NO_CONFIG} "
@@ -130,13 +142,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, line, message)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("lr: 3", "`c.yaml` must be a file of arguments of ingest. Received: lr. `fashionprobe ingest --help` lists "
+         "them."),
+        ("images: a", "`c.yaml` must be a file of arguments of ingest. Received: images. Did you mean 'path'?"),
+        ("dataset: yes", "`dataset` must be text. Received: True. In YAML the texts yes, no, on, off, true and false "
+         "stand in quotes."),
+        ("dataset: [1]", "`dataset` must be text. Received: [1]."),
         ("coutn: 3", "`c.yaml` must be a file of arguments of ingest. Received: coutn. Did you mean 'count'?"),
         ("ingest:\n  count: 3", "`c.yaml` must be a file of arguments of ingest. Received: ingest. "
          "Write the arguments of ingest without a level above them."),
         ("", f"{NO_CONFIG} Received: 'c.yaml', which holds nothing."),
         ("- a", f"{NO_CONFIG} Received: 'c.yaml', which holds ['a']."),
         ("a: [1,\nb: 2: 3", f"{NO_CONFIG} "
-         "Received: 'c.yaml' (line 2: expected ',' or ']', but got ':')."),
+         "Received: 'c.yaml' (line 2: did not find expected ',' or ']')."),
         ("dataset: 5", "`dataset` must be text. Received: 5. "
          "In YAML a text that looks like a number stands in quotes: \"5\"."),
         ("dataset: x\ncount: many", "`count` must be a whole number. Received: many."),
@@ -153,7 +171,7 @@ def test_a_configuration_file_that_is_no_text(command, tmp_path):
     (tmp_path / "c.yaml").write_bytes(b"\x89PNG\x00\xff")
     code, _, err = command("ingest", "--config", "c.yaml")
     assert (code, err.count("\n")) == (2, 1)
-    assert "'c.yaml', which is no text" in err
+    assert "'c.yaml', which is not text in UTF-8" in err
 
 
 def test_names_that_look_like_something_else(command):
@@ -202,7 +220,7 @@ def test_main_is_installed_as_a_command():
     done = subprocess.run([sys.executable, "-m", "fashionprobe", "ingst"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert os.linesep.join(done.stderr.splitlines()).endswith("Did you mean 'ingest'?")
+    assert os.linesep.join(done.stderr.splitlines()).endswith("`fashionprobe --help` tells what each does.")
 
 
 def test_error_is_a_user_error_for_scripts():

@@ -40,7 +40,20 @@ def test_system_errors_name_the_file_and_the_remedy(error, parts):
         assert any(each in message for each in part.split("|")), message
 
 
-def test_a_long_list_of_names_is_cut():
-    message = str(unknown_name("label", "zzz", [f"name{number}" for number in range(70)], what="a class"))
-    assert "name49 and 20 more" in message
-    assert "name50" not in message
+def test_of_many_names_the_three_nearest_are_named_and_what_lists_all():
+    names = [f"name{number}" for number in range(70)]
+    message = str(unknown_name("label", "nam31", names, what="a class of colour", listing="items.csv lists them all."))
+    assert message == (
+        "`label` must be a class of colour, of which there are 70. Received: nam31. "
+        "Did you mean 'name31', 'name3' or 'name1'? items.csv lists them all."
+    )
+    assert str(unknown_name("label", "zzz", names, remedy="Or none.", listing="--help lists all.")) == (
+        "`label` must be one of 70 names, such as name0, name1, name2. Received: zzz. Or none. --help lists all."
+    )
+
+
+def test_the_parts_of_a_message_are_short_and_on_one_line():
+    message = str(UserError("a\nb" * 500, expected="x" * 5000, received="\x1b[31m\ud800" + "9" * 10**6))
+    assert len(message) < 2000
+    assert "Received: \\x1b[31m\\ud80099" in message
+    assert message.isprintable()

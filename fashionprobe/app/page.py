@@ -47,7 +47,7 @@ def build(parts: Parts) -> gr.Blocks:
     with gr.Blocks(title=f"fashionprobe: {parts.run}", analytics_enabled=False, fill_width=True) as page:
         lead = html.escape(parts.lead)
         gr.HTML(f'<header class="fp-head"><h1>{html.escape(parts.run)}</h1><p>{lead}</p></header>', js_on_load=None)
-        with gr.Tabs():
+        with gr.Tabs(selected=_first(parts)):
             with gr.Tab("Mark", id="mark"):
                 _tab(parts.marking, lambda marking: mark_tab.build(page, marking, parts.correcting, parts.run))
             with gr.Tab("Explore", id="explore") as tab:
@@ -57,6 +57,12 @@ def build(parts: Parts) -> gr.Blocks:
             with gr.Tab("Map", id="map") as tab:
                 _tab(parts.mapping, lambda mapping: map_tab.build(tab, mapping))
     return page
+
+
+def _first(parts: Parts) -> str:
+    """Return the first tab that has something to show."""
+    there = {"mark": parts.marking, "explore": parts.exploring, "search": parts.searching, "map": parts.mapping}
+    return next((name for name, part in there.items() if not isinstance(part, str)), "mark")
 
 
 def look() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import atexit
 import ipaddress
+import logging
 import os
 import shutil
 import socket
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 from fashionprobe.app.encoded import MOST_UPLOADED
 from fashionprobe.errors import UserError
 
+log = logging.getLogger(__name__)
+
 HERE = "127.0.0.1"
 ENVIRONMENT = "FASHIONPROBE_AUTH"
 """Environment variable that may hold USER:PASSWORD."""
@@ -24,11 +27,36 @@ LEAST_PASSWORD = 8
 OFF = {
     "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1",
     "GRADIO_SHARE": "False", "GRADIO_MCP_SERVER": "False", "GRADIO_RUN_HISTORY": "False",
-    "GRADIO_ALLOWED_PATHS": "", "GRADIO_NUM_PORTS": "1", "GRADIO_SSR_MODE": "False",
+    # No proxy stands in front of this server: what a request says about one is made up.
+    "FORWARDED_ALLOW_IPS": "", "GRADIO_ALLOWED_PATHS": "", "GRADIO_NUM_PORTS": "1", "GRADIO_SSR_MODE": "False",
     # The figures of a refit are drawn in a thread, where no window may be opened.
     "MPLBACKEND": "Agg",
 }  # fmt: skip
 """Environment of Gradio, which reads it when it is imported: no telemetry, no look-ups on the web, no share links."""
+
+LONGEST_PATH = 2000
+API = "/gradio_api"
+CLOSED = tuple(
+    f"{API}/{name}"
+    for name in ("proxy=", "api/", "run/", "call/", "dev/", "mcp", "stream", "vibe", "process_recording")
+)
+"""Routes of Gradio that the page does not use: one fetches from other servers, others call functions by name."""
+
+GUARDS = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"same-origin",
+    b"content-security-policy": b"; ".join((
+        # Gradio starts with scripts and styles within the page, and builds functions from the scripts of components.
+        b"default-src 'self'", b"script-src 'self' 'unsafe-inline' 'unsafe-eval'", b"style-src 'self' 'unsafe-inline'",
+        b"img-src 'self' data: blob:", b"font-src 'self' data:", b"connect-src 'self'", b"worker-src 'self' blob:",
+        b"object-src 'none'", b"base-uri 'self'", b"form-action 'self'", b"frame-ancestors 'none'",
+    )),
+}  # fmt: skip
+"""Headers of each answer."""
+
+UNREADABLE = (KeyError, IndexError, AttributeError, TypeError, ValueError, AssertionError)
+"""What Gradio raises over a request that does not have the form it expects."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +188,11 @@ def options(door: Door, run: Path) -> dict[str, Any]:
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=door.names), Middleware(SameOrigin)]
+    guards = [
+        Middleware(Guarded),
+        Middleware(TrustedHostMiddleware, allowed_hosts=door.names),
+        Middleware(SameOrigin),
+    ]
     return {
         "server_name": door.host, "server_port": door.port, "auth": list(door.users) or None, "share": False,
         "max_file_size": MOST_UPLOADED, "allowed_paths": [], "blocked_paths": [str(run.resolve())],
@@ -168,6 +200,71 @@ def options(door: Door, run: Path) -> dict[str, Any]:
         "run_history": False, "footer_links": [], "show_error": False, "quiet": True, "inbrowser": False,
         "app_kwargs": {"middleware": guards, "docs_url": None, "redoc_url": None, "openapi_url": None},
     }  # fmt: skip
+
+
+class Guarded:
+    """Answers requests that nothing could mean with 4xx, hides what they claim about proxies, and guards the answers.
+
+    Gradio builds the addresses of the page from `X-Forwarded-Host` and its like, and answers an upload without a file
+    name, or an event that is not there, with 500.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on without headers of proxies; answer one that cannot be read with 400."""
+        from starlette.responses import PlainTextResponse
+
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = [(name, value) for name, value in scope["headers"] if not _is_of_a_proxy(name)]
+        started = False
+
+        async def answer(message: Any) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                kept = [each for each in message.get("headers", ()) if each[0].lower() not in GUARDS]
+                message = {**message, "headers": [*kept, *GUARDS.items()]}
+            await send(message)
+
+        if problem := _refused(scope["path"]):
+            await PlainTextResponse(*problem)(scope, receive, answer)
+            return
+        try:
+            await self._app({**scope, "headers": headers}, receive, answer)
+        except UNREADABLE as error:
+            if started:
+                raise
+            log.warning("refused %s %.200r: %s: %.200s", scope["method"], scope["path"], type(error).__name__, error)
+            await PlainTextResponse("This request cannot be read.", 400)(scope, receive, answer)
+
+
+def _is_of_a_proxy(name: bytes) -> bool:
+    return name.lower() == b"forwarded" or name.lower().startswith(b"x-")
+
+
+def _refused(path: str) -> tuple[str, int] | None:
+    """Return the answer to a path that leads nowhere, and its status."""
+    if len(path) > LONGEST_PATH:
+        return "This address is too long.", 414
+    if not path.isprintable():
+        return "This address cannot be read.", 400
+    if path.startswith(CLOSED):
+        return "Not found.", 404
+    return None
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 class SameOrigin:
@@ -188,7 +285,7 @@ class SameOrigin:
 
         headers = {name.lower(): value for name, value in scope.get("headers", ())}
         origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
-        foreign = origin != "" and urlsplit(origin).netloc != host
+        foreign = origin != "" and _netloc(origin) != host
         if scope["type"] == "http" and foreign and scope["method"] not in ("GET", "HEAD"):
             await PlainTextResponse("This page may only be used from its own address.", 403)(scope, receive, send)
         else:

@@ -52,7 +52,9 @@ def build(searching: Searching) -> None:
             return "", "", ""
         hits = guarded(lambda: searching.hits(found, by, _weights(groups, shares), int(top)))
         shown = [views.Tile(hit.id, hit.thumbnail, hit.labels) for hit in hits]
-        return views.query(found.picture, found.name), views.tags(guarded(lambda: searching.tags(found))), views.tiles(
+        # A picture of one's own is shown where it was given.
+        asked = "" if found.row is None else views.query(found.picture, found.name)
+        return asked, views.tags(guarded(lambda: searching.tags(found))), views.tiles(
             shown, chosen, "More like this"
         )  # fmt: skip
 

@@ -26,7 +26,7 @@ class Tile:
     Attributes:
         id: What a click on it says.
         picture: Data URI; "" for none.
-        caption: Words below it.
+        caption: What is known of it, shown below it with its id; "" for a picture alone.
     """
 
     id: str
@@ -99,9 +99,14 @@ def _share(value: float) -> str:
 
 def missing(words: str) -> str:
     """Return the words of a tab whose artifact is not there."""
-    before, command, after = words.partition("fashionprobe ")
-    code = Markup("<code>{}{}</code>").format(command, after) if command else ""
-    return Markup('<div class="fp-missing">{}{}</div>').format(before, code)
+    # The command at the end is code, and what stands in backticks before it.
+    place = words.find("fashionprobe ") if "`fashionprobe " not in words else -1
+    told, command = (words[:place], words[place:]) if place >= 0 else (words, "")
+    shown = Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(told.split("`"))
+    )
+    code = Markup("<code>{}</code>").format(command) if command else ""
+    return Markup('<div class="fp-missing">{}{}</div>').format(shown, code)
 
 
 def tiles(shown: Sequence[Tile], chosen: Collection[str] | None = None, more: str = "") -> str:
@@ -123,11 +128,18 @@ def _tile(tile: Tile, chosen: Collection[str] | None, more: str) -> Markup:
     )
     pressed = "" if chosen is None else Markup(' aria-pressed="{}"').format("true" if tile.id in chosen else "false")
     button = Markup(
-        '<button type="button" class="fp-tile" data-id="{0}" data-does="{1}" title="{0}"{2}>{3}'
-        "<span>{4}</span></button>"
-    ).format(tile.id, "picked" if chosen is None else "chosen", pressed, image, tile.caption)
+        '<button type="button" class="fp-tile" data-id="{0}" data-does="{1}" title="{0}"{2}>{3}{4}</button>'
+    ).format(tile.id, "picked" if chosen is None else "chosen", pressed, image, _caption(tile))
     second = Markup('<button type="button" class="fp-more" data-id="{}" data-does="picked">{}</button>')
     return Markup("<div>{}{}</div>").format(button, second.format(tile.id, more) if more else "")
+
+
+def _caption(tile: Tile) -> Markup:
+    """Return the words below a picture: what is known of it, and its id, each on lines of its own."""
+    if not tile.caption:
+        return Markup("")
+    known = tile.caption if tile.caption != tile.id else ""
+    return Markup('<span class="fp-known">{}</span><span class="fp-id">{}</span>').format(known, tile.id)
 
 
 def tags(found: Mapping[str, Sequence[Guess]]) -> str:

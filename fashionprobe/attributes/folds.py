@@ -56,7 +56,7 @@ def check_two(name: str, classes: np.ndarray) -> None:
         raise UserError(name, expected="a column with two classes or more", received=f"one class: {there.tolist()}")
 
 
-def check_classes(name: str, classes: np.ndarray, numbers: np.ndarray, folds: int) -> None:
+def check_classes(name: str, classes: np.ndarray, numbers: np.ndarray, folds: int, *, optional: bool = True) -> None:
     """Check that every class can have an item in every fold.
 
     Args:
@@ -64,6 +64,7 @@ def check_classes(name: str, classes: np.ndarray, numbers: np.ndarray, folds: in
         classes: The classes.
         numbers: Class number of each item.
         folds: Number of folds.
+        optional: Whether the caller has --min-images, which leaves rare classes out.
 
     Raises:
         UserError: If there are fewer than two folds or classes, or a class has fewer items than there are folds.
@@ -78,5 +79,17 @@ def check_classes(name: str, classes: np.ndarray, numbers: np.ndarray, folds: in
             name, expected=f"a column whose classes all have {folds} images or more, one a fold",
             received=f"{len(rare)} with fewer: {', '.join(rare[:10])}"
             + (f" and {len(rare) - 10} more" if len(rare) > 10 else ""),
-            remedy=f"Leave them out with --min-images {folds}, or lower --folds.",
+            remedy=_remedy(np.sort(counts)[::-1], folds, optional),
         )  # fmt: skip
+
+
+def _remedy(counts: np.ndarray, folds: int, optional: bool) -> str:
+    """Say what would work, given the images of each class, the largest class first."""
+    fewer = f"pass --folds {counts[-1]}" if counts[-1] >= 2 else ""
+    if optional and counts[1] >= folds:
+        return f"Leave them out with --min-images {folds}{', or ' + fewer if fewer else ''}."
+    if fewer:
+        return f"{fewer.capitalize()} or less."
+    if optional and counts[1] >= 2:
+        return f"Pass --folds {counts[1]} --min-images {counts[1]}."
+    return "Two classes with two images or more are needed."

@@ -176,7 +176,8 @@ class Index:
         """
         found = np.flatnonzero(self.items["id"].to_numpy(str) == name)
         if not len(found):
-            raise unknown_name("id", name, self.items["id"].head(1000), what="the id of an image of the index")
+            what, listing = "the id of an image of the index", "part-*.items.csv in the index list them all."
+            raise unknown_name("id", name, self.items["id"], what=what, listing=listing)
         return int(found[0])
 
     def equal(self, points: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -60,7 +60,7 @@ def explainer(
         UserError: If there is no such method, or it explains nothing but classes and the target is none.
     """
     if name not in FACTORIES:
-        raise unknown_name("method", name, FACTORIES)
+        raise unknown_name("method", name, FACTORIES, listing="`fashionprobe see --help` lists them all.")
     if target is not None and name in OF_CLASSES:
         others = ", ".join(other for other in FACTORIES if other not in OF_CLASSES)
         raise UserError("method", expected=f"one that can explain a channel: {others}", received=name)

@@ -93,7 +93,9 @@ def _of_categories(path: Path, content: dict[str, Any], names: Collection[str] |
     called = {number: unicodedata.normalize("NFC", str(row["name"])) for number, row in table.items()}
     for name in wanted:
         if name not in called.values():
-            raise unknown_name("categories", name, Counter(called.values()), what=f"a category of {path.name}")
+            listing = f'"categories" in {path} lists them all.'
+            there = Counter(called.values())
+            raise unknown_name("categories", name, there, what=f"a category of {path.name}", listing=listing)
     return {number for number, name in called.items() if name in wanted}
 
 

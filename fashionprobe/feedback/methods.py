@@ -107,6 +107,7 @@ def choose(names: list[str], main: Method) -> list[Method]:
     names = [] if names == ["none"] else names
     for name in names:
         if name not in RIVALS:
-            raise unknown_name("rivals", name, ["all", "none", *RIVALS])
+            listing = "`fashionprobe refit --help` lists them all."
+            raise unknown_name("rivals", name, ["all", "none", *RIVALS], listing=listing)
     rivals = [RIVALS[name] for name in RIVALS if name in names and name != main.name]
     return [BASE, main, *rivals]

@@ -51,7 +51,8 @@ def select(
         there = sorted(items[label].unique())
         for name in classes:
             if name not in there:
-                raise unknown_name("classes", name, there, what=f"a class of {label}")
+                listing = "Without --classes all are taken, and items.csv lists them."
+                raise unknown_name("classes", name, there, what=f"a class of {label}", listing=listing)
         items = items[items[label].isin(list(classes))]
     if per_class is not None:
         if per_class < 1:

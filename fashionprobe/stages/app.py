@@ -137,4 +137,6 @@ def _lead(marking: "Marking | str") -> str:
     if isinstance(marking, str):
         return "What there is of this run, tab by tab."
     count = len(marking.items)
-    return f"{len(marking.looking.classes)} classes of {marking.label}, {count:,} images of train and val."
+    # A label is often called "class".
+    of = "" if marking.label.lower() in ("class", "classes") else f" of {marking.label}"
+    return f"{len(marking.looking.classes)} classes{of}, {count:,} images of train and val."

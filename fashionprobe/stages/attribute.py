@@ -131,7 +131,8 @@ def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs")
     with locked(folder / STORE, patience=10):
         there = class_names(folder, index, group)
         if name not in there:
-            raise unknown_name("name", name, there, what=f"a class of {group}")
+            listing = f"`fashionprobe attribute list --run {folder.name}` lists them all."
+            raise unknown_name("name", name, there, what=f"a class of {group}", listing=listing)
         store.remove(folder / STORE, group, name)
     log.info("removed %s %s. Next: fashionprobe attribute list --run %s", group, name, folder.name)
 

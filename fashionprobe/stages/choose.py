@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described
 
 if TYPE_CHECKING:
@@ -219,6 +220,9 @@ def _draw(draft: Path, label: str, found: "Chosen", *, chance: float) -> list[di
 
 def _result(artifact: Artifact) -> Choices:
     picks = []
+    log.info("accuracy by block: the best way to read each, mean ± standard deviation over the folds")
+    for line in tables.by_block(artifact.path / "ablation.csv", "accuracy_mean", spread="accuracy_std"):
+        log.info("%s", line)
     for label, best in artifact.facts["best"].items():
         parameter = "" if best["classifier"] == "nearest_mean" else str(best["parameter"])
         pick = Pick(

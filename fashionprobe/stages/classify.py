@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described
 
 if TYPE_CHECKING:
@@ -223,6 +224,9 @@ def _write_label(draft: Path, name: str, scores: "Scores") -> None:
 
 def _result(artifact: Artifact) -> Classification:
     answers = []
+    log.info("accuracy by block: the best classifier of each, mean ± standard deviation over the folds")
+    for line in tables.by_block(artifact.path / "accuracy.csv", "accuracy_mean", spread="accuracy_std"):
+        log.info("%s", line)
     for label, best in artifact.facts["best"].items():
         answer = Answer(label, **{name: best[name] for name in ANSWER})
         answers.append(answer)

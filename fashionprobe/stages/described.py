@@ -125,7 +125,9 @@ class Described:
         place = {name: row for row, name in enumerate(self.items["id"])}
         for name in ids:
             if name not in place:
-                raise unknown_name("id", name, [*place][:1000], what="the id of an image that was extracted")
+                table = self.artifact.path / "items.csv"
+                what = "the id of an image that was extracted"
+                raise unknown_name("id", name, place, what=what, listing=f"{table} lists them all.")
         rows = [place[name] for name in ids]
         return {block: np.array(self.matrix(block)[rows]) for block in blocks}
 

@@ -1,5 +1,6 @@
 """Stage `faithfulness`: which heatmaps to trust: deletion and insertion curves, and the randomisation check."""
 
+import csv
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.stages import tables
 from fashionprobe.stages.looked_at import (
     Column,
     Images,
@@ -320,6 +322,12 @@ def _check_randomized(draft: Path, job: _Job) -> dict[str, str]:
 
 def _result(artifact: Artifact) -> Faithfulness:
     facts = artifact.facts
+    with (artifact.path / "faithfulness.csv").open(newline="", encoding="utf-8") as file:
+        found = [(row["method"], float(row["insertion"]), float(row["deletion"])) for row in csv.DictReader(file)]
+    found.sort(key=lambda row: row[2] - row[1])
+    rows = [[name, *(f"{area:.3f}" for area in (more, less, more - less))] for name, more, less in found]
+    for line in tables.aligned([["method", "insertion", "deletion", "difference"], *rows]):
+        log.info("%s", line)
     log.info(
         "%s %s: %d images; insertion less deletion is greatest for %s. Next: fashionprobe report --run %s",
         "reused" if artifact.reused else "wrote", artifact.path, facts["images"], facts["best"],

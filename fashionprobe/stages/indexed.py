@@ -41,7 +41,7 @@ def group_of(index: "Index", name: str) -> "Group":
     from fashionprobe.errors import unknown_name
 
     if name not in index.groups:
-        remedy = "A new group needs a new index: fashionprobe index --groups ... --overwrite."
+        remedy = "A new group needs a new index: fashionprobe index --run RUN --groups ... --overwrite."
         raise unknown_name("group", name, index.groups, what="a group of the index", remedy=remedy)
     return index.groups[name]
 

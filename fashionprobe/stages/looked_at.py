@@ -104,7 +104,8 @@ class Opened:
         if name.isdigit() and int(name) < most:
             return int(name)
         if self.classes and not name.lstrip("-").isdigit():
-            raise unknown_name(argument, name, [*also, *self.classes])
+            listing = "The manifest.json beside the model lists them all."
+            raise unknown_name(argument, name, [*also, *self.classes], listing=listing)
         raise UserError(argument, expected=f"the number of a class, 0 to {most - 1}", received=name)
 
     def class_name(self, number: int) -> str:
@@ -267,7 +268,9 @@ def choose_columns(
     columns = []
     for method in methods:
         if method not in FACTORIES:
-            raise unknown_name("method", method, ["all", *FACTORIES])
+            raise unknown_name(
+                "method", method, ["all", *FACTORIES], listing="`fashionprobe see --help` lists them all."
+            )
         if method == "percentile_cam":
             columns += [Column(f"{method}_{q}", method, {"q": q}) for q in percentile]
         else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described
 
 if TYPE_CHECKING:
@@ -240,6 +241,9 @@ def _figures(
 
 def _result(artifact: Artifact) -> PairDistances:
     answers, words = [], []
+    log.info("overlap by block, of all classes together; 0 is apart, 1 the same")
+    for line in tables.by_block(artifact.path / "overlap.csv", "overlap", lowest=True, only={"class": "(all)"}):
+        log.info("%s", line)
     for label, facts in artifact.facts["labels"].items():
         answer = Apart(**{name: facts[name] for name in Apart.__dataclass_fields__})
         answers.append(answer)

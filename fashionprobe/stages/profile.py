@@ -1,5 +1,6 @@
 """Stage `profile`: descriptors -> what each channel does for each class, and how few channels hold a label."""
 
+import csv
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError
+from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described
 
 if TYPE_CHECKING:
@@ -264,6 +266,9 @@ def _noted(answer: Attribute, job: _Job) -> list[dict[str, Any]]:
 
 def _result(artifact: Artifact) -> Profile:
     answers, words = [], []
+    log.info("accuracy by block: all channels, and the fewest that keep their share of it")
+    for line in tables.aligned(_by_block(artifact)):
+        log.info("%s", line)
     for label, facts in artifact.facts["labels"].items():
         answer = Attribute(**{name: facts[name] for name in Attribute.__dataclass_fields__})
         answers.append(answer)
@@ -280,3 +285,15 @@ def _result(artifact: Artifact) -> Profile:
     run = artifact.path.parent.name
     log.info("%s %s: %s. Next: fashionprobe report --run %s", verb, artifact.path, "; ".join(words), run)
     return Profile(artifact.path, tuple(answers), artifact.reused)
+
+
+def _by_block(artifact: Artifact) -> list[list[str]]:
+    """Return a row for each block, with the accuracies of each label."""
+    columns: list[list[str]] = []
+    for label in artifact.facts["labels"]:
+        with (artifact.path / f"neurons_{shared.file_name(label)}.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        columns += [["block", *(row["block"] for row in rows)]] if not columns else []
+        cells = (f"{float(row['full']):.3f}, {float(row['accuracy']):.3f} in {row['channels']}" for row in rows)
+        columns.append([label, *cells])
+    return [list(row) for row in zip(*columns, strict=True)]

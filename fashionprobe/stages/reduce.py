@@ -11,6 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages import tables
 from fashionprobe.stages.described import Described, open_described, records_of
 
 if TYPE_CHECKING:
@@ -351,6 +352,9 @@ def _points_table(described: Described, job: _Job, points: "np.ndarray", cluster
 
 def _result(artifact: Artifact) -> Reduced:
     answers = []
+    log.info("AMI of clusters and classes by block: the best number of dimensions of each")
+    for line in tables.by_block(artifact.path / "clusters.csv", "ami"):
+        log.info("%s", line)
     for label, best in artifact.facts["best"].items():
         answer = Agreed(label, **{name: best[name] for name in Agreed.__dataclass_fields__ if name != "label"})
         answers.append(answer)

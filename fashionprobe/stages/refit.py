@@ -9,6 +9,7 @@ from typing import Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages import tables
 from fashionprobe.stages.correction import find_trained, open_data, open_trained
 
 log = logging.getLogger(__name__)
@@ -202,6 +203,10 @@ def _result(artifact: Artifact) -> Refitted:
     found, base = facts["test"][facts["method"]], facts["test"]["Base"]
     path, method, run = artifact.path, facts["method"], artifact.path.parent.name
     best = max(facts["test"], key=lambda name: facts["test"][name][0])
+    ranked = sorted(facts["test"].items(), key=lambda row: -row[1][0])
+    rows = [[name, f"{mean:.3f}", f"{mean - base[0]:+.3f}"] for name, (mean, *_) in ranked]
+    for line in tables.aligned([["method", "test accuracy", "change"], *rows]):
+        log.info("%s", line)
     spread = f" (sd {found[1]:.3f} over {facts['seeds']} seeds)" if facts["seeds"] > 1 else ""
     log.info(
         "%s %s: %s takes the accuracy on test from %.3f to %.3f%s; the best of %d is %s, %.3f. "

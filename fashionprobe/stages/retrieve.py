@@ -10,6 +10,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described, records_of
 
 if TYPE_CHECKING:
@@ -383,6 +384,9 @@ def _rows_of_both(choices: list[Choice]) -> "np.ndarray":
 
 def _result(artifact: Artifact) -> Retrieval:
     facts, answers, said = artifact.facts, [], []
+    log.info("precision@%d by block: the best normalization of each", facts["top"])
+    for line in tables.by_block(artifact.path / "retrieval.csv", "precision_mean"):
+        log.info("%s", line)
     for label, best in facts["best"].items():
         if best["missing"]:
             log.info("%s: %d images without this label left out", label, best["missing"])

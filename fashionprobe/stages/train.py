@@ -33,7 +33,7 @@ class Training:
         epochs: Number of epochs trained.
         best_epoch: The epoch whose weights were kept, from 1.
         top_1: Share of validation images whose class is the most probable one.
-        top_5: Share of validation images whose class is among the five most probable.
+        top_5: Share of validation images whose class is among the five most probable; None with five classes or fewer.
         reused: Whether it was there already.
     """
 
@@ -43,7 +43,7 @@ class Training:
     epochs: int
     best_epoch: int
     top_1: float
-    top_5: float
+    top_5: float | None
     reused: bool
 
     def __fspath__(self) -> str:
@@ -325,6 +325,8 @@ def _facts(job: "Job", trained: "Trained", scores: "dict[str, Scores]") -> dict[
 def _result(artifact: Artifact) -> Training:
     facts = artifact.facts
     found = facts["scores"]["val"]
+    # Artifacts of before have 1.0 there.
+    top_5 = found["top_5"] if len(facts["classes"]) > 5 else None
     if facts["missing"]:
         log.info("%d images without a %s left out", facts["missing"], facts["label"])
     if facts["rare"]:
@@ -334,13 +336,13 @@ def _result(artifact: Artifact) -> Training:
         )  # fmt: skip
     model = artifact.path / "model.keras"
     log.info(
-        "%s %s: %d classes, validation top-1 %.3f (%.3f to %.3f), top-5 %.3f, epoch %d of %d. "
+        "%s %s: %d classes, validation top-1 %.3f (%.3f to %.3f)%s, epoch %d of %d. "
         "Next: fashionprobe extract --dataset %s --run %s --backbone %s",
         "reused" if artifact.reused else "wrote", artifact.path, len(facts["classes"]), found["top_1"], found["low"],
-        found["high"], found["top_5"], facts["best_epoch"], facts["epochs"], facts["dataset"],
-        artifact.path.parent.name, model,
+        found["high"], "" if top_5 is None else f", top-5 {top_5:.3f}", facts["best_epoch"], facts["epochs"],
+        facts["dataset"], artifact.path.parent.name, model,
     )  # fmt: skip
     return Training(
         artifact.path, model, tuple(facts["classes"]), facts["epochs"], facts["best_epoch"], found["top_1"],
-        found["top_5"], artifact.reused,
+        top_5, artifact.reused,
     )  # fmt: skip

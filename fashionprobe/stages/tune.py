@@ -110,7 +110,7 @@ def tune(
         job.having(dimension=value).network()
     # Each training has the other folds: a class must be large enough in them, too.
     numbers = job.numbers()
-    check_classes(job.classes.label, np.array(job.classes.names), numbers, folds)
+    check_classes(job.classes.label, np.array(job.classes.names), numbers, folds, optional=False)
     recipe = Recipe(
         "tune",
         {"ranges": {name: list(ends) for name, ends in ranges.items()}, "choices": choices, "trials": trials}

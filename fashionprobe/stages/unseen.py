@@ -84,7 +84,8 @@ def unseen(
     chosen = names if classes is None else shared.listed("classes", classes) or []
     for name in chosen:
         if name not in names:
-            raise unknown_name("classes", name, names, what="a class of the embedding")
+            listing = f"{folder / 'embed' / 'manifest.json'} lists them all."
+            raise unknown_name("classes", name, names, what="a class of the embedding", listing=listing)
     if len(names) < 3:
         raise UserError("run", expected="an embedding of three classes or more", received=f"{len(names)} classes")
     # With all classes in a batch, one is left out there, too.

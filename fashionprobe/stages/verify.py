@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from fashionprobe.artifacts import Artifact, changed_files, read_manifest
+from fashionprobe.artifacts import MANIFEST, Artifact, changed_files, read_manifest
 from fashionprobe.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -36,12 +36,19 @@ def verify(*, path: str) -> Verification:
         UserError: If there is no artifact, or a file is missing or changed.
     """
     folder = Path(path)
-    artifact = Artifact(folder, read_manifest(folder, remedy="Name a folder that a stage wrote."))
+    artifact = Artifact(folder, read_manifest(folder, remedy=_remedy(path)))
     changed = changed_files(artifact)
     if changed:
         raise UserError(
             str(folder), expected="as the stage wrote it", received=f"missing or changed: {', '.join(changed)}",
-            remedy="Make it again with --overwrite.",
+            remedy=f"Make it again: fashionprobe {artifact.manifest['stage']} with --overwrite.",
         )  # fmt: skip
     log.info("%s: %d files are as they were written", folder, len(artifact.manifest["files"]))
     return Verification(folder, len(artifact.manifest["files"]))
+
+
+def _remedy(name: str) -> str:
+    """Say which folder is meant by the name of a record set or of a run."""
+    roots = [Path("tfrecords") / name, *sorted((Path("runs") / name).glob("*/"))]
+    there = [str(folder) for folder in roots if (folder / MANIFEST).is_file()]
+    return f"Did you mean {' or '.join(there)}?" if there else "Name a folder that a stage wrote, as tfrecords/NAME."

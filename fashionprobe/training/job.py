@@ -20,7 +20,7 @@ from fashionprobe.training import augment, features
 from fashionprobe.training.classes import Classes
 from fashionprobe.training.fit import Batches, Plan, Report, fit, out_of_memory
 from fashionprobe.training.network import LOGITS, classifier, head
-from fashionprobe.training.scores import softmax
+from fashionprobe.training.scores import TOP, softmax
 
 FEATURES = "features.npy"
 COMMIT_EVERY = 512
@@ -237,16 +237,21 @@ def _fit(
         steps=job.steps(),
         folder=folder,
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=job.label_smoothing),
-        metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            keras.metrics.TopKCategoricalAccuracy(min(5, len(job.classes.names)), name="top_5"),
-        ],
+        metrics=_metrics(len(job.classes.names)),
         validation=validation,
         best="val_accuracy",
         class_weight=job.weights_of_classes(),
         report=report,
         tensorboard=tensorboard,
     )
+
+
+def _metrics(classes: int) -> list[keras.metrics.Metric]:
+    """Return what is measured each epoch; the first guesses count where they are not all classes."""
+    metrics: list[keras.metrics.Metric] = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    if classes > TOP:
+        metrics.append(keras.metrics.TopKCategoricalAccuracy(TOP, name=f"top_{TOP}"))
+    return metrics
 
 
 def _predict(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:

@@ -9,6 +9,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from fashionprobe.intervals import wilson
 
+TOP = 5
+"""Size of the first guesses that count as right; of no more classes than that it says nothing."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -19,7 +22,7 @@ class Scores:
         top_1: Share whose true class is the most probable one.
         low: Lower end of the 95 % Wilson interval of `top_1`.
         high: Its upper end.
-        top_5: Share whose true class is among the five most probable.
+        top_5: Share whose true class is among the five most probable; None with five classes or fewer, where all are.
         macro_f1: Mean F1 of the classes that have images in this split.
         predictions: true, predicted, probability (of the predicted class), rank (of the true class, from 1).
         per_class: class, images, precision, recall, f1, low, high (95 % Wilson interval of the recall); a class without
@@ -32,7 +35,7 @@ class Scores:
     top_1: float
     low: float
     high: float
-    top_5: float
+    top_5: float | None
     macro_f1: float
     predictions: pd.DataFrame
     per_class: pd.DataFrame
@@ -62,7 +65,7 @@ def score(probabilities: np.ndarray, numbers: np.ndarray, names: Sequence[str]) 
         top_1=float((rank == 1).mean()),
         low=float(low[0]),
         high=float(high[0]),
-        top_5=float((rank <= 5).mean()),
+        top_5=float((rank <= TOP).mean()) if len(classes) > TOP else None,
         macro_f1=float(per_class.loc[per_class["images"] > 0, "f1"].mean()),
         predictions=pd.DataFrame({
             "true": classes[numbers], "predicted": classes[predicted],

@@ -267,6 +267,42 @@ def test_search_refuses_what_is_no_picture(page, tmp_path):
     page.wait_for_selector("[data-testid=toast-text]:has-text('must be an image file: JPEG, PNG, GIF, BMP or WEBP')")
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_search_on_a_narrow_and_on_a_wide_screen(browser, server, tmp_path, width):
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 40, 3), np.uint8)).save(photo)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.set_default_timeout(20_000)
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.goto(server.url)
+    page.wait_for_selector(READY)
+    tab(page, "Search")
+    page.locator("#fp-upload input[type=file]").set_input_files(photo)
+    page.wait_for_selector("#fp-hits .fp-tile")
+    # What was uploaded is shown once, both ends of the slider are, and nothing is wider than the screen.
+    assert page.locator("#fp-asked img").count() == 0
+    for end in ("min", "max"):
+        assert page.locator(f"[data-testid={end}-value]:visible").count() >= 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # All places at one moment: the page may still be moving.
+    boxes = page.evaluate("""() => [...document.querySelectorAll("#fp-hits .fp-tiles > div")].map((card) =>
+      [card, card.querySelector(".fp-more")].map((each) => each.getBoundingClientRect().toJSON()))""")
+    assert len({round(card["height"]) for card, _ in boxes}) == 1
+    for card, more in boxes:
+        assert card["left"] <= more["left"] and more["bottom"] <= card["bottom"]
+    for card in page.locator("#fp-hits .fp-tiles > div").all()[:4]:
+        assert card.locator(".fp-id").inner_text() == card.locator(".fp-tile").get_attribute("data-id")
+    # The button is not below all 24 cards.
+    grid = page.locator("#fp-hits").bounding_box()
+    if width == 400:
+        assert grid["height"] < 700
+    assert page.locator("#fp-add").bounding_box()["y"] - (grid["y"] + grid["height"]) < 600
+    assert wrong == []
+    page.close()
+
+
 def test_a_point_of_the_map_shows_its_image_and_neighbours(page):
     tab(page, "Map")
     page.wait_for_selector("#fp-map path[data-id]")

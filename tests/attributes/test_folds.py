@@ -1,10 +1,14 @@
 """Folds and copies against plain NumPy."""
 
+import itertools
+
 import numpy as np
+import pytest
 from sklearn.model_selection import StratifiedKFold
 
 from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds
+from fashionprobe.attributes.folds import assign_folds, check_classes
+from fashionprobe.errors import UserError
 
 
 def folds_of(labels, descriptors):
@@ -21,3 +25,30 @@ def test_folds_are_stratified():
     splitter = StratifiedKFold(5, shuffle=True, random_state=0)
     for number, (_, test) in enumerate(splitter.split(labels, numbers)):
         assert np.flatnonzero(folds == number).tolist() == test.tolist()
+
+
+@pytest.mark.parametrize(("counts", "folds", "optional", "remedy"), [
+    ([50, 45, 20], 40, True, "Leave them out with --min-images 40, or pass --folds 20."),
+    ([50, 45, 1], 40, True, "Leave them out with --min-images 40."),
+    ([30, 25, 20], 40, True, "Pass --folds 20 or less."),
+    ([50, 25, 1], 40, True, "Pass --folds 25 --min-images 25."),
+    ([50, 25, 1], 40, False, "Two classes with two images or more are needed."),
+    ([50, 45, 20], 40, False, "Pass --folds 20 or less."),
+    ([50, 1], 5, True, "Two classes with two images or more are needed."),
+])  # fmt: skip
+def test_what_to_do_about_rare_classes_works(counts, folds, optional, remedy):
+    counts = np.array(counts)
+    with pytest.raises(UserError) as caught:
+        check_classes(
+            "colour", np.arange(len(counts)), np.repeat(np.arange(len(counts)), counts), folds, optional=optional
+        )
+    assert str(caught.value).endswith(f". {remedy}")
+    # What the advice says is followed.
+    words = remedy.replace(",", "").replace(".", "").split()
+    advice = {name: int(value) for name, value in itertools.pairwise(words) if name.startswith("--")}
+    if advice:
+        for given in [advice] if "or pass" not in remedy else [{name: advice[name]} for name in advice]:
+            kept = counts[counts >= given.get("--min-images", 1)]
+            check_classes(
+                "colour", np.arange(len(kept)), np.repeat(np.arange(len(kept)), kept), given.get("--folds", folds)
+            )

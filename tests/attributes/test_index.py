@@ -95,7 +95,9 @@ def test_items_and_thumbnails_of_all_parts(folder):
     assert index.items["id"].tolist() == [f"{row}.jpg" for row in range(50)]
     assert [index.thumbnail(row) for row in (0, 1, 2, 3, 31, 49)] == [b"", b"jpeg", b"jpegjpeg", b"", b"jpeg", b"jpeg"]
     assert index.row("31.jpg") == 31
-    with pytest.raises(UserError, match=r"Did you mean '31.jpg'\?"):
+    with pytest.raises(
+        UserError, match=r"of which there are 50.*Did you mean '31.jpg', '3.jpg' or '1.jpg'\? .*items.csv"
+    ):
         index.row("31.jp")
 
 

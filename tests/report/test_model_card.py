@@ -6,7 +6,8 @@ import pytest
 from fashionprobe.report.model_card import model_card
 
 FACTS = {
-    "dataset": "shop", "label": "kind", "classes": ["a|b", "c"], "images": {"train": 1200, "val": 40, "test": 0},
+    "dataset": "shop", "label": "kind", "classes": ["a|b", "c", *"defg"],
+    "images": {"train": 1200, "val": 40, "test": 0},
     "rare": {"d": 2, "e": 1}, "merged": False, "missing": 5, "backbone": "my_net.keras", "weights": "of the file",
     "size": (80, 60), "parameters": 1234567, "trained_parameters": 890, "epochs": 7, "best_epoch": 3, "loss": 0.5,
     "scores": {"val": {"images": 40, "top_1": 0.875, "low": 0.7389, "high": 0.9454, "top_5": 1.0, "macro_f1": 0.85}},
@@ -60,3 +61,12 @@ def test_many_classes_show_their_ends_and_those_without_images_are_left_out():
     best, worst = card.split("### Worst classes")
     assert "k23" in best and "k14" in best and "k13" not in best
     assert "k09" in worst and "k00" in worst and "k24" not in card
+
+
+def test_the_first_five_of_five_classes_are_not_spoken_of():
+    scores = {"val": {**FACTS["scores"]["val"], "top_5": None}}
+    card = model_card({**FACTS, "scores": scores}, ARGUMENTS, PER_CLASS, PAIRS, path=Path("m.keras"))
+    assert "95 % interval 73.9 to 94.5 %).\n\n## Use" in card
+    assert "first five" not in card and "top-5" not in card
+    assert "| split | images | top-1 | 95 % interval | mean F1 of the classes |\n|---|---|---|---|---|\n" in card
+    assert "| val | 40 | 0.875 | 0.739 to 0.945 | 0.850 |" in card

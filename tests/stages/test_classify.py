@@ -1,11 +1,13 @@
 import csv
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from described_runs import described_run
 
@@ -71,6 +73,10 @@ def test_rows_without_the_label_and_rare_classes_are_left_out_and_counted(comman
     code, out, _ = command("classify", "--run", "r", "--label", "colour", "--min-images", 5)
     assert code == 0
     assert out == (
+        "accuracy by block: the best classifier of each, mean ± standard deviation over the folds\n"
+        "block  colour\n"
+        "1      0.500 ± 0.158\n"
+        "2      1.000 ± 0.000\n"
         "colour: 7 images without this label left out\n"
         "colour: 1 rare classes left out (3 images)\n"
         "colour is best read at block 2: 1.000 ± 0.000 (nearest_mean euclidean)\n"
@@ -93,9 +99,30 @@ def test_reuse_and_refusal(command, run):
     assert out.endswith("reused runs/r/classify. Next: fashionprobe report --run r\n")
     assert command(*words, "colour", "--neighbours", 4)[::2] == (2, (
         "fashionprobe: error: `runs/r/classify` must be made by the same arguments. Received: an artifact that differs "
-        "(neighbours: [1, 2] -> [4]). Pass --overwrite to replace it, or choose another name.\n"
+        "(neighbours: [1, 2] -> [4]). Pass --overwrite to replace it, or move it away to keep it.\n"
     ))  # fmt: skip
+    # Both ways out work.
     assert "wrote" in command(*words, "colour", "--neighbours", 4, "--overwrite")[1]
+    Path("runs/r/classify").rename("runs/r/classify_4")
+    assert "wrote" in command(*words, "colour", "--neighbours", 1)[1]
+
+
+def test_the_table_by_block_is_printed(command, run):
+    words = ("classify", "--run", "r", "--min-images", 5, "--neighbours", "1,2", "--label", "colour,fabric/weave")
+    for verb in ("wrote", "reused"):
+        said = command(*words)[1].splitlines()
+        assert said[0] == "accuracy by block: the best classifier of each, mean ± standard deviation over the folds"
+        assert said[1].split() == ["block", "colour", "fabric/weave"]
+        table = pd.read_csv("runs/r/classify/accuracy.csv")
+        best = table.groupby(["block", "label"])["accuracy_mean"].max()
+        for line, block in zip(said[2:4], (1, 2), strict=True):
+            assert re.fullmatch(r"\d +\d\.\d{3} ± \d\.\d{3} +\d\.\d{3} ± \d\.\d{3}", line)
+            cells = line.replace("±", "").split()
+            assert cells[0] == str(block)
+            assert float(cells[1]) == pytest.approx(best[block, "colour"], abs=6e-4)
+            assert float(cells[3]) == pytest.approx(best[block, "fabric/weave"], abs=6e-4)
+        assert any(line.startswith("colour is best read at block ") for line in said[4:])
+        assert said[-1] == f"{verb} runs/r/classify. Next: fashionprobe report --run r"
 
 
 def test_seed_decides_the_folds(run):
@@ -113,7 +140,7 @@ def test_seed_decides_the_folds(run):
          "Did you mean 'colour'?"),
         ("--label split", "`label` must be a label column"),
         ("--label colour", "whose classes all have 5 images or more, one a fold. Received: 1 with fewer: teal (3). "
-         "Leave them out with --min-images 5, or lower --folds."),
+         "Leave them out with --min-images 5, or pass --folds 3."),
         ("--label colour --min-images 21", "`label` must be a column with a class of 21 images or more. Received: "
          "colour, whose largest class has 20. Lower --min-images, or choose another column."),
         ("--label one", "must be a column with two classes or more. Received: one class: ['same']"),

@@ -89,8 +89,8 @@ def test_reuse_and_refusal(command, world, model_path):
     )
     assert command(*words, "--size", 16, "--fit", "stretch")[::2] == (2, (
         "fashionprobe: error: `runs/small/extract` must be made by the same arguments. Received: an artifact that "
-        'differs (fit: "pad" -> "stretch"; size: [32, 32] -> [16, 16]). Pass --overwrite to replace it, or choose '
-        "another name.\n"
+        'differs (fit: "pad" -> "stretch"; size: [32, 32] -> [16, 16]). Pass --overwrite to replace it, or move '
+        "it away to keep it.\n"
     ))  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_garments_are_drawn_when_missing_as_ingest_draws_them(model_path, roots,
         ("--split trian", "`split` must be one of: train, val, test. Received: trian. Did you mean 'train'?"),
         ("--batch-size 0", "`batch_size` must be an int in the range [1, inf). Received: 0."),
         ("--seed -1", "`seed` must be an int in the range [0, 2**32). Received: -1."),
-        ("--backbone resnet5", "Received: resnet5. Did you mean 'resnet50'?"),
+        ("--backbone resnet5", "Received: resnet5. Did you mean 'resnet50', "),
         ("--backbone no.keras", "Received: 'no.keras', which does not exist."),
         ("--weights no.h5", "Received: 'no.h5', which does not exist."),
         ("--precision float23", "Did you mean 'float32'?"),

@@ -34,7 +34,7 @@ def test_same_command_is_reused_and_another_refused(command, pictures):
     assert command(*words, "--threads", 1)[1].startswith("reused tfrecords/x: 24 images")
     assert command(*words, "--seed", 1) == (2, "", (
         "fashionprobe: error: `tfrecords/x` must be made by the same arguments. Received: an artifact that differs "
-        "(seed: 0 -> 1). Pass --overwrite to replace it, or choose another name.\n"
+        "(seed: 0 -> 1). Pass --overwrite to replace it, or move it away to keep it.\n"
     ))  # fmt: skip
     assert command(*words, "--seed", 1, "--overwrite")[1].startswith("wrote")
 

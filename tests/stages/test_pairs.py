@@ -38,7 +38,9 @@ def test_the_answer_and_the_files(run, caplog):
     (answer,) = made.answers
     assert (answer.label, answer.block, answer.space, answer.overlap, answer.auc) == ("colour", 2, "original", 0, 1)
     assert (made.table, os.fspath(made)) == (made.path / "overlap.csv", str(run.parent / "pairs"))
-    assert caplog.messages == [
+    assert caplog.messages[:2] == ["overlap by block, of all classes together; 0 is apart, 1 the same", "block  colour"]
+    assert [line.split()[0] for line in caplog.messages[2:4]] == ["1", "2"]
+    assert caplog.messages[4:] == [
         "colour: 4 images without this label left out",
         "colour: 1 rare classes left out (1 images)",
         "colour: 1 pairs of copies of one picture left out",

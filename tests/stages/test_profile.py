@@ -40,7 +40,12 @@ def test_the_answer_and_the_files(run, caplog):
     assert (answer.label, answer.block, answer.channels, answer.at_best, answer.total) == ("colour", 2, 2, 2, 6)
     assert (answer.accuracy, answer.full) == (1, 1)
     assert (made.path, os.fspath(made)) == (run.parent / "profile", str(run.parent / "profile"))
-    assert caplog.messages == [
+    assert caplog.messages[:2] == [
+        "accuracy by block: all channels, and the fewest that keep their share of it",
+        "block  colour",
+    ]
+    assert caplog.messages[3] == "2      1.000, 1.000 in 2"
+    assert caplog.messages[4:] == [
         "colour: 4 images without this label left out",
         "colour: 1 rare classes left out (3 images)",
         f"wrote {made.path}: colour lives in 2 of 6 channels of block 2 (1.00 of 1.00). "

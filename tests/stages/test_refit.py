@@ -214,7 +214,7 @@ def test_rivals_that_cannot_be_are_left_out_with_the_reason(own, monkeypatch, ca
         ({"b": 0.0}, r"`b` must be a number above 0. Received: 0.0"),
         ({"th": [1.0, -1.0]}, r"`th` must be a number above 0. Received: -1.0"),
         ({"lam": -1.0}, r"`lam` must be a number of 0 or more"),
-        ({"rivals": "pasta"}, r"Did you mean 'pasa'\?"),
+        ({"rivals": "pasta"}, r"Did you mean 'pasa' or 'pas'\?"),
         ({"by": "mrks"}, r"Did you mean 'marks'\?"),
         ({"freeze": 9}, r"`freeze` must be in 0 to 2"),
         ({"mask_count": 400}, r"`masks` must be 400 masks or more of images of the train split"),

@@ -149,6 +149,8 @@ def test_the_command_says_what_it_did_and_reuses_it(command, root, model_path):
     said = out.splitlines()
     assert said[0] == "4 rare classes (50 images) left out"
     assert said[1].startswith("wrote runs/g/train: 4 classes, validation top-1 0.")
+    assert "top-5" not in said[1]
+    assert "top_5" not in Path("runs/g/train/history.csv").read_text()
     assert said[1].endswith(
         ", epoch 1 of 1. Next: fashionprobe extract --dataset g --run g --backbone runs/g/train/model.keras"
     )

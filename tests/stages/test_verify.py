@@ -19,7 +19,10 @@ def test_a_single_bit_is_found(world, tmp_path):
     data[-1] ^= 1
     path.write_bytes(data)
     (tmp_path / "x/items.csv").unlink()
-    with pytest.raises(UserError, match=r"missing or changed: block2.npy, items.csv. Make it again with --overwrite"):
+    with pytest.raises(
+        UserError,
+        match=r"missing or changed: block2.npy, items.csv. Make it again: fashionprobe extract with --overwrite",
+    ):
         verify(path=str(tmp_path / "x"))
 
 
@@ -27,5 +30,12 @@ def test_a_single_bit_is_found(world, tmp_path):
 def test_what_is_no_artifact(command, path, found):
     assert command("verify", "--path", path) == (2, "", (
         f"fashionprobe: error: `{path}` must be a finished artifact. Received: {found}. "
-        "Name a folder that a stage wrote.\n"
+        "Name a folder that a stage wrote, as tfrecords/NAME.\n"
     ))  # fmt: skip
+
+
+def test_the_name_of_a_record_set_leads_to_its_folder(command):
+    command("ingest", "--dataset", "mix", "--source", "garments", "--count", 10, "--size", 16)
+    err = command("verify", "--path", "mix")[2]
+    assert err.endswith("Received: nothing there. Did you mean tfrecords/mix?\n")
+    assert command("verify", "--path", "tfrecords/mix")[0] == 0

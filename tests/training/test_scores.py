@@ -10,7 +10,7 @@ NAMES = ["a", "b", "c"]
 def test_a_case_worked_by_hand():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.1, 0.5, 0.4]])
     found = score(probabilities, np.array([0, 1, 1, 0]), NAMES)
-    assert (found.images, found.top_1, found.top_5) == (4, 0.5, 1.0)
+    assert (found.images, found.top_1, found.top_5) == (4, 0.5, None)
     # Wilson's interval of 2 of 4.
     assert (found.low, found.high) == pytest.approx((0.1500, 0.8500), abs=1e-4)
     table = found.predictions
@@ -58,3 +58,9 @@ def test_without_a_mistake_there_is_no_pair():
 def test_softmax_of_large_logits():
     found = softmax(np.array([[1000.0, 1000.0], [0.0, np.log(3.0)]], np.float32))
     np.testing.assert_allclose(found, [[0.5, 0.5], [0.25, 0.75]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("classes", "top_5"), [(2, None), (5, None), (6, 0.5)])
+def test_five_guesses_count_where_there_are_more_classes(classes, top_5):
+    probabilities = np.linspace(0.5, 0.1, classes)[None].repeat(2, axis=0)
+    assert score(probabilities, np.array([0, classes - 1]), list("abcdef")[:classes]).top_5 == top_5
