@@ -133,6 +133,10 @@ def test_what_scales_pixels_is_found_by_sending_some_through(name, tmp_path):
 
 
 WRONG = {
+    "see --images red.png --method nosuch": "`method` must be one of 14 names",
+    "see --images red.png --channel 1 --block 1 --method cam": "`method` must be one that can explain a channel",
+    "faithfulness --images red.png --method nosuch": "`method` must be one of 14 names",
+    "train --dataset garments --augment nosuch": "`augment` must be one of",
     "see --images red.png --channel 5": "`block` must be given with --channel, or --layer. Received: nothing.",
     "see --images red.png --backbone resnet5": "Did you mean 'resnet50'?",
     "see --images red.png --backbone vgg16 --block 6": "`block` must be in 1 to 5 for vgg16. Received: 6.",

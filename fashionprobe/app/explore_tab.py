@@ -14,7 +14,7 @@ from fashionprobe.app.exploring import Exploring
 from fashionprobe.app.looking import title
 from fashionprobe.app.marking import FIRST_GUESS
 from fashionprobe.app.search_tab import TILES
-from fashionprobe.explain.methods import FACTORIES
+from fashionprobe.explain.methods import METHODS
 
 SUGGESTED = 12
 CHANNELS = 12
@@ -35,7 +35,7 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
             said = gr.HTML(views.missing("Choose a picture."), js_on_load=None, elem_id="fp-said")
             with gr.Row(equal_height=True):
                 methods = gr.Dropdown(
-                    [(title(name), name) for name in FACTORIES], value=list(SHOWN), multiselect=True, label="Heatmaps",
+                    [(title(name), name) for name in METHODS], value=list(SHOWN), multiselect=True, label="Heatmaps",
                     scale=3, min_width=240,
                 )  # fmt: skip
                 target = gr.Dropdown([FIRST_GUESS, *exploring.looking.classes], value=FIRST_GUESS, label="of", scale=1)

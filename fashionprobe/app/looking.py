@@ -13,7 +13,7 @@ from fashionprobe.backbones import Backbone, on_pixels
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.activations import activations
 from fashionprobe.explain.heatmaps import heatmap
-from fashionprobe.explain.methods import FACTORIES, explainer
+from fashionprobe.explain.methods import METHODS, explainer
 from fashionprobe.explain.network import Explainer, probabilities
 from fashionprobe.plots.heatmaps import strength
 from fashionprobe.records import decode
@@ -123,8 +123,8 @@ class Looking:
             return self._maps[layer](self.fitted(picture))[0].numpy()[0]
 
     def _explainer(self, method: str) -> Explainer:
-        if method not in FACTORIES:
-            raise unknown_name("method", method, FACTORIES)
+        if method not in METHODS:
+            raise unknown_name("method", method, METHODS)
         if method not in self._explainers:
             options = dict(OPTIONS.get(method, {}))
             if method == "occlusion":

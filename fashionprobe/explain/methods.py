@@ -1,13 +1,15 @@
 """The methods that explain an image, by name, with the options of each."""
 
-from typing import Any
-
-import keras
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.explain import backprop, cam, occlusion, score_cam
-from fashionprobe.explain.network import Explainer
-from fashionprobe.explain.targets import Target
+
+if TYPE_CHECKING:
+    import keras
+
+    from fashionprobe.explain.network import Explainer
+    from fashionprobe.explain.targets import Target
 
 MAPS = ("cam", "grad_cam", "percentile_cam", "grad_cam_plus_plus", "score_cam", "layer_cam", "occlusion")
 """Methods that return one number a place, (batch, rows, columns)."""
@@ -23,27 +25,31 @@ LAYERED = ("grad_cam", "percentile_cam", "grad_cam_plus_plus", "score_cam", "lay
 OF_CLASSES = ("cam", "layer_cam")
 """Methods that explain nothing but a class."""
 
-FACTORIES = {
-    "cam": cam.cam,
-    "grad_cam": cam.grad_cam,
-    "percentile_cam": cam.percentile_cam,
-    "grad_cam_plus_plus": cam.grad_cam_plus_plus,
-    "score_cam": score_cam.score_cam,
-    "layer_cam": cam.layer_cam,
-    "occlusion": occlusion.occlusion,
-    "gradient": backprop.gradient,
-    "deconvnet": backprop.deconvnet,
-    "guided_backpropagation": backprop.guided_backpropagation,
-    "guided_grad_cam": backprop.guided_grad_cam,
-    "smooth_grad": backprop.smooth_grad,
-    "integrated_gradients": backprop.integrated_gradients,
-}
-"""The function that makes each method for a model."""
+METHODS = (*MAPS, *PIXELS)
+"""All of them."""
+
+
+def check_methods(names: Sequence[str], *, of_channel: bool) -> None:
+    """Check names of methods, without importing the methods.
+
+    Args:
+        names: The names, or "all" alone.
+        of_channel: Whether a channel is explained, and not a class.
+
+    Raises:
+        UserError: If there is no such method, or it explains nothing but classes and a channel is to be explained.
+    """
+    for name in names if list(names) != ["all"] else ():
+        if name not in METHODS:
+            raise unknown_name("method", name, ["all", *METHODS], listing="`fashionprobe see --help` lists them all.")
+        if of_channel and name in OF_CLASSES:
+            others = ", ".join(other for other in METHODS if other not in OF_CLASSES)
+            raise UserError("method", expected=f"one that can explain a channel: {others}", received=name)
 
 
 def explainer(
-    name: str, model: keras.Model, *, layer: str | None = None, target: Target = None, **options: Any
-) -> Explainer:
+    name: str, model: "keras.Model", *, layer: str | None = None, target: "Target" = None, **options: Any
+) -> "Explainer":
     """Make a method for a model.
 
     Args:
@@ -59,11 +65,15 @@ def explainer(
     Raises:
         UserError: If there is no such method, or it explains nothing but classes and the target is none.
     """
-    if name not in FACTORIES:
-        raise unknown_name("method", name, FACTORIES, listing="`fashionprobe see --help` lists them all.")
-    if target is not None and name in OF_CLASSES:
-        others = ", ".join(other for other in FACTORIES if other not in OF_CLASSES)
-        raise UserError("method", expected=f"one that can explain a channel: {others}", received=name)
+    check_methods([name], of_channel=target is not None)
     arguments = {"layer": layer} if name in LAYERED else {}
     arguments |= {} if name in OF_CLASSES else {"target": target}
-    return FACTORIES[name](model, **arguments, **options)
+    return _factory(name)(model, **arguments, **options)
+
+
+def _factory(name: str) -> "Callable[..., Explainer]":
+    """Return the function that makes a method for a model."""
+    from fashionprobe.explain import backprop, cam, occlusion, score_cam
+
+    modules = {"score_cam": score_cam, "occlusion": occlusion, **dict.fromkeys(PIXELS, backprop)}
+    return getattr(modules.get(name, cam), name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from fashionprobe.errors import UserError
+from fashionprobe.feedback.ranges import check
 
 ops: Any = keras.ops
 """Their types say None for what is none here."""
@@ -250,19 +250,6 @@ class PASA(_Masked):
         own = {"b": self.b, "th": self.th, "lam": self.lam}
         own |= {"stop_gradient": self.stop_gradient, "from_logits": self.from_logits}
         return {**super().get_config(), **own}
-
-
-def check(**values: float) -> None:
-    """Check numbers of the losses: `b` and `th` above 0, `lam` 0 or more.
-
-    Raises:
-        UserError: If one is out of its range, or not finite.
-    """
-    for name, value in values.items():
-        low_enough = value >= 0 if name == "lam" else value > 0
-        if not (low_enough and value < float("inf")):
-            expected = "a number of 0 or more" if name == "lam" else "a number above 0"
-            raise UserError(name, expected=expected, received=value)
 
 
 def _targets(labels: Any, scores: Any) -> Any:

@@ -1,10 +1,13 @@
 """The methods that are compared: the penalties on an expert's masks, and their rivals, each with what makes it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fashionprobe.errors import unknown_name
-from fashionprobe.feedback.refit import LOSSES, Loss
+
+Loss = Literal["ce", "pas", "pasa", "rrr", "rrr_g", "dropout"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+"""What a refit minimises: cross-entropy alone, or with a penalty on an expert's masks."""
 
 Family = Literal["reference", "penalty", "replacement", "dropout", "head"]
 REPLACEMENTS = ("telea", "navier_stokes", "generative", "crops", "noise", "function")
@@ -56,7 +59,7 @@ def method(loss: Loss = "pasa", *, replace: str = "", head: bool = False) -> Met
     """Make the method of a loss, a replacement, and a last layer that is fitted again or not.
 
     Args:
-        loss: One of `refit.LOSSES`. With `replace` it is cross-entropy: no mask is left that a loss could look into.
+        loss: One of `LOSSES`. With `replace` it is cross-entropy: no mask is left that a loss could look into.
         replace: One of `REPLACEMENTS`; "" for none.
         head: Whether the last layer is fitted again on images whose masked regions are swapped.
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -12,10 +12,8 @@ import tensorflow as tf
 
 from fashionprobe.errors import UserError
 from fashionprobe.feedback import losses
+from fashionprobe.feedback.methods import LOSSES, Loss
 from fashionprobe.feedback.network import Correctable
-
-Loss = Literal["ce", "pas", "pasa", "rrr", "rrr_g", "dropout"]
-LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 """Yields images, float32 (batch, height, width, 3) in [0, 255], and class numbers, int (batch,), without end."""

@@ -12,6 +12,7 @@ from fashionprobe.artifacts import Artifact
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records import decode, schema
 from fashionprobe.records.select import SPLITS
+from fashionprobe.records.vocabulary import vocabulary
 
 SHUFFLED_TOGETHER = 2048
 """Records, still encoded, that are in memory to be shuffled: some 100 MB of photographs."""
@@ -125,24 +126,6 @@ def shard_paths(records: Artifact, splits: Sequence[str] = SPLITS) -> list[Path]
     return [
         records.path / name for split in SPLITS if split in splits for name in names if name.startswith(f"{split}-")
     ]
-
-
-def vocabulary(records: Artifact, column: str) -> list[str]:
-    """Return the classes of a label column, sorted; the number of a class is its place in this list.
-
-    Raises:
-        UserError: If there is no such column, or it has too many values to be one of classes.
-    """
-    columns = records.facts["columns"]
-    if column not in columns:
-        raise unknown_name("label", column, columns, what=f"a label column of {records.path.name}")
-    if "classes" not in columns[column]:
-        raise UserError(
-            "label",
-            expected="a column with classes",
-            received=f"{column}, with {columns[column]['distinct']} values",
-        )
-    return sorted(columns[column]["classes"])
 
 
 def pictures(records: Artifact, ids: Collection[str], paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:

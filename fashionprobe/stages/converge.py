@@ -147,10 +147,13 @@ def converge(
         )  # fmt: skip
     records = shared.open_records(records_path)
 
-    from fashionprobe import devices
-    from fashionprobe.records.stream import Stream, choose_items
+    from fashionprobe.records.select import choose_items
 
     items, splits = choose_items(records, shared.listed("split", split), least=2)
+
+    from fashionprobe import devices
+    from fashionprobe.records.stream import Stream
+
     loaded = open_network(
         folder,
         backbone=backbone,

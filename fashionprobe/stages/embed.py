@@ -11,6 +11,8 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, blocks, progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError
+from fashionprobe.stages.embedded import choose, make_job
+from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,11 +162,14 @@ def embed(
     )
     records = shared.open_records(records_path)
 
+    augmentations = (shared.listed("augment", augment) or []) if augment else []
+    check_augmentations(augmentations)
+    classes = choose(records, label, min_images)
+
     import numpy as np
 
     from fashionprobe import devices
     from fashionprobe.siamese.job import Settings
-    from fashionprobe.stages.embedded import choose, make_job
     from fashionprobe.training.fit import Plan
 
     if pooling == "auto":
@@ -173,14 +178,13 @@ def embed(
         "backbone": backbone, "weights": weights, "taps": shared.listed("taps", taps),
         "preprocessing": preprocessing, "seed": seed,
     }  # fmt: skip
-    classes = choose(records, label, min_images)
     settings = Settings(
         dimension=dimension,
         pooling=pooling,
         hidden=hidden,
         unit_norm=unit_norm,
         freeze=freeze,
-        augment=(shared.listed("augment", augment) or []) if augment else [],
+        augment=augmentations,
         mining=mining,
         metric=metric,
         margin=margin,  # pyright: ignore[reportArgumentType]

@@ -21,7 +21,7 @@ def choose(records: Artifact, label: str | None, min_images: int) -> "Classes":
     """
     import pandas as pd
 
-    from fashionprobe.records.read import vocabulary
+    from fashionprobe.records.vocabulary import vocabulary
     from fashionprobe.training.classes import choose
 
     label = shared.spelled(label) if label else records.facts.get("stratify")

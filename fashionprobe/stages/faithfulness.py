@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.explain.methods import check_methods
 from fashionprobe.stages import tables
 from fashionprobe.stages.looked_at import (
     Column,
@@ -132,6 +133,7 @@ def faithfulness(
     shared.at_least(1, samples=samples, batch_size=batch_size, score_channels=score_channels)
     shared.at_least(1, noise_samples=noise_samples, steps=steps, curve_steps=curve_steps)
     shared.at_least(0, randomization=randomization)
+    check_methods(shared.listed("method", method) or [], of_channel=False)
     shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
     check_network(

@@ -79,7 +79,8 @@ def choose(
     """Draw images of some splits at random."""
     import numpy as np
 
-    from fashionprobe.records.stream import Stream, choose_items
+    from fashionprobe.records.select import choose_items
+    from fashionprobe.records.stream import Stream
 
     items, found = choose_items(records, splits, least=2)
     rows = np.random.default_rng(seed).choice(len(items), min(samples, len(items)), replace=False)
@@ -218,7 +219,7 @@ def masked_images(masks: "Masks", like: "Stream") -> Chosen:
     """
     import numpy as np
 
-    from fashionprobe.records.stream import choose_items
+    from fashionprobe.records.select import choose_items
 
     items, splits = choose_items(like.records, list(dict.fromkeys(masks.splits)))
     rows = np.flatnonzero(items["id"].isin(masks.ids))

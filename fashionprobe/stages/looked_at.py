@@ -249,7 +249,7 @@ def choose_columns(
     Raises:
         UserError: If there is no such method, or no class to explain.
     """
-    from fashionprobe.explain.methods import FACTORIES, OF_CLASSES
+    from fashionprobe.explain.methods import METHODS, OF_CLASSES, check_methods
 
     if not of_channel and not opened.is_classifier:
         raise UserError(
@@ -258,19 +258,16 @@ def choose_columns(
             remedy="Or explain a channel of it: --block 5 --channel 0.",
         )  # fmt: skip
     if methods == ["all"]:
-        methods = [name for name in FACTORIES if not of_channel or name not in OF_CLASSES]
+        methods = [name for name in METHODS if not of_channel or name not in OF_CLASSES]
     options = {
         "occlusion": {"windows": windows, "seed": seed},
         "score_cam": {"channels": score_channels},
         "smooth_grad": {"samples": noise_samples, "seed": seed},
         "integrated_gradients": {"steps": steps},
     }
+    check_methods(methods, of_channel=of_channel)
     columns = []
     for method in methods:
-        if method not in FACTORIES:
-            raise unknown_name(
-                "method", method, ["all", *FACTORIES], listing="`fashionprobe see --help` lists them all."
-            )
         if method == "percentile_cam":
             columns += [Column(f"{method}_{q}", method, {"q": q}) for q in percentile]
         else:

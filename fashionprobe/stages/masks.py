@@ -250,7 +250,7 @@ def _items(records: Artifact, label: str | None) -> "tuple[pd.DataFrame, str | N
     """Return the table of the records, and the label column whose classes the masks are noted with."""
     import pandas as pd
 
-    from fashionprobe.records.read import vocabulary
+    from fashionprobe.records.vocabulary import vocabulary
 
     column = shared.spelled(label) if label else records.facts.get("stratify")
     if column is not None:

@@ -11,6 +11,7 @@ from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages import tables
 from fashionprobe.stages.correction import find_trained, open_data, open_trained
+from fashionprobe.training.augment import check as check_augmentations
 
 log = logging.getLogger(__name__)
 
@@ -124,15 +125,19 @@ def refit(
     """
     _check_numbers(locals())
     folder = shared.run_path(run, runs_root)
-    find_trained(folder, trust=trust)
 
     from fashionprobe.feedback import methods
+
+    main = methods.method(loss, replace="" if replace == "none" else replace, head=head == "refit")
+    chosen = methods.choose(shared.listed("rivals", rivals) or ["all"], main)
+    augmentations = shared.listed("augment", augment) or []
+    check_augmentations(augmentations)
+    find_trained(folder, trust=trust)
+
     from fashionprobe.feedback.refit import Plan
     from fashionprobe.stages.masked import open_masks
     from fashionprobe.stages.refitting import Job, write
 
-    main = methods.method(loss, replace="" if replace == "none" else replace, head=head == "refit")
-    chosen = methods.choose(shared.listed("rivals", rivals) or ["all"], main)
     trained = open_trained(folder, trust=trust)
     data = open_data(trained, dataset, tfrecords_root)
     by = by and shared.spelled(by)
@@ -154,7 +159,7 @@ def refit(
         mask_counts=shared.numbers(mask_count) or [],
         freeze=freeze,
         paint=paint,
-        augment=shared.listed("augment", augment) or [],
+        augment=augmentations,
         seeds=list(range(seed, seed + seeds)),
         by=by,
     )  # fmt: skip
@@ -175,7 +180,7 @@ def _several(value: float | Sequence[float]) -> list[float]:
 
 def _check_numbers(given: dict[str, Any]) -> None:
     """Check the arguments that are numbers, or belong together."""
-    from fashionprobe.feedback.losses import check
+    from fashionprobe.feedback.ranges import check
 
     shared.check_seed(given["seed"])
     names = ("iterations", "random", "masked", "dropped", "check_every", "seeds")

@@ -195,7 +195,7 @@ def _trained_on(folder: Path) -> str:
 
 
 def _label(column: str, records: Artifact) -> str:
-    from fashionprobe.records.read import vocabulary
+    from fashionprobe.records.vocabulary import vocabulary
 
     if not column:
         classes = [name for name, facts in records.facts["columns"].items() if "classes" in facts]

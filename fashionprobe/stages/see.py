@@ -9,6 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError
+from fashionprobe.explain.methods import check_methods
 from fashionprobe.stages.looked_at import (
     Column,
     Images,
@@ -163,6 +164,7 @@ def see(
     shared.at_least(1, noise_samples=noise_samples, steps=steps)
     shared.at_least(0, channel=channel)
     _check_place(channel, block, layer, target)
+    check_methods(shared.listed("method", method) or [], of_channel=channel is not None)
     shared.check_seed(seed)
 
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")

@@ -115,10 +115,12 @@ def selectivity(
     records = shared.open_records(records_path)
     column = _label(records, label)
 
-    from fashionprobe import devices
-    from fashionprobe.records.stream import Stream, choose_items
+    from fashionprobe.records.select import choose_items
 
     items, splits = choose_items(records, shared.listed("split", split), least=2)
+
+    from fashionprobe import devices
+    from fashionprobe.records.stream import Stream
 
     opened = open_network(
         folder,
@@ -155,7 +157,7 @@ def selectivity(
 
 
 def _label(records: Artifact, label: str | None) -> str:
-    from fashionprobe.records.read import vocabulary
+    from fashionprobe.records.vocabulary import vocabulary
 
     column = shared.spelled(label) if label else records.facts.get("stratify")
     if column is None:

@@ -10,6 +10,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, progress
 from fashionprobe.artifacts import Artifact, Recipe, build, child
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,6 +145,8 @@ def train(
         backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing,
         blocks=shared.numbers(block) or [], trust=trust,
     )  # fmt: skip
+    names = (shared.listed("augment", augment) or []) if augment else []
+    check_augmentations(names)
     records = shared.open_records(records_path)
     items, classes = _choose(records, label, min_images, rare)
 
@@ -151,7 +154,6 @@ def train(
     from fashionprobe.training.fit import Plan
     from fashionprobe.training.job import Job
 
-    names = (shared.listed("augment", augment) or []) if augment else []
     loaded = backbones.load(
         backbone,
         weights=weights,
@@ -214,7 +216,7 @@ def _choose(
     """Return the images that have one of the classes, in stored order, and the classes."""
     import pandas as pd
 
-    from fashionprobe.records.read import vocabulary
+    from fashionprobe.records.vocabulary import vocabulary
     from fashionprobe.training.classes import choose
 
     label = shared.spelled(label) if label else records.facts.get("stratify")

@@ -1,17 +1,30 @@
 """Random changes to training images, by name, made of Keras' own preprocessing layers."""
 
 from collections.abc import Sequence
-
-import keras
+from typing import TYPE_CHECKING
 
 from fashionprobe.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import keras
 
 AUGMENTATIONS = ("flip", "shift", "zoom", "rotate", "brightness", "contrast")
 FILL = "nearest"
 """Where a picture was moved away its edge goes on: white for product photographs, black for those on black."""
 
 
-def layers(names: Sequence[str], *, seed: int, xla: bool = False) -> list[keras.Layer]:
+def check(names: Sequence[str]) -> None:
+    """Check the names of augmentations.
+
+    Raises:
+        UserError: If there is no such augmentation.
+    """
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise unknown_name("augment", name, AUGMENTATIONS)
+
+
+def layers(names: Sequence[str], *, seed: int, xla: bool = False) -> "list[keras.Layer]":
     """Make the layers of the named augmentations, in the order given.
 
     Args:
@@ -26,9 +39,7 @@ def layers(names: Sequence[str], *, seed: int, xla: bool = False) -> list[keras.
     Raises:
         UserError: If there is no such augmentation, or XLA cannot compile one.
     """
-    for name in names:
-        if name not in AUGMENTATIONS:
-            raise unknown_name("augment", name, AUGMENTATIONS)
+    check(names)
     made = [_layer(name, seed * len(AUGMENTATIONS) + AUGMENTATIONS.index(name)) for name in names]
     blocked = [name for name, layer in zip(names, made, strict=True) if not layer.supports_jit]
     if xla and blocked:
@@ -39,7 +50,9 @@ def layers(names: Sequence[str], *, seed: int, xla: bool = False) -> list[keras.
     return made
 
 
-def _layer(name: str, seed: int) -> keras.Layer:
+def _layer(name: str, seed: int) -> "keras.Layer":
+    import keras
+
     # TensorFlow takes seeds of 31 bits.
     given = {"seed": seed % 2**31, "name": f"augment_{name}", "dtype": "float32"}
     moved = {"fill_mode": FILL, **given}

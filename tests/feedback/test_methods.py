@@ -2,8 +2,16 @@ import pytest
 
 from fashionprobe.errors import UserError
 from fashionprobe.feedback import methods
-from fashionprobe.feedback.methods import BASE, LOSS_TITLES, REPLACEMENT_TITLES, REPLACEMENTS, RIVALS, choose, method
-from fashionprobe.feedback.refit import LOSSES
+from fashionprobe.feedback.methods import (
+    BASE,
+    LOSS_TITLES,
+    LOSSES,
+    REPLACEMENT_TITLES,
+    REPLACEMENTS,
+    RIVALS,
+    choose,
+    method,
+)
 
 
 def names(chosen):

@@ -13,8 +13,9 @@ from scipy.special import log_softmax
 from fashionprobe.errors import UserError
 from fashionprobe.feedback import losses
 from fashionprobe.feedback.masks import at_tap
+from fashionprobe.feedback.methods import LOSSES
 from fashionprobe.feedback.network import Correctable
-from fashionprobe.feedback.refit import LOSSES, Masked, Plan, Stepper, _compiled, kept_channels, refit
+from fashionprobe.feedback.refit import Masked, Plan, Stepper, _compiled, kept_channels, refit
 
 SIDE, CLASSES = 16, 3
 PENALTIES = ("pas", "pasa", "rrr", "rrr_g")

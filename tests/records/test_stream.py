@@ -2,7 +2,8 @@ import pytest
 
 from fashionprobe.artifacts import load
 from fashionprobe.errors import UserError
-from fashionprobe.records.stream import Stream, choose_items
+from fashionprobe.records.select import choose_items
+from fashionprobe.records.stream import Stream
 
 
 @pytest.fixture
