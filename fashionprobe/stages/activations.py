@@ -37,6 +37,7 @@ class Activations:
         return str(self.path)
 
 
+@shared.stage
 def activations(
     *,
     run: str | None = None,

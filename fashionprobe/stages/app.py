@@ -32,6 +32,7 @@ class Served:
     url: str
 
 
+@shared.stage
 def app(
     *,
     run: shared.Place,

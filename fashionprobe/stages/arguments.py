@@ -1,5 +1,6 @@
 """How stages read the arguments they share: names of record sets and runs, lists, results of other stages."""
 
+import functools
 import inspect
 import os
 import re
@@ -7,13 +8,42 @@ import shlex
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+from fashionprobe import synonyms
 from fashionprobe.artifacts import Artifact, child, load
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, nearest
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Place = str | os.PathLike[str]
 """A name below a root folder, or what an earlier stage returned (its results are paths)."""
+
+
+def stage(function: Callable[P, R]) -> Callable[P, R]:
+    """Answer an argument that a stage does not have in a sentence that names one it has; Python's names none."""
+    parameters = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        name = function.__name__
+        if args:
+            raise UserError(
+                "arguments", expected=f"given by name, as {name}({next(iter(parameters))}=...)",
+                received=f"{type(args[0]).__name__} without a name",
+            )  # fmt: skip
+        for word in kwargs:
+            if word not in parameters:
+                near = synonyms.option(word, parameters) or nearest(word, parameters)
+                remedy = f"Did you mean {near!r}? " if near else ""
+                raise UserError(
+                    "argument", expected=f"one that stage {name!r} has", received=word,
+                    remedy=f"{remedy}help(fashionprobe.stages.{name}) lists them.",
+                )  # fmt: skip
+        return function(*args, **kwargs)
+
+    return called
 
 
 def spelled(name: str) -> str:

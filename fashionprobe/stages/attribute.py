@@ -38,6 +38,7 @@ class AttributeClass:
     added: bool
 
 
+@shared.stage
 def add(
     *,
     run: shared.Place,
@@ -110,6 +111,7 @@ def add(
     return AttributeClass(group, name, len(ids), float(learned.reach[0]), True)
 
 
+@shared.stage
 def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs") -> None:
     """Take a class out of a group; the images of the index stay, and so do all other classes.
 
@@ -137,6 +139,7 @@ def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs")
     log.info("removed %s %s. Next: fashionprobe attribute list --run %s", group, name, folder.name)
 
 
+@shared.stage
 def list_classes(*, run: shared.Place, group: str | None = None, runs_root: str = "runs") -> tuple[AttributeClass, ...]:
     """List the classes of the index, group by group.
 

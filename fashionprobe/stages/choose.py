@@ -63,6 +63,7 @@ class Choices:
         return str(self.path)
 
 
+@shared.stage
 def choose(
     *,
     run: shared.Place,

@@ -69,6 +69,7 @@ class Classification:
         return str(self.path)
 
 
+@shared.stage
 def classify(
     *,
     run: shared.Place,

@@ -67,6 +67,7 @@ class _Side:
         }  # fmt: skip
 
 
+@shared.stage
 def converge(
     *,
     dataset: shared.Place,

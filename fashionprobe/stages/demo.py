@@ -1,5 +1,6 @@
 """Stage `demo`: the whole chain on drawn garments, offline."""
 
+import fashionprobe.stages.arguments as shared
 from fashionprobe.stages.arguments import at_least
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.extract import extract
@@ -7,6 +8,7 @@ from fashionprobe.stages.ingest import ingest
 from fashionprobe.stages.report import Report, report
 
 
+@shared.stage
 def demo(
     *,
     count: int = 1000,

@@ -56,6 +56,7 @@ class Embedding:
         return str(self.path)
 
 
+@shared.stage
 def embed(
     *,
     dataset: shared.Place,

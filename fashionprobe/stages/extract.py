@@ -43,6 +43,7 @@ class Descriptors:
         return str(self.path)
 
 
+@shared.stage
 def extract(
     *,
     dataset: shared.Place,

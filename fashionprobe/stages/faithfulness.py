@@ -56,6 +56,7 @@ class Faithfulness:
         return str(self.path)
 
 
+@shared.stage
 def faithfulness(
     *,
     run: str | None = None,

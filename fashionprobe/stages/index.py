@@ -49,6 +49,7 @@ class Indexed:
         return str(self.path)
 
 
+@shared.stage
 def index(
     *,
     run: shared.Place,

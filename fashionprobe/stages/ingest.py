@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import fashionprobe.stages.arguments as shared
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.arguments import at_least, check_seed, image_size, listed, records_path, spelled
 
@@ -33,6 +34,7 @@ class Records:
         return str(self.path)
 
 
+@shared.stage
 def ingest(
     *,
     dataset: str,

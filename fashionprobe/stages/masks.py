@@ -93,6 +93,7 @@ class _Job:
         return self.source not in DRAWN
 
 
+@shared.stage
 def masks(
     *,
     dataset: shared.Place,

@@ -55,6 +55,7 @@ class _Unit:
     number: int
 
 
+@shared.stage
 def maximize(
     *,
     run: str | None = None,

@@ -74,6 +74,7 @@ class _Job:
     seed: int
 
 
+@shared.stage
 def pairs(
     *,
     run: shared.Place,

@@ -80,6 +80,7 @@ class _Job:
     seed: int
 
 
+@shared.stage
 def profile(
     *,
     run: shared.Place,

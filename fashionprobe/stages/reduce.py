@@ -96,6 +96,7 @@ class _Job:
     seed: int | None
 
 
+@shared.stage
 def reduce(
     *,
     run: shared.Place,

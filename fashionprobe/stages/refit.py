@@ -42,6 +42,7 @@ class Refitted:
         return str(self.path)
 
 
+@shared.stage
 def refit(
     *,
     run: shared.Place,

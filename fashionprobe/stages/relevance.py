@@ -59,6 +59,7 @@ class Ranked:
         return str(self.path)
 
 
+@shared.stage
 def relevance(
     *,
     run: shared.Place,

@@ -83,6 +83,7 @@ class _Answers:
     records: Artifact | None
 
 
+@shared.stage
 def report(
     *,
     run: shared.Place | Sequence[shared.Place],

@@ -82,6 +82,7 @@ class Retrieval:
         return str(self.path)
 
 
+@shared.stage
 def retrieve(
     *,
     run: shared.Place,

@@ -43,6 +43,7 @@ class Hits:
         return str(self.path)
 
 
+@shared.stage
 def search(
     *,
     run: shared.Place,

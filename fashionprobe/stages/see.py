@@ -84,6 +84,7 @@ class _Job:
         }
 
 
+@shared.stage
 def see(
     *,
     run: str | None = None,

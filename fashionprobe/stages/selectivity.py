@@ -46,6 +46,7 @@ class Selected:
         return str(self.path)
 
 
+@shared.stage
 def selectivity(
     *,
     dataset: shared.Place,

@@ -40,6 +40,7 @@ class Answer:
     reach: float
 
 
+@shared.stage
 def tag(
     *,
     run: shared.Place,

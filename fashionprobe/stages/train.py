@@ -51,6 +51,7 @@ class Training:
         return str(self.path)
 
 
+@shared.stage
 def train(
     *,
     dataset: shared.Place,

@@ -44,6 +44,7 @@ class Tuning:
         return str(self.path)
 
 
+@shared.stage
 def tune(
     *,
     run: shared.Place,

@@ -43,6 +43,7 @@ class Unseen:
         return str(self.path)
 
 
+@shared.stage
 def unseen(
     *,
     run: shared.Place,

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Artifact, changed_files, read_manifest
 from fashionprobe.errors import UserError
 
@@ -23,6 +24,7 @@ class Verification:
     files: int
 
 
+@shared.stage
 def verify(*, path: str) -> Verification:
     """Compute the checksums of an artifact's files again and compare them with its manifest.
 

@@ -67,6 +67,7 @@ class Walls:
         return str(self.path)
 
 
+@shared.stage
 def wall(
     *,
     run: shared.Place,

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from fashionprobe import cli, stages
 from fashionprobe.errors import UserError
 from fashionprobe.stages import arguments
 
@@ -74,3 +75,24 @@ def test_missing_artifacts_name_the_command_that_makes_them(tmp_path):
         arguments.open_records(tmp_path / "kaggle")
     with pytest.raises(UserError, match=r"fashionprobe extract --dataset DATASET --run mine"):
         arguments.open_descriptors(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: stages.refit(model="m.keras"), "one that stage 'refit' has. Received: model. Did you mean 'run'?"),
+        (lambda: stages.classify(run="r", k=3), "stage 'classify' has. Received: k. Did you mean 'neighbours'?"),
+        (lambda: stages.extract(dataset="d", model="m"), "'extract' has. Received: model. Did you mean 'backbone'?"),
+        (lambda: stages.see("a.jpg"), r"given by name, as see\(run=...\). Received: str without a name."),
+    ],
+)
+def test_arguments_that_a_stage_does_not_have(call, message):
+    with pytest.raises(UserError, match=message):
+        call()
+
+
+def test_every_stage_answers_so():
+    for name, stage in cli.COMMANDS.items():
+        with pytest.raises(UserError, match="`argument` must be one that stage"):
+            stage(nosuchthing=1)
+        assert stage.__doc__, name
