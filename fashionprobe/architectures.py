@@ -184,6 +184,8 @@ def _check_weights(name: str, weights: str) -> None:
             "weights", expected="'pretrained', 'imagenet', 'random' or the path of a weights file",
             received=f"{weights!r}, which does not exist",
         )  # fmt: skip
+    else:
+        opening.check_weights(Path(weights))
 
 
 def _check_graph(

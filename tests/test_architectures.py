@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_block_counts_of_the_nets_that_are_named():
 
 
 def test_wrong_names_and_numbers():
-    assert "Did you mean 'resnet50'?" in error("resnet5")
+    assert "Did you mean 'resnet50'" in error("resnet5")
     assert error("vgg16", blocks=[6]) == "`block` must be in 1 to 5 for vgg16. Received: 6."
     assert error("convnexttiny", blocks=[2, 5]) == "`block` must be in 1 to 4 for convnexttiny. Received: [2, 5]."
     assert error("symbol", weights="random", blocks=[5]) == "`block` must be in 1 to 4 for symbol. Received: 5."
@@ -135,10 +136,11 @@ def test_what_scales_pixels_is_found_by_sending_some_through(name, tmp_path):
 WRONG = {
     "see --images red.png --method nosuch": "`method` must be one of 14 names",
     "see --images red.png --channel 1 --block 1 --method cam": "`method` must be one that can explain a channel",
+    "extract --dataset garments --backbone mini --weights bomb.h5": "whose /conv unpacks to 400,000,000 bytes",
     "faithfulness --images red.png --method nosuch": "`method` must be one of 14 names",
     "train --dataset garments --augment nosuch": "`augment` must be one of",
     "see --images red.png --channel 5": "`block` must be given with --channel, or --layer. Received: nothing.",
-    "see --images red.png --backbone resnet5": "Did you mean 'resnet50'?",
+    "see --images red.png --backbone resnet5": "Did you mean 'resnet50'",
     "see --images red.png --backbone vgg16 --block 6": "`block` must be in 1 to 5 for vgg16. Received: 6.",
     "see --images red.png --backbone a.keras": "for a model of unknown origin",
     "see --images red.png --backbone a.keras --preprocessing none --block 9": "in 1 to 3 for a.keras. Received: 9.",
@@ -160,6 +162,8 @@ def test_wrong_arguments_are_refused_before_tensorflow_is_imported(words, tmp_pa
 
     Image.new("RGB", (8, 8)).save(tmp_path / "red.png")
     saved(tmp_path)
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("conv", (10**8,), "f4", chunks=(10**6,))
     program = (
         "import sys; from fashionprobe import cli\n"
         f"code = cli.main({words.split()!r})\n"
@@ -172,4 +176,4 @@ def test_wrong_arguments_are_refused_before_tensorflow_is_imported(words, tmp_pa
     assert done.stdout == "2 False False\n", done.stderr
     assert WRONG[words] in done.stderr
     assert done.stderr.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.keras", "red.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.keras", "bomb.h5", "red.png"]

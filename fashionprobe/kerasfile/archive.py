@@ -19,6 +19,10 @@ MAX_CONFIG_BYTES = 8 * 2**20
 MAX_DEPTH = 100
 """Deepest nesting of a configuration; a network without networks inside needs 11 levels, each one inside 5 more."""
 
+BOMB_BYTES, BOMB_RATIO = 64 * 2**20, 100
+"""A member that unpacks to more bytes than the first, and to so many times its packed size, is refused: trained weights
+shrink by a tenth at most, and Keras does not compress."""
+
 MAX_MEMBERS = 100
 """Most members of an archive; Keras writes three."""
 
@@ -87,6 +91,9 @@ def opened(path: Path, *, argument: str = "backbone") -> Iterator[zipfile.ZipFil
         for name in (CONFIG, WEIGHTS):
             if name not in names:
                 raise refused(argument, path, f"an archive without {name}")
+            member = archive.getinfo(name)
+            if member.file_size > max(BOMB_BYTES, BOMB_RATIO * member.compress_size):
+                raise refused(argument, path, f"whose {name} unpacks to {member.file_size:,} bytes")
         yield archive
 
 

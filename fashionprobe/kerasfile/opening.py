@@ -74,6 +74,22 @@ def load_model(path: Path, *, trust: bool = False, argument: str = "backbone") -
         return _load(copy, path, argument, safe_mode=True)
 
 
+def check_weights(path: Path, *, argument: str = "weights") -> None:
+    """Check a file of weights as far as its header tells, without Keras.
+
+    Args:
+        path: A `.weights.h5`, `.h5` or `.keras` file.
+        argument: Name of the argument, for the error.
+
+    Raises:
+        UserError: If it is not such a file, refers to other files, or unpacks to far more than it holds.
+    """
+    if path.suffix == ".keras":
+        with archive.opened(path, argument=argument):
+            return
+    weights.check(path, shown=path, argument=argument)
+
+
 def load_weights(model: "keras.Model", path: Path, *, argument: str = "weights") -> None:
     """Load weights from a file that a stranger may have written.
 

@@ -12,6 +12,9 @@ MAX_OBJECTS = 100_000
 MAX_BYTES = 16 * 10**9
 """Largest size of all data sets together, unpacked."""
 
+BOMB_BYTES, BOMB_RATIO = 64 * 2**20, 100
+"""A data set of more bytes than the first that takes less than so small a part of them in the file is refused."""
+
 
 def check(file: Path | IO[bytes], *, shown: Path, argument: str = "weights", most: int = MAX_BYTES) -> None:
     """Check a file of weights before Keras reads it: Keras follows its links and reserves what it announces.
@@ -67,7 +70,10 @@ def _walk(root: Any, most: int, refuse: Any) -> None:
             elif isinstance(found, h5py.Dataset):
                 if found.external or found.is_virtual:
                     raise refuse(f"whose {_shown(group.name, name)} lies in another file")
-                total += found.size * found.dtype.itemsize if found.shape is not None else 0
+                size = found.size * found.dtype.itemsize if found.shape is not None else 0
+                if size > max(BOMB_BYTES, BOMB_RATIO * found.id.get_storage_size()):
+                    raise refuse(f"whose {_shown(group.name, name)} unpacks to {size:,} bytes")
+                total += size
                 if total > most:
                     raise refuse(f"with {total:,} bytes of weights or more (at most {most:,})")
             else:

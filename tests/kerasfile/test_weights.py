@@ -47,7 +47,7 @@ LYING = {
     soft: "with a link from /layers/conv to another place",
     raw: "whose /conv lies in another file",
     virtual: "whose /conv lies in another file",
-    announced: "with 4,000,000,000,000 bytes of weights or more",
+    announced: "whose /conv unpacks to 4,000,000,000,000 bytes",
     typed: "whose /conv is neither a group nor numbers",
 }
 
@@ -95,11 +95,23 @@ def test_a_file_that_is_not_hdf5(tmp_path):
 def test_a_bomb_in_the_archive_is_not_unpacked(tmp_path):
     write(tmp_path / "a.keras", HONEST, b"\0" * 200 * 2**20, zipfile.ZIP_DEFLATED)
     assert (tmp_path / "a.keras").stat().st_size < 10**6
-    with pytest.raises(UserError, match="whose weights unpack to 209,715,200 bytes, where its layers have 112 weig"):
-        opening.header(tmp_path / "a.keras")
     model = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(4, 3)])
-    with pytest.raises(UserError, match="whose weights unpack to 209,715,200 bytes"):
+    for refuse in (opening.header, opening.check_weights, lambda path: opening.load_weights(model, path)):
+        with pytest.raises(UserError, match=r"whose model\.weights\.h5 unpacks to 209,715,200 bytes"):
+            refuse(tmp_path / "a.keras")
+
+
+def test_weights_that_are_too_many_for_the_model(tmp_path):
+    model = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(4, 3)])
+    noise = np.random.default_rng(0).bytes(4 * 2**20)
+    with pytest.raises(UserError, match="whose weights unpack to 4,194,304 bytes, where its layers have 112 weights"):
+        opening.header(write(tmp_path / "a.keras", HONEST, noise))
+    with pytest.raises(UserError, match="whose weights unpack to 4,194,304 bytes"):
         opening.load_weights(model, tmp_path / "a.keras")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["conv"] = np.frombuffer(noise, np.uint8)
+    with pytest.raises(UserError, match="with 4,194,304 bytes of weights or more"):
+        opening.load_weights(model, tmp_path / "a.h5")
 
 
 def test_honest_weights_are_loaded(tmp_path):
