@@ -266,3 +266,11 @@ def _reads_pixels(tensor: keras.KerasTensor) -> bool:
     while isinstance(source, keras.layers.ZeroPadding2D):
         source = source.input._keras_history.operation
     return isinstance(source, keras.layers.InputLayer)
+
+
+def twin(operation: Any) -> Any:
+    """Return a second object for a layer, with the same variables and a place of its own in a graph."""
+    # `copy.copy` would copy the variables: Keras pickles by saving.
+    copy = object.__new__(type(operation))
+    vars(copy).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
+    return copy

@@ -10,7 +10,17 @@ import tensorflow as tf
 
 from fashionprobe.errors import UserError
 from fashionprobe.explain import functions
-from fashionprobe.explain.network import PASSING, SQUASHING, Classes, Explainer, Network, check_images, find_map, logits
+from fashionprobe.explain.network import (
+    PASSING,
+    SQUASHING,
+    Classes,
+    Explainer,
+    Network,
+    check_images,
+    find_map,
+    kernel,
+    logits,
+)
 from fashionprobe.explain.targets import Channel, Neuron, Target
 from fashionprobe.graphs import CHANNELS_FIRST, channels_first
 
@@ -43,7 +53,7 @@ def cam(model: keras.Model, *, relu: bool = True) -> Explainer:
     def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         feature_map = tf.cast(trunk(images, training=False), tf.float32)
         chosen = network.chosen(logits(tf.reduce_mean(feature_map, axis=(1, 2)), dense), classes)
-        weights = tf.gather(tf.cast(dense.kernel, tf.float32), chosen, axis=1)
+        weights = tf.gather(kernel(dense), chosen, axis=1)
         return _weighted(feature_map, tf.transpose(weights), relu)
 
     return network.compile(explain)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from fashionprobe.errors import UserError
 from fashionprobe.explain import functions
 from fashionprobe.explain.targets import Channel, Neuron, Target
-from fashionprobe.graphs import CHANNELS_LAST, channels_first, flatten, with_channels_last
+from fashionprobe.graphs import CHANNELS_LAST, channels_first, flatten, twin, with_channels_last
 
 log = logging.getLogger(__name__)
 
@@ -289,8 +289,27 @@ def logits(last: tf.Tensor, dense: Any) -> tf.Tensor:
     last = tf.cast(last, tf.float32)
     if dense is None:
         return last
+    if getattr(dense, "quantization_mode", None):
+        return _without_activation(dense, last)
     last = tf.matmul(last, tf.cast(dense.kernel, tf.float32))
     return last if dense.bias is None else last + tf.cast(dense.bias, tf.float32)
+
+
+def kernel(dense: Any) -> tf.Tensor:
+    """Return the weights of a dense layer, float32 (channels, classes); of a quantized one what they amount to."""
+    if not getattr(dense, "quantization_mode", None):
+        return tf.cast(dense.kernel, tf.float32)
+    channels = dense.input.shape[-1]
+    units = tf.concat([tf.zeros((1, channels)), tf.eye(channels)], axis=0)
+    answers = _without_activation(dense, units)
+    return answers[1:] - answers[:1]
+
+
+def _without_activation(dense: Any, last: tf.Tensor) -> tf.Tensor:
+    """Return what a dense layer itself computes before its activation: quantized weights are no matrix to multiply."""
+    linear = twin(dense)
+    linear.activation = keras.activations.linear
+    return tf.cast(linear(last), tf.float32)
 
 
 def flat(model: keras.Model) -> keras.Model:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain import functions
 from fashionprobe.explain.network import flat
-from fashionprobe.graphs import kept_random_state
+from fashionprobe.graphs import kept_random_state, twin
 
 Rule = Literal["deconvnet", "guided", "gradient"]
 """What a ReLU does to the gradient that comes back to it; the last is its own gradient, with less memory."""
@@ -53,14 +53,14 @@ def with_relu_rule(model: keras.Model, rule: Rule) -> keras.Model:
             # A plain operation has no policy: it goes by its input.
             dtype = getattr(operation, "dtype_policy", None) or operation.output.dtype
             return keras.layers.Activation(_ruled(operation.call, rule, limit), name=operation.name, dtype=dtype)
-        twin = _twin(operation)
+        copy = twin(operation)
         activation = functions.activation(operation)
         is_other = isinstance(operation, keras.layers.Lambda) or getattr(activation, "has_rule", False)
         limit = None if is_other else functions.saturation(activation)
         if limit is not None:
             changed.append(operation.name)
-            twin.activation = _ruled(activation, rule, limit)
-        return twin
+            copy.activation = _ruled(activation, rule, limit)
+        return copy
 
     with kept_random_state():
         # The bare graph, without the loss and the optimizer of a compiled model.
@@ -71,14 +71,6 @@ def with_relu_rule(model: keras.Model, rule: Rule) -> keras.Model:
             remedy="Use `gradient`: without a ReLU this method is the same.",
         )  # fmt: skip
     return copied
-
-
-def _twin(operation: Any) -> Any:
-    """Return a second object for a layer, with the same variables and a place of its own in a graph."""
-    # `copy.copy` would copy the variables: Keras pickles by saving.
-    twin = object.__new__(type(operation))
-    vars(twin).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
-    return twin
 
 
 def _ruled(function: Any, rule: Rule, limit: float) -> Any:
