@@ -76,7 +76,7 @@ def test_changed_inputs_are_named_and_not_called_arguments(tmp_path):
     assert str(caught.value) == (
         f"`{tmp_path / 'x'}` must be made from the same inputs. Received: an artifact that differs "
         "(descriptors: not the same as then; image 2: used then; image 3: not used then; masks of x moved). "
-        "Pass --overwrite to replace it, or choose another name."
+        "Pass --overwrite to replace it, or move it away to keep it."
     )
 
 

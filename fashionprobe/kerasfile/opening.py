@@ -5,6 +5,8 @@ import json
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +62,7 @@ def load_model(path: Path, *, trust: bool = False, argument: str = "backbone") -
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "model.keras"
         with (
+            _named(copy),
             archive.opened(path, argument=argument) as source,
             tempfile.SpooledTemporaryFile(IN_MEMORY) as unpacked,
             zipfile.ZipFile(copy, "w") as target,
@@ -106,7 +109,7 @@ def load_weights(model: "keras.Model", path: Path, *, argument: str = "weights")
     if path.suffix == ".keras":
         with archive.opened(path, argument=argument) as source, tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "model.weights.h5"
-            with copy.open("w+b") as unpacked:
+            with _named(copy), copy.open("w+b") as unpacked:
                 size = source.getinfo(archive.WEIGHTS).file_size
                 if size > most + 2**14 * len(model.layers):
                     raise archive.refused(argument, path, f"whose weights unpack to {size:,} bytes")
@@ -116,6 +119,16 @@ def load_weights(model: "keras.Model", path: Path, *, argument: str = "weights")
         return
     weights.check(path, shown=path, argument=argument, most=most)
     model.load_weights(path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in an error of the disk, which has no name while bytes are written: it may be full."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _unpack(source: zipfile.ZipFile, target: io.IOBase, found: archive.Header, argument: str) -> None:

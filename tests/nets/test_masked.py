@@ -100,8 +100,8 @@ def test_weights_that_are_not_there_are_refused(weights):
     )
 
 
-def test_a_wrong_name_lists_the_nets():
-    with pytest.raises(UserError, match=r"residual, sketch, symbol, .* Did you mean 'symbol'"):
+def test_a_wrong_name_suggests_the_net():
+    with pytest.raises(UserError, match="Did you mean 'symbol'"):
         backbones.load("symbols", weights="random")
 
 

@@ -208,7 +208,7 @@ def test_files_of_the_source_that_changed_since_are_named(put, photo, target):
         pack(request, target)
     assert str(caught.value) == (
         f"`{target}` must be made from the same inputs. Received: an artifact that differs ({source} changed since "
-        "(2 files: a/1.jpg, b/0.jpg)). Pass --overwrite to replace it, or choose another name."
+        "(2 files: a/1.jpg, b/0.jpg)). Pass --overwrite to replace it, or move it away to keep it."
     )
     other = put({"a/1.jpg": photo(1), "b/1.jpg": photo(2)}, "elsewhere")
     with pytest.raises(UserError, match=f"differs \\(path: {source} -> {other}\\)"):

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_record_set_that_was_made_again_is_named(command, pictures, model_path
     command(*ingest, "--seed", 1, "--overwrite")
     assert command(*extract)[::2] == (2, (
         "fashionprobe: error: `runs/p/extract` must be made from the same inputs. Received: an artifact that differs "
-        "(tfrecords/p was made again since, and differs). Pass --overwrite to replace it, or choose another name.\n"
+        "(tfrecords/p was made again since, and differs). Pass --overwrite to replace it, or move it away to keep it.\n"
     ))  # fmt: skip
     command(*ingest[:2], "q", *ingest[3:], "--seed", 2)
     assert "(dataset: p -> q)" in command(extract[0], "--dataset", "q", *extract[3:])[2]
@@ -125,7 +126,7 @@ def test_garments_are_drawn_when_missing_as_ingest_draws_them(model_path, roots,
          "fashionprobe ingest --dataset none --source SOURCE --path PATH"),
         ("--run a/b", "`run` must be a name of letters, digits, '_' and '-'. Received: 'a/b'."),
         ("--run=", "`run` must be a name of letters, digits, '_' and '-'. Received: ''."),
-        ("--block 3", "`block` must be in 1 to 2 for tiny.keras. Received: [3]. Leave --block out for all of them."),
+        ("--block 3", "`block` must be in 1 to 2 for tiny.keras. Received: 3."),
         ("--block 0,1", "`block` must be in 1 to 2 for tiny.keras. Received: [0, 1]."),
         ("--block []", "`block` must be in 1 to 2 for tiny.keras. Received: []."),
         ("--taps ,", "`taps` must be a name, or several as a,b. Received: nothing."),
@@ -214,13 +215,18 @@ def test_full_disk(command, world, model_path, tmp_path):
     words = ("extract", "--dataset", "small", "--backbone", model_path, "--size", 32, "--tfrecords-root",
              world / "tfrecords")  # fmt: skip
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, old[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, old[1]))
     try:
         code, out, err = command(*words)
+        # Where the network is copied to, to be judged, is full as well.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, old[1]))
+        _, _, other = command(*words)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "`runs/small/incomplete.extract." in err
+    assert f"`{tempfile.gettempdir()}/" in other
+    assert "File too large. Free some space" in other
     assert "File too large. Free some space; the same command goes on" in err
     assert command(*words)[0] == 0
     assert [path.name for path in (tmp_path / "runs/small").glob("[!.]*")] == ["extract"]

@@ -117,7 +117,7 @@ def test_the_label_is_by_default_the_one_of_the_split(options, tmp_path):
     ("changed", "message"),
     [
         ({"label": "color"}, "`label` must be a label column of small.*Did you mean 'colour'"),
-        ({"block": 3}, r"`block` must be in 1 to 2 for tiny.keras. Received: \[3\]"),
+        ({"block": 3}, r"`block` must be in 1 to 2 for tiny.keras. Received: 3"),
         ({"block": []}, "`block` must be in 1 to 2"),
         ({"split": "vall"}, "`split` must be one of.*Did you mean 'val'"),
         ({"images": 1}, r"`images` must be an int in the range \[2, inf\)"),

@@ -208,7 +208,7 @@ def test_a_set_that_was_split_by_no_label_needs_one(world, model_path, tmp_path)
         ({"warmup": 2.0}, "`warmup` must be a number in [0, 2). Received: 2.0."),
         ({"weight_decay": -1.0}, "`weight_decay` must be a number in [0, inf). Received: -1.0."),
         ({"freeze": 3}, "`freeze` must be in 0 to 2, the deepest block in use. Received: 3."),
-        ({"block": 3}, "`block` must be in 1 to 2 for tiny.keras. Received: [3]."),
+        ({"block": 3}, "`block` must be in 1 to 2 for tiny.keras. Received: 3."),
         ({"augment": "flop"}, "`augment` must be one of: flip, shift, zoom, rotate, brightness, contrast. Received: "
          "flop. Did you mean 'flip'?"),
         ({"min_images": 500}, "`label` must be a column with two classes or more that have images in train and in "
