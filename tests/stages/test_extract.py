@@ -212,15 +212,14 @@ def test_records_of_another_set(command, world, model_path, tmp_path):
 
 def test_full_disk(command, world, model_path, tmp_path):
     resource = pytest.importorskip("resource")
-    words = ("extract", "--dataset", "small", "--backbone", model_path, "--size", 32, "--tfrecords-root",
-             world / "tfrecords")  # fmt: skip
+    words = ("extract", "--dataset", "small", "--backbone", "mini", "--block", 5, "--size", 32,
+             "--tfrecords-root", world / "tfrecords")  # fmt: skip
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, old[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, old[1]))
     try:
         code, out, err = command(*words)
         # Where the network is copied to, to be judged, is full as well.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200, old[1]))
-        _, _, other = command(*words)
+        _, _, other = command(*words[:3], "--backbone", model_path, *words[7:])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert (code, out, err.count("\n")) == (2, "", 1)
