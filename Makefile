@@ -1,8 +1,11 @@
 # `make demo` and `make test` are all that a newcomer needs; each makes .venv when it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+# What `make readme-figures` measures: the folder or zip of the catalogue, and a name of keras.applications or a .keras file.
+CATALOGUE ?= fashion_products.zip
+BACKBONE ?= mobilenet
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench readme-figures clean
 
 demo: .venv/ready
 	$(BIN)/fashionprobe demo
@@ -29,6 +32,9 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/wall.py
 	$(BIN)/python benchmarks/refit.py
 	$(BIN)/python benchmarks/triplets.py
+
+readme-figures: .venv/ready
+	$(BIN)/python pipelines/readme_figures.py --path "$(CATALOGUE)" --backbone "$(BACKBONE)"
 
 # The stamp is newer than setup.cfg only when the last installation was for it.
 .venv/ready: setup.cfg
