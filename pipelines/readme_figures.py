@@ -10,6 +10,7 @@ Not covered are processor times, the shares of "none of these", and what takes l
 random weights (listed as not run), `mini`'s own table, letters, X-rays and embeddings.
 """
 
+import json
 import logging
 import re
 import sys
@@ -22,7 +23,6 @@ import pandas as pd
 import yaml
 from jsonargparse import auto_cli
 
-from fashionprobe.artifacts import load
 from fashionprobe.stages import choose, classify, extract, ingest, reduce, retrieve, train
 from fashionprobe.stages.extract import Descriptors
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 FINDS, USES, TRAINS = "What it finds", "Use what it knows", "Train a classifier"
 HONEST = ("accuracy", "low", "high")
 SPREAD = ("deviation over the folds", ("low", "high"))
-INTERVAL = re.compile(r"(\d\.\d+)\s+\((\d\.\d+)\s+to\s+(\d\.\d+)\)")
+EXPECT = re.compile(r"(colour|pattern)(?:\s+is\s+read)?\s+with\s+(\d\.\d+)\s+\((\d\.\d+)\s+to\s+(\d\.\d+)\)")
 DEVIATION = re.compile(r"deviation\s+over\s+the\s+folds\s+is\s+(\d\.\d+)\s+to\s+(\d\.\d+)")
 
 TOLERANCES = {
@@ -80,8 +80,8 @@ def read(text: str) -> dict[Key, str]:
         if section == FINDS and (found := DEVIATION.search(body)):
             figures |= _row(section, *SPREAD, found.groups())
         if section == USES:
-            for label, found in zip(("colour", "pattern"), INTERVAL.finditer(body), strict=False):
-                figures |= _row(section, f"{label}, to expect", HONEST, found.groups())
+            for label, *numbers in EXPECT.findall(body):
+                figures |= _row(section, f"{label}, to expect", HONEST, numbers)
     return figures
 
 
@@ -130,8 +130,9 @@ def _classifier(path: str, backbone: str, roots: dict[str, str]) -> dict[Key, fl
     records = ingest(
         dataset="kaggle", source="kaggle", path=path, split=[85, 15, 0], tfrecords_root=roots["tfrecords_root"]
     )
-    options = _config("kaggle_small") | {"backbone": backbone}
-    scores = load(train(dataset=records, runs_root=roots["runs_root"], **options).path).facts["scores"]["val"]
+    options: dict[str, Any] = _config("kaggle_small") | {"backbone": backbone}
+    trained = train(dataset=records, runs_root=roots["runs_root"], **options)
+    scores = json.loads((trained.path / "manifest.json").read_text(encoding="utf-8"))["facts"]["scores"]["val"]
     columns = ("validation top-1", "95 % interval, low", "95 % interval, high", "top-5")
     values = [scores[name] for name in ("top_1", "low", "high", "top_5")]
     return _row(TRAINS, "kaggle_small.yaml", columns, values)
