@@ -1,7 +1,7 @@
 """Are the README's figures of colour, pattern and the small classifier those that its commands give today?
 
 Reads the figures off the README, runs the stages that its commands run, in a temporary folder, and prints one beside
-the other. Exits with 1 where a figure differs by more than the README rounds. Two and a half minutes on two quiet cores.
+the other. Exits with 1 where a figure differs by more than the README rounds. Two and a half minutes on two cores.
 
     python pipelines/readme_figures.py --path fashion_products.zip
     python pipelines/readme_figures.py --path fashion_products.zip --backbone my_mobilenet.keras
