@@ -27,6 +27,28 @@ def assign_folds(numbers: np.ndarray, *, folds: int, seed: int, same: np.ndarray
     return fold[same]
 
 
+def fitting_folds(given: int | None, default: int, counts: Sequence[int], *, nested: bool = False) -> int:
+    """Return the number of folds: the one given, or a default, lowered where no class is large enough for it.
+
+    Where some are, a small one is better left out than measured by: then the default stays, and is refused later.
+
+    Args:
+        given: The number; None for the default.
+        default: The default.
+        counts: Items of each class.
+        nested: Whether folds are drawn again among the items outside each fold.
+    """
+    if given is not None:
+        return given
+
+    def fits(count: int, folds: int) -> bool:
+        return (count - -(-count // folds) if nested else count) >= folds
+
+    if any(fits(count, default) for count in counts):
+        return default
+    return next((folds for folds in range(default - 1, 2, -1) if fits(min(counts, default=0), folds)), 2)
+
+
 def fitting_neighbours(given: Sequence[int] | None, default: Sequence[int], smallest: int) -> list[int]:
     """Return the values of k for k-NN: those given, or those of a default that a set allows.
 

@@ -9,7 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.stages import tables
-from fashionprobe.stages.described import Choice, Described, open_described
+from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.choose import Choice as Chosen
@@ -71,7 +71,7 @@ def choose(
     block: int | list[int] | None = None,
     normalizations: list[str] | str | None = None,
     neighbours: int | list[int] | None = None,
-    folds: int = 5,
+    folds: int | None = None,
     images: int = 4000,
     min_images: int | None = None,
     seed: int = 0,
@@ -91,7 +91,8 @@ def choose(
         normalizations: Of none, l2 (unit length), standard (each channel to deviation 1) and whiten (decorrelated,
             then unit length). Default: all.
         neighbours: Values of k. Default: [1,4,8,16], as far as there are images.
-        folds: Number of stratified folds, for the choice and again inside each for the score.
+        folds: Number of stratified folds, for the choice and again inside each for the score. Default: 5, or fewer
+            where all classes are too small for that.
         images: Images of a label at most; of more, a random sample of each class.
         min_images: Leave out classes with fewer images than this.
         seed: Seed of the folds and of the sample.
@@ -114,6 +115,7 @@ def choose(
     blocks = described.choose_blocks(shared.numbers(block))
     wanted = _normalizations(shared.listed("normalizations", normalizations))
     chosen = {name: described.choose(name, min_images) for name in labels}
+    folds = folds_of(chosen, folds, 5, nested=True)
     options: dict[str, Any] = {"normalizations": wanted, "neighbours": ks, "folds": folds, "seed": seed}
     recipe = Recipe(
         "choose",

@@ -9,7 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.stages import tables
-from fashionprobe.stages.described import Choice, Described, open_described
+from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ def classify(
     *,
     run: shared.Place,
     label: list[str] | str,
-    folds: int = 5,
+    folds: int | None = None,
     neighbours: int | list[int] | None = None,
     min_images: int | None = None,
     dimensions: int | list[int] | None = None,
@@ -91,7 +91,7 @@ def classify(
     Args:
         run: Name of the run, or what `extract` returned.
         label: Label column, or several as colour,pattern.
-        folds: Number of stratified folds.
+        folds: Number of stratified folds. Default: 5, or as many as classes that are all smaller have images.
         neighbours: Values of k. Default: [1,2,4,8,16], as far as there are images.
         min_images: Leave out classes with fewer images than this.
         dimensions: Classify also after UMAP to this many dimensions, or several as 2,8,32; fitted on the training folds
@@ -117,6 +117,7 @@ def classify(
     folder = shared.run_path(run, runs_root)
     described = open_described(folder, measured=True)
     chosen = {name: described.choose(name, min_images) for name in labels}
+    folds = folds_of(chosen, folds, 5)
     # These two came later: without them a classification is the same as ever.
     added = {
         "dimensions": shared.numbers(dimensions),

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,19 @@ log = logging.getLogger(__name__)
 
 CHUNK = 4096
 """Rows that are checked at a time."""
+
+
+def folds_of(chosen: "Mapping[str, Choice]", given: int | None, default: int, *, nested: bool = False) -> int:
+    """Return the number of folds for all labels: the one given, or a default that small sets lower, which is said."""
+    import numpy as np
+
+    from fashionprobe.attributes.folds import fitting_folds
+
+    sizes = [np.unique(choice.classes, return_counts=True)[1].tolist() for choice in chosen.values()]
+    found = min((fitting_folds(given, default, counts, nested=nested) for counts in sizes), default=given or default)
+    if given is None and found < default:
+        log.info("%d folds in place of %d: no class has images enough for more.", found, default)
+    return found
 
 
 @dataclass(frozen=True)

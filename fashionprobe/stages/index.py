@@ -13,7 +13,7 @@ from fashionprobe.artifacts import MANIFEST, Recipe, build, load, locked
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.described import Described, open_described, records_of
 from fashionprobe.stages.indexed import normalized, open_index
-from fashionprobe.stages.newcomers import describe_files, resizing_of
+from fashionprobe.stages.newcomers import check_describer, describe_files, resizing_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -247,13 +247,15 @@ def _learn(draft: Path, described: Described, group: "Group", matrix: Any, cover
 
 def _append(folder: Path, paths: list[str], backbone: str | None, tfrecords_root: str, trust: bool) -> Indexed:
     """Put image files into the index as a new part."""
+    there = open_index(folder)
+    check_describer(there.network, backbone, trust=trust)
+
     import pandas as pd
 
     from fashionprobe.attributes.index import write_part
     from fashionprobe.records.files import picture
     from fashionprobe.report.thumbnails import thumbnail
 
-    there = open_index(folder)
     resizing = resizing_of(folder, there.network, tfrecords_root)
     descriptors = describe_files(there.network, paths, there.blocks, resizing=resizing, backbone=backbone, trust=trust)
     pictures = [thumbnail(picture(path)) for path in paths]

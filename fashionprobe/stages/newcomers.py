@@ -46,9 +46,7 @@ def describe_files(
     """
     if not paths:
         raise UserError("images", expected="one image file or more", received="nothing")
-    name, network = _name(manifest, backbone), manifest["run"]["settings"].get("network") or {}
-    architectures.check(name, weights=network.get("weights", "pretrained"), taps=network.get("taps"), trust=trust,
-                        preprocessing=network.get("preprocessing", "auto"))  # fmt: skip
+    check_describer(manifest, backbone, trust=trust)
 
     import numpy as np
 
@@ -70,6 +68,24 @@ def describe_files(
             found.append(describe(images))
             bar.update(len(images))
     return {block: np.concatenate([each[block] for each in found]) for block in blocks}
+
+
+def check_describer(manifest: Mapping[str, Any], backbone: str | None, *, trust: bool) -> None:
+    """Judge the network that described a run before Keras is imported, as far as its name or file tells.
+
+    Args:
+        manifest: As for `describe_files`.
+        backbone: As for `describe_files`.
+        trust: As for `describe_files`.
+
+    Raises:
+        UserError: If there is no such network, or its file is refused.
+    """
+    network: dict[str, Any] = manifest["run"]["settings"].get("network") or {}
+    architectures.check(
+        _name(manifest, backbone), weights=network.get("weights", "pretrained"), taps=network.get("taps"),
+        preprocessing=network.get("preprocessing", "auto"), trust=trust,
+    )  # fmt: skip
 
 
 def resizing_of(run: Path, manifest: Mapping[str, Any], tfrecords_root: str) -> "Resizing | None":

@@ -11,7 +11,7 @@ from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, build
 from fashionprobe.errors import UserError
 from fashionprobe.stages import tables
-from fashionprobe.stages.described import Choice, Described, open_described
+from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ def profile(
     ranking: Literal["mutual_information", "l1"] = "mutual_information",
     neighbours: int = 4,
     share: float = 0.99,
-    folds: int = 5,
+    folds: int | None = None,
     min_images: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
@@ -109,7 +109,7 @@ def profile(
             enter an L1-penalised logistic regression, which takes longer and often needs fewer channels.
         neighbours: k of k-NN.
         share: Share of the whole block's accuracy that the set must keep, above 0 and up to 1.
-        folds: Number of stratified folds.
+        folds: Number of stratified folds. Default: 5, or as many as classes that are all smaller have images.
         min_images: Leave out classes with fewer images than this.
         seed: Seed of the folds, of the ranking and of the shuffled labels that tell what luck reaches.
         overwrite: Replace the profiles of this run that were made with other arguments.
@@ -131,6 +131,7 @@ def profile(
     described = open_described(folder, measured=True)
     blocks = sorted(described.choose_blocks(shared.numbers(block)))
     chosen = {name: described.choose(name, min_images) for name in labels}
+    folds = folds_of(chosen, folds, 5)
     job = _Job(labels, blocks, ranking, neighbours, share, folds, min_images, seed)
     artifact = build(
         folder / "profile",

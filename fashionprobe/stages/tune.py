@@ -52,7 +52,7 @@ def tune(
     learning_rate: list[float] | float | None = None,
     dimension: list[int] | int | None = None,
     trials: int = 20,
-    folds: int = 4,
+    folds: int | None = None,
     epochs: int | None = None,
     neighbours: int = 5,
     seed: int = 0,
@@ -74,7 +74,7 @@ def tune(
         learning_rate: Lowest and highest learning rate. Default: [0.0003,0.03].
         dimension: Dimensions to try. Default: the one of the embedding alone.
         trials: Sets of values.
-        folds: Stratified folds.
+        folds: Stratified folds. Default: 4, or as many as classes that are all smaller have images in train.
         epochs: Epochs of each training. Default: those of the embedding.
         neighbours: k of the nearest neighbours.
         seed: Seed of the values and the folds.
@@ -98,7 +98,7 @@ def tune(
 
     import numpy as np
 
-    from fashionprobe.attributes.folds import check_classes
+    from fashionprobe.attributes.folds import check_classes, fitting_folds
     from fashionprobe.siamese.search import Space
 
     soft = job.settings.margin == "soft"
@@ -111,6 +111,7 @@ def tune(
         job.having(dimension=value).network()
     # Each training has the other folds: a class must be large enough in them, too.
     numbers = job.numbers()
+    folds = fitting_folds(folds, 4, np.bincount(numbers).tolist())
     check_classes(job.classes.label, np.array(job.classes.names), numbers, folds, optional=False)
     recipe = Recipe(
         "tune",

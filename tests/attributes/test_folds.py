@@ -7,7 +7,7 @@ import pytest
 from sklearn.model_selection import StratifiedKFold
 
 from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds, check_classes
+from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_folds
 from fashionprobe.errors import UserError
 
 
@@ -52,3 +52,20 @@ def test_what_to_do_about_rare_classes_works(counts, folds, optional, remedy):
             check_classes(
                 "colour", np.arange(len(kept)), np.repeat(np.arange(len(kept)), kept), given.get("--folds", folds)
             )
+
+
+@pytest.mark.parametrize(
+    ("given", "counts", "nested", "folds"),
+    [
+        (None, [4, 4, 4], False, 4),
+        (None, [3, 4], False, 3),
+        (None, [9, 4], False, 5),  # a rare class is to be left out, not to decide for all
+        (None, [1, 1], False, 2),
+        (7, [4, 4], False, 7),
+        (None, [10, 10], True, 5),
+        (None, [6, 6], True, 4),  # 6 less 2 are 4 outside each fold
+        (None, [4, 4], True, 2),
+    ],
+)
+def test_default_folds_fit_sets_of_small_classes(given, counts, nested, folds):
+    assert fitting_folds(given, 5, counts, nested=nested) == folds

@@ -250,3 +250,18 @@ def test_the_defaults_fit_a_small_set_and_what_was_asked_for_is_refused(tmp_path
     assert tried == {"1", "2", "4", "8"}
     with pytest.raises(UserError, match=r"`neighbours` must be numbers in 1 to 11. Received: \[16\]"):
         classify(run="r", label="colour", neighbours=16, runs_root=str(run.parent.parent), overwrite=True)
+
+
+def test_default_folds_fit_a_set_of_small_classes(tmp_path, command):
+    random = np.random.default_rng(0)
+    described_run(tmp_path, {"colour": ["red", "blue", "green"] * 4}, {1: random.normal(size=(12, 5))})
+    for words in (("classify",), ("choose",), ("profile",)):
+        code, out, err = command(*words, "--run", "r", "--label", "colour")
+        assert (code, err) == (0, "")
+        fewer = 2 if words == ("choose",) else 4
+        assert out.splitlines()[0] == f"{fewer} folds in place of 5: no class has images enough for more."
+        manifest = json.loads((tmp_path / f"runs/r/{words[0]}/manifest.json").read_text())
+        assert manifest["arguments"]["folds"] == fewer
+    code, _, err = command("classify", "--run", "r", "--label", "colour", "--folds", 5, "--overwrite")
+    assert code == 2
+    assert "Pass --folds 4 or less." in err
