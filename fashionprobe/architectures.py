@@ -105,7 +105,7 @@ def check(
     """
     if preprocessing not in ("auto", *PREPROCESSING):
         raise unknown_name("preprocessing", preprocessing, ["auto", *PREPROCESSING])
-    _check_weights(name, weights)
+    check_weights(name, weights)
     if is_file(name):
         check_path(Path(name))
         if not trust:
@@ -165,7 +165,16 @@ def known_taps(names: Sequence[str]) -> str | None:
     return next((name for name in known if set(TAPS[name][:4]) <= set(names)), None)
 
 
-def _check_weights(name: str, weights: str) -> None:
+def check_weights(name: str, weights: str) -> None:
+    """Check that a network has such weights, or that their file is there and can be opened.
+
+    Args:
+        name: As for `backbones.load`.
+        weights: As for `backbones.load`.
+
+    Raises:
+        UserError: If it has none, or the file is not there or is refused.
+    """
     if weights == "random":
         return
     if weights in ("pretrained", "imagenet"):

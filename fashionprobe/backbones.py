@@ -78,6 +78,7 @@ def load(
             than layers and operations of Keras.
     """
     name = architectures.named(name)
+    architectures.check_weights(name, weights)
     if architectures.is_file(name):
         model, architecture, own_size = _from_file(Path(name), trust=trust), None, DEFAULT_SIZE
     elif name.lower() == mini.NAME:
@@ -87,17 +88,11 @@ def load(
     elif name.lower() in nets.NETS:
         build, own_size = nets.NETS[name.lower()]
         model, architecture = build(), None
-        _need_weights(name, weights)
     else:
         architecture, own_size = architectures.spelled(name), DEFAULT_SIZE
         model = _build(architecture, weights)
     if weights == "random":
         model = randomized(model, seed)
-    elif weights == "imagenet" and architecture is None:
-        raise UserError(
-            "weights", expected=f"'pretrained', 'random' or a path for {Path(name).name}", received="imagenet",
-            remedy="Only the backbones of keras.applications have ImageNet weights.",
-        )  # fmt: skip
     elif weights not in ("pretrained", "imagenet"):
         _load_weights(model, Path(weights), architecture or Path(name).name)
     size = _input_size(model, size, own_size)
@@ -212,21 +207,7 @@ def _check_maps(model: keras.Model, size: tuple[int, int], path: Path) -> None:
             )  # fmt: skip
 
 
-def _need_weights(name: str, weights: str) -> None:
-    """Refuse weights that a net to be trained from scratch does not have."""
-    if weights in ("pretrained", "imagenet"):
-        raise UserError(
-            "weights", expected=f"'random' or a path for {name.lower()}, which has no weights of its own",
-            received=weights, remedy="Pass --weights random and train it.",
-        )  # fmt: skip
-
-
 def _load_weights(model: keras.Model, path: Path, name: str) -> None:
-    if not path.is_file():
-        raise UserError(
-            "weights", expected="'pretrained', 'imagenet', 'random' or the path of a weights file",
-            received=f"{str(path)!r}, which does not exist",
-        )  # fmt: skip
     try:
         with warnings.catch_warnings():
             # Keras only warns when part of the weights stays as it was initialised.

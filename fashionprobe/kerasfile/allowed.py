@@ -142,6 +142,14 @@ def is_model(entry: dict[str, Any]) -> bool:
     return entry["class_name"] in MODELS.get(entry["module"], ()) or "input_layers" in entry["config"]
 
 
+def is_layer(entry: dict[str, Any]) -> bool:
+    """Tell whether a dictionary of a cleaned configuration is a layer or a network, and not a setting."""
+    module, name = entry.get("module"), entry.get("class_name")
+    if not isinstance(entry.get("config"), dict) or not isinstance(name, str) or name in TENSORS:
+        return False
+    return name not in SETTINGS.get(str(module), ()) and module not in OPERATIONS
+
+
 def is_operation(entry: dict[str, Any]) -> bool:
     """Tell whether an allowed entry is a plain operation."""
     return entry["module"] in OPERATIONS

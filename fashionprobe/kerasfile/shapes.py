@@ -1,4 +1,4 @@
-"""Shapes of what layers and operations return, and how many weights they have, computed from their configurations.
+"""Shapes of what layers and operations return, computed from their configurations.
 
 A shape is a tuple of whole numbers, of one image: its first number, the batch, is 1. Keras computes the same, but
 importing it takes seconds, and building a layer takes the memory that is to be found out.
@@ -29,8 +29,8 @@ def output(name: str, config: Config, arguments: Sequence[Any], *, is_operation:
     rules = OPERATIONS if is_operation else LAYERS
     result = rules[name](config, *arguments) if name in rules else broadcast(*tensors(arguments))
     for shape in result if isinstance(result, list) else [result]:
-        if not isinstance(shape, tuple) or not all(type(side) is int for side in shape):
-            raise TypeError(f"a shape of other things than whole numbers: {shape!r:.60}")
+        if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
+            raise TypeError(f"a shape of other things than whole numbers, 0 or more: {shape!r:.60}")
     return result
 
 
@@ -49,7 +49,7 @@ def broadcast(*shapes: Shape) -> Shape:
     return tuple(max(sides) for sides in zip(*padded, strict=True))
 
 
-def _number(config: Config, name: str, default: int | None = None) -> int:
+def number(config: Config, name: str, default: int | None = None) -> int:
     """Return a whole number of the configuration: a list in its place would be repeated, not multiplied."""
     value = config.get(name, default)
     if type(value) is not int:
@@ -57,25 +57,25 @@ def _number(config: Config, name: str, default: int | None = None) -> int:
     return value
 
 
-def _several(value: Any, count: int) -> list[int]:
+def several(value: Any, count: int) -> list[int]:
     """Return one number for each axis; one alone stands for all."""
     values = [value] * count if isinstance(value, int) else [int(each) for each in value]
     return values * count if len(values) == 1 else values
 
 
-def _rank(config: Config, shape: Shape) -> tuple[int, int]:
+def rank(config: Config, shape: Shape) -> tuple[int, int]:
     """Return (number of axes of space, place of the channels)."""
     return len(shape) - 2, 1 if config.get("data_format") == "channels_first" else len(shape) - 1
 
 
 def _space(config: Config, shape: Shape) -> list[int]:
-    _, channels = _rank(config, shape)
+    _, channels = rank(config, shape)
     return [side for axis, side in enumerate(shape) if axis not in (0, channels)]
 
 
 def _with(config: Config, shape: Shape, space: Sequence[int], channels: int | None = None) -> Shape:
     """Return the shape with other sides, and other channels where such are given."""
-    _, place = _rank(config, shape)
+    _, place = rank(config, shape)
     count = shape[place] if channels is None else channels
     sides = [max(side, 0) for side in space]
     return (shape[0], count, *sides) if place == 1 else (shape[0], *sides, count)
@@ -85,7 +85,7 @@ def _slide(config: Config, shape: Shape, window: Any, strides: Any, dilation: An
     """Return the sides after a window has slid over the map."""
     count = len(shape) - 2
     sides = zip(
-        _space(config, shape), _several(window, count), _several(strides, count), _several(dilation, count), strict=True
+        _space(config, shape), several(window, count), several(strides, count), several(dilation, count), strict=True
     )
     if config.get("padding", "valid") == "valid":
         return [(side - (size - 1) * spread - 1) // stride + 1 for side, size, stride, spread in sides]
@@ -94,26 +94,26 @@ def _slide(config: Config, shape: Shape, window: Any, strides: Any, dilation: An
 
 def _convolution(config: Config, shape: Shape, *_: Any) -> Shape:
     space = _slide(config, shape, config["kernel_size"], config.get("strides", 1), config.get("dilation_rate", 1))
-    return _with(config, shape, space, _number(config, "filters"))
+    return _with(config, shape, space, number(config, "filters"))
 
 
 def _depthwise(config: Config, shape: Shape, *_: Any) -> Shape:
     space = _slide(config, shape, config["kernel_size"], config.get("strides", 1), config.get("dilation_rate", 1))
-    return _with(config, shape, space, shape[_rank(config, shape)[1]] * _number(config, "depth_multiplier", 1))
+    return _with(config, shape, space, shape[rank(config, shape)[1]] * number(config, "depth_multiplier", 1))
 
 
 def _transposed(config: Config, shape: Shape, *_: Any) -> Shape:
     count = len(shape) - 2
-    kernel, strides = _several(config["kernel_size"], count), _several(config.get("strides", 1), count)
-    more = [0] * count if config.get("output_padding") is None else _several(config["output_padding"], count)
-    dilation = _several(config.get("dilation_rate", 1), count)
+    kernel, strides = several(config["kernel_size"], count), several(config.get("strides", 1), count)
+    more = [0] * count if config.get("output_padding") is None else several(config["output_padding"], count)
+    dilation = several(config.get("dilation_rate", 1), count)
     space = [
         side * stride + (max((size - 1) * spread + 1 - stride, 0) if config.get("padding") == "valid" else 0) + extra
         for side, size, stride, spread, extra in zip(
             _space(config, shape), kernel, strides, dilation, more, strict=True
         )
     ]
-    return _with(config, shape, space, _number(config, "filters"))
+    return _with(config, shape, space, number(config, "filters"))
 
 
 def _pooled(config: Config, shape: Shape, *_: Any) -> Shape:
@@ -122,16 +122,16 @@ def _pooled(config: Config, shape: Shape, *_: Any) -> Shape:
 
 
 def _adapted(config: Config, shape: Shape, *_: Any) -> Shape:
-    return _with(config, shape, _several(config["output_size"], len(shape) - 2))
+    return _with(config, shape, several(config["output_size"], len(shape) - 2))
 
 
 def _globally_pooled(config: Config, shape: Shape, *_: Any) -> Shape:
-    channels = shape[_rank(config, shape)[1]]
+    channels = shape[rank(config, shape)[1]]
     return _with(config, shape, [1] * (len(shape) - 2)) if config.get("keepdims") else (shape[0], channels)
 
 
 def _upsampled(config: Config, shape: Shape, *_: Any) -> Shape:
-    factors = _several(config["size"], len(shape) - 2)
+    factors = several(config["size"], len(shape) - 2)
     space = _space(config, shape)
     return _with(config, shape, [side * factor for side, factor in zip(space, factors, strict=True)])
 
@@ -155,11 +155,11 @@ def _cropped(config: Config, shape: Shape, *_: Any) -> Shape:
 
 
 def _resized(config: Config, shape: Shape, *_: Any) -> Shape:
-    return _with(config, shape, [_number(config, "height"), _number(config, "width")])
+    return _with(config, shape, [number(config, "height"), number(config, "width")])
 
 
 def _dense(config: Config, shape: Shape, *_: Any) -> Shape:
-    return (*shape[:-1], _number(config, "units"))
+    return (*shape[:-1], number(config, "units"))
 
 
 def _flat(config: Config, shape: Shape, *_: Any) -> Shape:
@@ -182,7 +182,7 @@ def _permuted(config: Config, shape: Shape, *_: Any) -> Shape:
 
 
 def _repeated(config: Config, shape: Shape, *_: Any) -> Shape:
-    return (shape[0], _number(config, "n"), *shape[1:])
+    return (shape[0], number(config, "n"), *shape[1:])
 
 
 def _concatenated(config: Config, inputs: Any, *_: Any) -> Shape:
@@ -194,17 +194,17 @@ def _concatenated(config: Config, inputs: Any, *_: Any) -> Shape:
 
 def _dotted(config: Config, inputs: Any, *_: Any) -> Shape:
     first, second = tensors(inputs)
-    axes = _several(config["axes"], 2)
+    axes = several(config["axes"], 2)
     rest = [side for axis, side in enumerate(first) if axis != axes[0] % len(first)]
     return (*rest, *(side for axis, side in enumerate(second) if axis not in (0, axes[1] % len(second))))
 
 
 def _embedded(config: Config, shape: Shape, *_: Any) -> Shape:
-    return (*shape, _number(config, "output_dim"))
+    return (*shape, number(config, "output_dim"))
 
 
 def _recurrent(config: Config, shape: Shape, *_: Any) -> Any:
-    units = _cell_units(config["cell"]) if "cell" in config else _number(config, "units")
+    units = _cell_units(config["cell"]) if "cell" in config else number(config, "units")
     result = (*shape[:2], units) if config.get("return_sequences") else (shape[0], units)
     # The state of an LSTM is two tensors.
     return [result, (shape[0], units), (shape[0], units)] if config.get("return_state") else result
@@ -212,7 +212,12 @@ def _recurrent(config: Config, shape: Shape, *_: Any) -> Any:
 
 def _cell_units(cell: Any) -> int:
     cells = cell["config"].get("cells") or [cell]
-    return _number(cells[-1]["config"], "units")
+    return number(cells[-1]["config"], "units")
+
+
+def _cell(config: Config, shape: Shape, *_: Any) -> list[Shape]:
+    state = (shape[0], number(config, "units"))
+    return [state, state, state]
 
 
 def _recurrent_convolution(config: Config, shape: Shape, *_: Any) -> Shape:
@@ -220,25 +225,8 @@ def _recurrent_convolution(config: Config, shape: Shape, *_: Any) -> Shape:
     return (inner[0], shape[1], *inner[1:]) if config.get("return_sequences") else inner
 
 
-def _both_ways(config: Config, shape: Shape, *_: Any) -> Any:
-    inner = config["layer"]
-    result = output(inner["class_name"], inner["config"], [shape], is_operation=False)
-    last = result[0] if isinstance(result, list) else result
-    return (*last[:-1], last[-1] * 2) if config.get("merge_mode", "concat") == "concat" else last
-
-
-def _each_time(config: Config, shape: Shape, *_: Any) -> Shape:
-    inner = config["layer"]
-    result = output(inner["class_name"], inner["config"], [(shape[0], *shape[2:])], is_operation=False)
-    return (result[0], shape[1], *result[1:])
-
-
-def _wrapped(config: Config, shape: Shape, *_: Any) -> Any:
-    inner = config["layer"]
-    return output(inner["class_name"], inner["config"], [shape], is_operation=False)
-
-
-def _einsum_dense(config: Config, shape: Shape, *_: Any) -> Shape:
+def einsum_dense(config: Config, shape: Shape, *_: Any) -> Shape:
+    """Return the shape of what an `EinsumDense` layer returns."""
     target = config["output_shape"]
     sides = [target] if isinstance(target, int) else target
     inputs, outputs = config["equation"].partition(",")[0], config["equation"].partition("->")[2]
@@ -276,11 +264,11 @@ LAYERS: dict[str, Callable[..., Any]] = {
     **{f"ConvLSTM{n}D": _recurrent_convolution for n in (1, 2, 3)},
     **dict.fromkeys(("Resizing", "RandomCrop", "CenterCrop"), _resized),
     **dict.fromkeys(("SimpleRNN", "GRU", "LSTM", "RNN"), _recurrent),
+    **dict.fromkeys(("SimpleRNNCell", "GRUCell", "LSTMCell"), _cell),
     **dict.fromkeys(("Attention", "AdditiveAttention"), _attended),
     **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _multi_head),
     "Dense": _dense, "Flatten": _flat, "Reshape": _reshaped, "Permute": _permuted, "RepeatVector": _repeated,
-    "Concatenate": _concatenated, "Dot": _dotted, "Embedding": _embedded, "Bidirectional": _both_ways,
-    "TimeDistributed": _each_time, "SpectralNormalization": _wrapped, "EinsumDense": _einsum_dense,
+    "Concatenate": _concatenated, "Dot": _dotted, "Embedding": _embedded, "EinsumDense": einsum_dense,
 }  # fmt: skip
 """The layers that change the shape; all others return the shape of their inputs, broadcast."""
 
@@ -311,8 +299,8 @@ def _swapped(config: Config, shape: Shape, *_: Any) -> Shape:
 
 
 def _moved(config: Config, shape: Shape, *_: Any) -> Shape:
-    sources = [axis % len(shape) for axis in _several(config["source"], 1)]
-    targets = [axis % len(shape) for axis in _several(config["destination"], 1)]
+    sources = [axis % len(shape) for axis in several(config["source"], 1)]
+    targets = [axis % len(shape) for axis in several(config["destination"], 1)]
     order = [axis for axis in range(len(shape)) if axis not in sources]
     for target, source in sorted(zip(targets, sources, strict=True)):
         order.insert(target, source)
@@ -396,7 +384,7 @@ def _framed(config: Config, shape: Shape, *_: Any) -> Shape:
 
 
 def _tiled(config: Config, shape: Shape, *_: Any) -> Shape:
-    repeats = _several(config["repeats"], 1)
+    repeats = several(config["repeats"], 1)
     rank = max(len(shape), len(repeats))
     sides = (1,) * (rank - len(shape)) + shape
     return tuple(side * times for side, times in zip(sides, [1] * (rank - len(repeats)) + repeats, strict=True))
@@ -439,15 +427,15 @@ def _op_depthwise(config: Config, shape: Shape, kernel: Shape, *_: Any) -> Shape
 
 
 def _to_space(config: Config, shape: Shape, *_: Any) -> Shape:
-    size = _number(config, "block_size")
+    size = number(config, "block_size")
     return _with(config, shape, [side * size for side in _space(config, shape)],
-                 shape[_rank(config, shape)[1]] // size**2)  # fmt: skip
+                 shape[rank(config, shape)[1]] // size**2)  # fmt: skip
 
 
 def _to_depth(config: Config, shape: Shape, *_: Any) -> Shape:
-    size = _number(config, "block_size")
+    size = number(config, "block_size")
     return _with(config, shape, [side // size for side in _space(config, shape)],
-                 shape[_rank(config, shape)[1]] * size**2)  # fmt: skip
+                 shape[rank(config, shape)[1]] * size**2)  # fmt: skip
 
 
 def _broadcast_to(config: Config, shape: Shape, *_: Any) -> Shape:
@@ -477,120 +465,3 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "Glu": lambda config, shape, *_: (*shape[:-1], shape[-1] // 2),
 }  # fmt: skip
 """The operations that change the shape; all others return the shape of their arguments, broadcast."""
-
-
-def weights(name: str, config: Config, shape: Shape) -> int:
-    """Return how many weights a layer has, at most, when its input has this shape.
-
-    Raises:
-        ValueError, TypeError, KeyError, IndexError, ArithmeticError: If the configuration is not that of such a layer.
-    """
-    rule = _WEIGHTS.get(name)
-    return 0 if rule is None else int(rule(config, shape))
-
-
-def has_weights(name: str) -> bool:
-    """Tell whether layers of this class have weights, as far as is known here."""
-    return name in _WEIGHTS
-
-
-def _kernel(config: Config, shape: Shape, count: int) -> int:
-    return math.prod(_several(config["kernel_size"], count))
-
-
-def _convolution_weights(config: Config, shape: Shape) -> int:
-    count, channels = _rank(config, shape)
-    incoming = shape[channels] // max(_number(config, "groups", 1), 1)
-    return (_kernel(config, shape, count) * incoming + 1) * _number(config, "filters")
-
-
-def _depthwise_weights(config: Config, shape: Shape) -> int:
-    count, channels = _rank(config, shape)
-    return (_kernel(config, shape, count) + 1) * shape[channels] * _number(config, "depth_multiplier", 1)
-
-
-def _separable_weights(config: Config, shape: Shape) -> int:
-    count, channels = _rank(config, shape)
-    between = shape[channels] * _number(config, "depth_multiplier", 1)
-    return _kernel(config, shape, count) * between + (between + 1) * _number(config, "filters")
-
-
-def _per_axis(factor: int) -> Callable[[Config, Shape], int]:
-    def count(config: Config, shape: Shape) -> int:
-        axes = config.get("axis", -1)
-        return factor * math.prod(shape[axis] for axis in ([axes] if isinstance(axes, int) else axes or []))
-
-    return count
-
-
-def _parametric_relu(config: Config, shape: Shape) -> int:
-    shared = config.get("shared_axes") or []
-    return math.prod(1 if axis in shared else side for axis, side in enumerate(shape) if axis)
-
-
-def _einsum_weights(config: Config, shape: Shape) -> int:
-    inputs, _, rest = config["equation"].partition(",")
-    kernel, _, outputs = rest.partition("->")
-    plain, result = inputs.replace("...", ""), _einsum_dense(config, shape)
-    sides = dict(zip(plain, shape[len(shape) - len(plain) :], strict=True))
-    letters = outputs.replace("...", "")
-    sides = dict(zip(letters, result[len(result) - len(letters) :], strict=True)) | sides
-    return 2 * math.prod(sides[letter] for letter in kernel)
-
-
-def _attention_weights(config: Config, shape: Shape) -> int:
-    grouped = "num_query_heads" in config
-    heads = _number(config, "num_query_heads" if grouped else "num_heads")
-    size = _number(config, "head_dim" if grouped else "key_dim")
-    value = size if config.get("value_dim") is None else _number(config, "value_dim")
-    return 4 * (shape[-1] + 1) * heads * max(size, value)
-
-
-def _recurrent_weights(config: Config, shape: Shape) -> int:
-    # A GRU has three gates, an LSTM four.
-    if "cell" in config:
-        cells = config["cell"]["config"].get("cells") or [config["cell"]]
-        widths = [shape[-1], *(_number(cell["config"], "units") for cell in cells)]
-        return sum(4 * after * (before + after + 2) for before, after in itertools.pairwise(widths))
-    return 4 * _number(config, "units") * (shape[-1] + _number(config, "units") + 2)
-
-
-def _recurrent_convolution_weights(config: Config, shape: Shape) -> int:
-    inner = (shape[0], *shape[2:])
-    count, channels = _rank(config, inner)
-    return (
-        4
-        * _number(config, "filters")
-        * (_kernel(config, inner, count) * (inner[channels] + _number(config, "filters")) + 1)
-    )
-
-
-def _inner_weights(config: Config, shape: Shape) -> int:
-    inner = config["layer"]
-    return 2 * weights(inner["class_name"], inner["config"], shape)
-
-
-def _inner_weights_each_time(config: Config, shape: Shape) -> int:
-    return _inner_weights(config, (shape[0], *shape[2:]))
-
-
-_WEIGHTS: dict[str, Callable[[Config, Shape], int]] = {
-    **{f"Conv{n}D": _convolution_weights for n in (1, 2, 3)},
-    **{f"Conv{n}DTranspose": _convolution_weights for n in (1, 2, 3)},
-    **{f"DepthwiseConv{n}D": _depthwise_weights for n in (1, 2)},
-    **{f"SeparableConv{n}D": _separable_weights for n in (1, 2)},
-    **{f"ConvLSTM{n}D": _recurrent_convolution_weights for n in (1, 2, 3)},
-    **dict.fromkeys(("BatchNormalization",), _per_axis(4)),
-    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "RMSNormalization"), _per_axis(2)),
-    # Mean and variance of each channel, and how many values they are of.
-    "Normalization": lambda config, shape: _per_axis(2)(config, shape) + 1,
-    **dict.fromkeys(("SimpleRNN", "GRU", "LSTM", "RNN"), _recurrent_weights),
-    **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), _attention_weights),
-    **dict.fromkeys(("Bidirectional", "SpectralNormalization"), _inner_weights),
-    "TimeDistributed": _inner_weights_each_time,
-    "Dense": lambda config, shape: (shape[-1] + 1) * _number(config, "units"),
-    "EinsumDense": _einsum_weights,
-    "Embedding": lambda config, shape: _number(config, "input_dim") * _number(config, "output_dim"),
-    "LayerScale": lambda config, shape: _number(config, "projection_dim"),
-    "PReLU": _parametric_relu,
-}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fashionprobe.errors import UserError
-from fashionprobe.kerasfile import allowed, shapes
+from fashionprobe.kerasfile import allowed, parameters, shapes
 from fashionprobe.kerasfile.archive import Header
 from fashionprobe.kerasfile.shapes import Shape
 
@@ -134,7 +134,7 @@ class _Walk:
         tensors = inputs
         layers = entry["config"]["layers"]
         if tensors is None and not (layers and layers[0]["class_name"] == "InputLayer"):
-            shape = entry["config"].get("build_input_shape") or _build_shape(entry)
+            shape = entry["config"].get("build_input_shape") or next(iter(_build_shapes(entry)), [None])
             first = {"class_name": "InputLayer", "module": "keras.layers", "config": {"batch_shape": shape}}
             tensors = self.call(first, [], [])
         for layer in layers:
@@ -176,40 +176,100 @@ class _Walk:
         kind, config = entry["class_name"], entry["config"]
         name = str(entry.get("name", config.get("name", kind)))
         is_layer = not allowed.is_operation(entry)
+        if is_layer:
+            self.count(entry, name, arguments)
         try:
-            result = _input_shape(config) if kind == "InputLayer" else shapes.output(
-                kind, config, arguments, is_operation=not is_layer
-            )  # fmt: skip
+            result = self.output(entry, arguments)
+        except UserError:
+            raise
         except MALFORMED:
             # An argument that no rule covers; the network is measured again once it is built.
             result = None
         outputs = result if isinstance(result, list) else [result]
-        if is_layer:
-            self.count(entry, name, arguments)
         for shape in outputs:
             if shape is not None and math.prod(shape) > MAX_VALUES:
                 sides = " x ".join(f"{side:,}" for side in shape[1:])
                 raise self.refuse(f"whose layer {name} returns {sides} numbers for one image")
-        self.nodes.append(Node(name, kind, is_layer, config, outputs[0], tuple(source.node for source in sources)))
+        self.nodes.append(
+            Node(name, kind, is_layer, config, outputs[0] if outputs else None, tuple(each.node for each in sources))
+        )
         if len(self.nodes) > MAX_LAYERS:
             raise self.refuse("which has more")
         return [_Tensor(self.nodes[-1], shape) for shape in outputs]
 
+    def output(self, entry: dict[str, Any], arguments: list[Any]) -> Any:
+        """Return the shapes of what a layer or operation returns; layers inside it are measured with it."""
+        kind, config = entry["class_name"], entry["config"]
+        if kind == "InputLayer":
+            return _input_shape(config)
+        if allowed.is_operation(entry):
+            return shapes.output(kind, config, arguments, is_operation=True)
+        shape = next(iter(shapes.tensors(arguments)), None)
+        if kind == "TimeDistributed" and shape is not None:
+            # Time is part of the batch then: all maps inside are as many.
+            shape = (shape[0] * shape[1], *shape[2:])
+        before = self.weights
+        found = [self.inside_of(inner, shape) for inner in _layers_of(config)]
+        if kind not in WRAPPERS:
+            return shapes.output(kind, config, arguments, is_operation=False)
+        if kind != "TimeDistributed":
+            # The way back is a copy of the way there; a spectral norm keeps vectors beside the kernel.
+            self.add(self.weights - before, str(config.get("name", kind)))
+        result = found[0]
+        if kind == "Bidirectional" and result is not None and config.get("merge_mode", "concat") == "concat":
+            result = (*result[:-1], 2 * result[-1])
+        if kind == "TimeDistributed" and result is not None:
+            whole = shapes.tensors(arguments)[0]
+            result = (*whole[:2], *result[1:])
+        return result
+
+    def inside_of(self, entry: dict[str, Any], shape: Shape | None) -> Shape | None:
+        """Measure a layer or network inside a layer; it is not a node of the graph. Returns the shape of its output."""
+        nodes, self.nodes = self.nodes, []
+        source = _Tensor(Node("", "", True, {}, shape, ()), shape)
+        made = self.inside(entry, [source], [] if shape is None else [shape])
+        self.nodes = nodes
+        return made[0].shape if made else None
+
     def count(self, entry: dict[str, Any], name: str, arguments: list[Any]) -> None:
-        """Add the weights of a layer, for the larger of the inputs that it is announced and that it gets."""
+        """Add the weights of a layer, for the largest of the inputs that it is announced and that it gets."""
         kind, config = entry["class_name"], entry["config"]
         found = []
-        for shape in (_build_shape(entry), next(iter(shapes.tensors(arguments)), None)):
+        for shape in (*_build_shapes(entry), *shapes.tensors(arguments)):
             try:
-                if shape is not None:
-                    found.append(shapes.weights(kind, config, tuple(1 if side is None else side for side in shape)))
+                found.append(parameters.weights(kind, config, tuple(1 if side is None else side for side in shape)))
             except MALFORMED:
                 continue
-        if not found and shapes.has_weights(kind):
+        if not found and parameters.has_weights(kind):
             raise self.refuse(f"whose layer {name} does not say how large it is")
-        self.weights += max(found, default=0)
+        self.add(max(found, default=0), name)
+
+    def add(self, weights: int, name: str) -> None:
+        """Add the weights of a layer to those of the network."""
+        self.weights += weights
         if self.weights > MAX_WEIGHTS:
             raise self.refuse(f"which has more: with its layer {name} {self.weights:,} weights")
+
+
+WRAPPERS = ("Bidirectional", "SpectralNormalization", "TimeDistributed")
+"""Layers that return what the layer inside them returns, in their own way."""
+
+
+def _layers_of(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the layers and networks among the arguments of a layer, at any depth; a wrapper's own comes first.
+
+    Cells of a recurrent layer are left to the rule for that layer, which knows how they are stacked.
+    """
+    if isinstance(value, dict) and allowed.is_layer(value):
+        yield value
+        return
+    if isinstance(value, dict):
+        keys = sorted(value.keys() - {"cell", "cells"}, key=lambda key: key != "layer")
+        inner = [value[key] for key in keys]
+    else:
+        inner = value if isinstance(value, list) else []
+    for each in inner:
+        yield from _layers_of(each)
 
 
 def _input_shape(config: Mapping[str, Any]) -> Shape | None:
@@ -217,18 +277,20 @@ def _input_shape(config: Mapping[str, Any]) -> Shape | None:
     return (1, *(OPEN_SIDE if side is None else side for side in shape[1:]))
 
 
-def _build_shape(entry: Mapping[str, Any]) -> list[int | None] | None:
-    """Return the input that the file says a layer was built for; of several the first."""
+def _build_shapes(entry: Mapping[str, Any]) -> list[list[int | None]]:
+    """Return the inputs that the file says a layer was built for."""
     build = entry.get("build_config")
-    if not isinstance(build, dict):
-        return None
-    several = build.get("shapes_dict")
-    shape = build.get("input_shape") or (next(iter(several.values()), None) if isinstance(several, dict) else None)
-    if isinstance(shape, dict):
-        shape = next(iter(shape.values()), None)
-    while isinstance(shape, list) and shape and isinstance(shape[0], list):
-        shape = shape[0]
-    return shape if isinstance(shape, list) and all(side is None or type(side) is int for side in shape) else None
+    return list(_shapes_in(build)) if isinstance(build, dict) else []
+
+
+def _shapes_in(value: Any) -> Iterator[list[int | None]]:
+    """Yield the lists of sides in nested lists and dictionaries."""
+    if isinstance(value, list) and value and all(side is None or type(side) is int for side in value):
+        yield value
+        return
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    for each in inner:
+        yield from _shapes_in(each)
 
 
 def _name(place: Any) -> str:

@@ -158,9 +158,12 @@ def _source(source: str | None, dataset: str) -> str:
 def _report(records: Records, notes: list[str], copies: dict[str, int]) -> None:
     for note in notes:
         log.info("%s", note)
-    for count, kind in ((copies.get("equal", 0), "have the pixels of"), (copies.get("near", 0), "look nearly like")):
-        if count:
-            log.info("%d images %s another one: copies are kept in one split", count, kind)
+    for kind, one, many in (
+        ("equal", "image has the pixels of another", "images have the pixels of others"),
+        ("near", "image looks nearly like another", "images look nearly like others"),
+    ):
+        if count := copies.get(kind, 0):
+            log.info("%d %s: copies are kept in one split", count, one if count == 1 else many)
     if records.skipped:
         log.info("%d images or rows could not be used: %s", records.skipped, records.path / "skipped.csv")
     splits = ", ".join(f"{count} {split}" for split, count in records.splits.items() if count)

@@ -8,12 +8,13 @@ from pathlib import Path
 import keras
 import pytest
 from keras import layers
-from keras_files import DTYPE, HONEST, convolution, entry, function, functional, hostile, layer, tensor
+from keras_files import DTYPE, HONEST, REFERENCES, convolution, entry, function, functional, hostile, layer, tensor
 
 from fashionprobe.errors import UserError
 from fashionprobe.kerasfile import allowed, shapes
 
 HOSTILE = hostile()
+HOSTILE_REFERENCES = list(REFERENCES)
 
 
 def refusal(config) -> str:
@@ -75,6 +76,18 @@ def test_a_class_that_this_program_registered_may_be_named():
         assert allowed.clean(config, Path("a.keras"))
     with keras.saving.CustomObjectScope({"strangers>Own": type("Own", (keras.losses.Loss,), {})}):
         refusal(config)
+
+
+@pytest.mark.parametrize("name", HOSTILE_REFERENCES)
+def test_what_a_registered_class_is_given_is_judged_like_all_else(name):
+    own = {"name": "own", "inner": [{"value": REFERENCES[name]}]}
+    with keras.saving.CustomObjectScope({"strangers>Own": type("Own", (layers.Layer,), {})}):
+        for given in (
+            {"config": own},
+            {"config": {"name": "own"}, "build_config": own},
+        ):
+            made = {**entry("strangers", "Own", {}, "strangers>Own"), **given}
+            refusal(functional(convolution(), layer(made, "own", tensor("conv")), last="own"))
 
 
 def test_activations_that_are_functions_of_keras():

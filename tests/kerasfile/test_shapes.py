@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from fashionprobe.kerasfile import allowed, shapes, sizes
+from fashionprobe.kerasfile import allowed, parameters, shapes, sizes
 from fashionprobe.kerasfile.archive import Header
 
 MAP, SEQUENCE, VIDEO, VOLUME = (12, 10, 6), (7, 5), (4, 12, 10, 3), (6, 8, 10, 3)
@@ -133,7 +133,7 @@ def test_networks_of_keras_applications(name, tmp_path):
 def test_lists_where_numbers_belong_are_not_repeated():
     for config in ({"filters": [1], "kernel_size": 1}, {"filters": True, "kernel_size": 1}):
         with pytest.raises(TypeError):
-            shapes.weights("Conv2D", config, (1, 9, 9, 10**9))
+            parameters.weights("Conv2D", config, (1, 9, 9, 10**9))
     with pytest.raises(TypeError):
         shapes.output("Reshape", {"target_shape": [10**9, [1, 2]]}, [(1, 4)], is_operation=False)
     with pytest.raises(TypeError):

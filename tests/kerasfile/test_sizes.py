@@ -62,6 +62,35 @@ LARGE = {
         sized("TimeDistributed", layer=entry("keras.layers", "Dense", {"units": 10**9, "name": "inner"})), last="big",
     ),
 }  # fmt: skip
+
+
+def inner(units=10**9, **more):
+    return {**entry("keras.layers", "Dense", {"units": units, "name": "inner"}), **more}
+
+
+LARGE |= {
+    "inner-network": functional(convolution(), sized("TimeDistributed", layer=functional(
+        convolution(), dense(10**8), last="dense", name="inner",
+    )), last="big"),
+    "maps-for-each-time": functional(convolution(), sized("TimeDistributed", layer=entry(
+        "keras.layers", "UpSampling1D", {"size": 10**6, "name": "inner"},
+    )), last="big"),
+    "backward": functional(convolution(), sized(
+        "Bidirectional", layer=inner(1), backward_layer=inner(),
+    ), last="big"),
+    "pipeline": functional(convolution(), sized("Pipeline", layers=[inner()]), last="big"),
+    "activation": functional(convolution(activation=inner(build_config={"input_shape": [None, 4]}))),
+    "cell": functional(convolution(), sized("LSTMCell", units=10**8), last="big"),
+    "adapter": functional(convolution(), {**dense(4), "config": {"units": 4, "lora_rank": 10**9}}, last="dense"),
+    "second-input": functional(convolution(), {
+        **sized("MultiHeadAttention", num_heads=8, key_dim=10**4),
+        "build_config": {"shapes_dict": {"query_shape": [None, 4, 4], "value_shape": [None, 4, 10**6]}},
+    }, last="big"),
+    "negative-beside": functional(
+        convolution(), layer(entry("keras.layers", "Dense", {"units": -(10**9)}), "less", tensor("conv")),
+        dense(10**8, "less"), last="dense",
+    ),
+}  # fmt: skip
 LARGE["nested"] = functional(layer({**LARGE["upsampling"]}, "inner", tensor("image")), last="inner")
 
 
@@ -73,6 +102,16 @@ def test_large_networks_are_refused(name, tmp_path):
     limits = "1,000,000,000 weights, 5,000 layers and 67,108,864 numbers in a feature map"
     assert text.startswith(f"`backbone` must be a network of at most {limits}. Received: '{tmp_path}/a.keras', wh")
     assert "--trust" in text
+
+
+def test_wrappers_in_wrappers_are_walked_once_each(tmp_path):
+    wrapped = inner(3)
+    for _ in range(20):
+        wrapped = entry("keras.layers", "Bidirectional", {"name": "way", "layer": wrapped, "merge_mode": "sum"})
+    way = layer(wrapped, "way", tensor("conv"))
+    graph = opening.header(write(tmp_path / "a.keras", functional(convolution(), way, last="way")))
+    # Each level doubles the weights, but not the walk: a million of them would take minutes.
+    assert graph.weights >= 15 * 2**20
 
 
 def test_the_layer_and_its_size_are_named(tmp_path):
