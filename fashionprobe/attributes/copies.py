@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fashionprobe.groups import join
+
 CHUNK = 4096
 """Rows compared at a time when looking for copies."""
 
@@ -31,15 +33,5 @@ def identical(descriptors: np.ndarray) -> np.ndarray:
         unknown = np.flatnonzero(same[one] != same[other])
         for part in np.array_split(unknown, len(unknown) // CHUNK + 1):
             near = np.abs(descriptors[one[part]] - descriptors[other[part]]).max(axis=1, initial=0) <= tolerance
-            same = _joined(same, one[part][near], other[part][near])
-    return same
-
-
-def _joined(same: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return `same` once each of `one` is in the group of its partner in `other`."""
-    while (same[one] != same[other]).any():
-        first = np.minimum(same[one], same[other])
-        np.minimum.at(same, same[one], first)
-        np.minimum.at(same, same[other], first)
-        same = same[same]
+            same = join(same, one[part][near], other[part][near])
     return same

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from fashionprobe import progress
+from fashionprobe.groups import join
 from fashionprobe.records import images, jpeg
 from fashionprobe.records.info import BadImage
 
@@ -84,7 +85,7 @@ def joined(*groupings: Iterable) -> np.ndarray:
     for grouping in groupings:
         keys: dict = {}
         mine = np.array([keys.setdefault(key, place) for place, key in enumerate(grouping)], np.intp)
-        first = mine if not len(first) else _join(first, np.arange(len(mine)), mine)
+        first = mine if not len(first) else join(first, np.arange(len(mine)), mine)
     return first
 
 
@@ -169,15 +170,5 @@ def _grouped(small: np.ndarray, most: float) -> np.ndarray:
             kept = np.flatnonzero(first[one] != first[other])
             kept = kept[np.abs(coarse[one[kept]] - coarse[other[kept]]).mean(axis=1) <= slack]
             apart = np.abs(small[one[kept]].astype(np.int16) - small[other[kept]]).mean(axis=1)
-            first = _join(first, one[kept][apart <= most], other[kept][apart <= most])
-    return first
-
-
-def _join(first: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return `first` once each of `one` is in the group of its partner in `other`."""
-    while (first[one] != first[other]).any():
-        least = np.minimum(first[one], first[other])
-        np.minimum.at(first, first[one], least)
-        np.minimum.at(first, first[other], least)
-        first = first[first]
+            first = join(first, one[kept][apart <= most], other[kept][apart <= most])
     return first
