@@ -68,18 +68,36 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A finished artifact.
+class Result:
+    """What a stage returns: headline figures, and a path that the next stage takes as it is.
 
     Attributes:
-        path: Its folder.
-        manifest: The content of its `manifest.json`.
-        reused: Whether `build` found it finished instead of making it.
+        path: Folder of the artifact.
+        reused: Whether it was there already.
     """
 
     path: Path
+    reused: bool = field(kw_only=True)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def outcome(self) -> str:
+        """What happened, as the last line of a stage begins: "wrote runs/demo/extract"."""
+        return f"{'reused' if self.reused else 'wrote'} {self.path}"
+
+
+@dataclass(frozen=True)
+class Artifact(Result):
+    """A finished artifact.
+
+    Attributes:
+        manifest: The content of its `manifest.json`.
+    """
+
     manifest: dict[str, Any]
-    reused: bool = False
+    reused: bool = field(default=False, kw_only=True)
 
     @property
     def fingerprint(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.stages.looked_at import Images, Opened, check_network, open_images, open_network
 
@@ -18,23 +18,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Activations:
+class Activations(Result):
     """Pictures of hidden layers on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/activations`.
         page: The gallery, `gallery.html`.
         layers: The layers.
-        reused: Whether they were there already.
     """
 
-    path: Path
     page: Path
     layers: tuple[str, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -243,7 +236,7 @@ def _write_page(draft: Path, opened: Opened, noted: list[dict[str, str]], comman
 def _result(artifact: Artifact) -> Activations:
     facts, page = artifact.facts, artifact.path / "gallery.html"
     log.info(
-        "%s %s: layers: %d, images: %d. Open %s in a browser.", "reused" if artifact.reused else "wrote", artifact.path,
+        "%s: layers: %d, images: %d. Open %s in a browser.", artifact.outcome,
         len(facts["layers"]), facts["images"], page,
     )  # fmt: skip
-    return Activations(artifact.path, page, tuple(facts["layers"]), artifact.reused)
+    return Activations(artifact.path, page, tuple(facts["layers"]), reused=artifact.reused)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
@@ -46,21 +46,14 @@ class Pick:
 
 
 @dataclass(frozen=True)
-class Choices:
+class Choices(Result):
     """Choices on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/choose`, with `ablation.csv` and `nested.csv`.
         picks: The choice for each label.
-        reused: Whether they were there already.
     """
 
-    path: Path
     picks: tuple[Pick, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -240,8 +233,5 @@ def _result(artifact: Artifact) -> Choices:
         )  # fmt: skip
     run = artifact.path.parent.name
     groups = " ".join(f"{shared.file_name(pick.label)}={pick.block}" for pick in picks)
-    log.info(
-        "%s %s. Next: fashionprobe index --run %s --groups %s",
-        "reused" if artifact.reused else "wrote", artifact.path, run, groups,
-    )  # fmt: skip
-    return Choices(artifact.path, tuple(picks), artifact.reused)
+    log.info("%s. Next: fashionprobe index --run %s --groups %s", artifact.outcome, run, groups)
+    return Choices(artifact.path, tuple(picks), reused=artifact.reused)

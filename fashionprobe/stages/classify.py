@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
@@ -52,21 +52,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Result):
     """Accuracies on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/classify`, with `accuracy.csv`.
         answers: The best block of each label.
-        reused: Whether they were there already.
     """
 
-    path: Path
     answers: tuple[Answer, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -247,6 +240,5 @@ def _result(artifact: Artifact) -> Classification:
                 label, few["dimensions"], few["accuracy_mean"], few["accuracy_std"], few["block"], few["classifier"],
                 few["parameter"],
             )  # fmt: skip
-    verb = "reused" if artifact.reused else "wrote"
-    log.info("%s %s. Next: fashionprobe report --run %s", verb, artifact.path, artifact.path.parent.name)
-    return Classification(artifact.path, tuple(answers), artifact.reused)
+    log.info("%s. Next: fashionprobe report --run %s", artifact.outcome, artifact.path.parent.name)
+    return Classification(artifact.path, tuple(answers), reused=artifact.reused)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.stages.looked_at import check_network, open_network
 
@@ -23,25 +23,18 @@ SHEET = 4
 
 
 @dataclass(frozen=True)
-class Convergence:
+class Convergence(Result):
     """Matched channels on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/converge`.
         pairs: The pairs of both matchings, `pairs.csv`.
         bipartite: Mean correlation of the pairs matched one to one, silent channels left out.
         semi_matching: Mean correlation of the channels with their best partners, silent channels left out.
-        reused: Whether they were there already.
     """
 
-    path: Path
     pairs: Path
     bipartite: float
     semi_matching: float
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -335,9 +328,9 @@ def _result(artifact: Artifact) -> Convergence:
     facts = artifact.facts
     one, semi = (facts["mean_correlation"][name] for name in ("bipartite", "semi"))
     log.info(
-        "%s %s: %s with %s, mean correlation %.3f one to one, %.3f with the best partner, over %d %s. "
+        "%s: %s with %s, mean correlation %.3f one to one, %.3f with the best partner, over %d %s. "
         "Next: fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote", artifact.path, facts["first"], facts["second"], one, semi,
+        artifact.outcome, facts["first"], facts["second"], one, semi,
         facts["samples"], "images" if facts["pooled"] else "places", artifact.path.parent.name,
     )  # fmt: skip
-    return Convergence(artifact.path, artifact.path / "pairs.csv", one, semi, artifact.reused)
+    return Convergence(artifact.path, artifact.path / "pairs.csv", one, semi, reused=artifact.reused)

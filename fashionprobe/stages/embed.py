@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, blocks, progress
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.stages.embedded import choose, make_job
 from fashionprobe.training.augment import check as check_augmentations
@@ -27,11 +27,10 @@ MAPPED = 4000
 
 
 @dataclass(frozen=True)
-class Embedding:
+class Embedding(Result):
     """A trained embedding on disk.
 
     Attributes:
-        path: Its folder, `runs/<run>/embed`.
         model: The network, `model.keras`: RGB images in [0, 255] -> embeddings. It is a backbone whose last block is
             the embedding.
         dimension: Dimensions of the embedding.
@@ -40,20 +39,14 @@ class Embedding:
         auc: Macro area under the ROC curve of the nearest class means, on the same images.
         silhouette: Silhouette of the classes on the same images, in [-1, 1].
         states: The epoch in which it "collapsed" or "stalled" first, when it did.
-        reused: Whether it was there already.
     """
 
-    path: Path
     model: Path
     dimension: int
     accuracy: float
     auc: float
     silhouette: float
     states: dict[str, int]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -376,13 +369,13 @@ def _result(artifact: Artifact) -> Embedding:
     for state, epoch in facts["states"].items():
         log.info("The embedding has %s in epoch %d.", state, epoch)
     log.info(
-        "%s %s: %d dimensions, %d-NN %.3f (%.3f to %.3f) on %d %s images, AUC %.3f, silhouette %.2f. "
+        "%s: %d dimensions, %d-NN %.3f (%.3f to %.3f) on %d %s images, AUC %.3f, silhouette %.2f. "
         "Next: fashionprobe extract --dataset %s --run %s --backbone %s --block %d",
-        "reused" if artifact.reused else "wrote", artifact.path, facts["dimension"], found["k"], found["accuracy"],
+        artifact.outcome, facts["dimension"], found["k"], found["accuracy"],
         found["low"], found["high"], found["images"], split, found["auc"], silhouette, facts["dataset"],
         artifact.path.parent.name, artifact.path / "model.keras", facts["blocks"],
     )  # fmt: skip
     return Embedding(
         artifact.path, artifact.path / "model.keras", facts["dimension"], found["accuracy"], found["auc"], silhouette,
-        facts["states"], artifact.reused,
+        facts["states"], reused=artifact.reused,
     )  # fmt: skip

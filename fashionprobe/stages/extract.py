@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, progress
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -22,25 +22,18 @@ COMMIT_EVERY = 512
 
 
 @dataclass(frozen=True)
-class Descriptors:
+class Descriptors(Result):
     """Descriptors on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/extract`, with `block{k}.npy` and `items.csv`.
         images: Number of rows.
         blocks: The blocks.
         images_per_second: Images described in a second, start included; 0 when reused.
-        reused: Whether they were there already.
     """
 
-    path: Path
     images: int
     blocks: tuple[int, ...]
     images_per_second: float
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -270,13 +263,12 @@ def _result(artifact: Artifact) -> Descriptors:
     rate = 0.0 if artifact.reused else computed / max(made["seconds"], 1e-9)
     blocks = tuple(int(block) for block in facts["blocks"])
     log.info(
-        "%s %s: %d images%s, block%s %s. Next: fashionprobe classify --run %s --label COLUMN",
-        "reused" if artifact.reused else "wrote",
-        artifact.path,
+        "%s: %d images%s, block%s %s. Next: fashionprobe classify --run %s --label COLUMN",
+        artifact.outcome,
         facts["rows"],
         "" if artifact.reused else f" ({rate:.0f} a second)",
         "" if len(blocks) == 1 else "s",
         ", ".join(map(str, blocks)),
         artifact.path.parent.name,
     )
-    return Descriptors(artifact.path, facts["rows"], blocks, rate, artifact.reused)
+    return Descriptors(artifact.path, facts["rows"], blocks, rate, reused=artifact.reused)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.explain.methods import check_methods
 from fashionprobe.stages import tables
 from fashionprobe.stages.looked_at import (
@@ -37,23 +37,16 @@ RANDOM = "random"
 
 
 @dataclass(frozen=True)
-class Faithfulness:
+class Faithfulness(Result):
     """Measures of heatmaps on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/faithfulness`, with `faithfulness.csv`.
         images: Number of images.
         best: The method with the greatest area of insertion less that of deletion.
-        reused: Whether they were there already.
     """
 
-    path: Path
     images: int
     best: str
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -332,8 +325,8 @@ def _result(artifact: Artifact) -> Faithfulness:
     for line in tables.aligned([["method", "insertion", "deletion", "difference"], *rows]):
         log.info("%s", line)
     log.info(
-        "%s %s: %d images; insertion less deletion is greatest for %s. Next: fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote", artifact.path, facts["images"], facts["best"],
+        "%s: %d images; insertion less deletion is greatest for %s. Next: fashionprobe report --run %s",
+        artifact.outcome, facts["images"], facts["best"],
         artifact.path.parent.name,
     )  # fmt: skip
-    return Faithfulness(artifact.path, facts["images"], facts["best"], artifact.reused)
+    return Faithfulness(artifact.path, facts["images"], facts["best"], reused=artifact.reused)

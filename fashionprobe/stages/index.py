@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import MANIFEST, Recipe, build, load, locked
+from fashionprobe.artifacts import MANIFEST, Recipe, Result, build, load, locked
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.described import Described, open_described, records_of
 from fashionprobe.stages.indexed import normalized, open_index
@@ -30,23 +30,16 @@ READING = "whiten"
 
 
 @dataclass(frozen=True)
-class Indexed:
+class Indexed(Result):
     """An index on disk.
 
     Attributes:
-        path: Its folder, `runs/<run>/index`.
         images: Number of images in it.
         groups: Block of each group.
-        reused: Whether it was there already.
     """
 
-    path: Path
     images: int
     groups: dict[str, int]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -314,13 +307,13 @@ def _result(folder: Path, reused: bool) -> Indexed:
     made = open_index(folder)
     groups = {name: group.block for name, group in made.groups.items()}
     count = len(made)
+    result = Indexed(folder / "index", count, groups, reused=reused)
     log.info(
-        "%s %s: %d images, %s. Next: fashionprobe search --run %s --image IMAGE --by %s",
-        "reused" if reused else "wrote",
-        folder / "index",
+        "%s: %d images, %s. Next: fashionprobe search --run %s --image IMAGE --by %s",
+        result.outcome,
         count,
         ", ".join(f"{name} at block {block}" for name, block in groups.items()),
         folder.name,
         next(iter(groups)),
     )
-    return Indexed(folder / "index", count, groups, reused)
+    return result

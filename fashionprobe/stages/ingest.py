@@ -2,10 +2,10 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import fashionprobe.stages.arguments as shared
+from fashionprobe.artifacts import Result
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.arguments import at_least, check_seed, image_size, listed, records_path, spelled
 
@@ -13,25 +13,18 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Records:
+class Records(Result):
     """A record set on disk.
 
     Attributes:
-        path: Its folder, `tfrecords/<dataset>`.
         images: Number of records.
         splits: Number of records by split.
         skipped: Number of images and rows that could not be used; `skipped.csv` lists them with the reason.
-        reused: Whether the set was there already.
     """
 
-    path: Path
     images: int
     splits: dict[str, int]
     skipped: int
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -137,7 +130,9 @@ def ingest(
     )
     artifact = pack(request, folder, threads=threads, overwrite=overwrite)
     facts = artifact.facts
-    result = Records(artifact.path, sum(facts["splits"].values()), facts["splits"], facts["skipped"], artifact.reused)
+    result = Records(
+        artifact.path, sum(facts["splits"].values()), facts["splits"], facts["skipped"], reused=artifact.reused
+    )
     _report(result, facts["notes"], facts.get("copies", {}))
     return result
 
@@ -167,13 +162,7 @@ def _report(records: Records, notes: list[str], copies: dict[str, int]) -> None:
     if records.skipped:
         log.info("%d images or rows could not be used: %s", records.skipped, records.path / "skipped.csv")
     splits = ", ".join(f"{count} {split}" for split, count in records.splits.items() if count)
-    verb = "reused" if records.reused else "wrote"
-    name = records.path.name
     log.info(
-        "%s %s: %d images (%s). Next: fashionprobe extract --dataset %s",
-        verb,
-        records.path,
-        records.images,
-        splits,
-        name,
-    )
+        "%s: %d images (%s). Next: fashionprobe extract --dataset %s",
+        records.outcome, records.images, splits, records.path.name,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.looked_at import check_network, open_network
 from fashionprobe.stages.mask_sources import (
@@ -51,27 +51,20 @@ SHOWN_CLASSES, SHOWN = 8, 6
 
 
 @dataclass(frozen=True)
-class Masked:
+class Masked(Result):
     """Masks on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/masks`.
         table: `masks.csv`.
         masks: Number of masks.
         share: Masked part of a picture, the mean over the masks, in [0, 1].
         left_out: Number of images of which all or nothing would have been masked.
-        reused: Whether they were there already.
     """
 
-    path: Path
     table: Path
     masks: int
     share: float
     left_out: int
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,8 +343,10 @@ def _result(artifact: Artifact) -> Masked:
     if left_out:
         log.info("%d image%s left out, of which all or nothing would be masked", left_out, "" if left_out == 1 else "s")
     log.info(
-        "%s %s: %d mask%s, %.0f %% of an image on average. Next: fashionprobe refit --dataset %s --run %s",
-        "reused" if artifact.reused else "wrote", artifact.path, facts["masks"], "" if facts["masks"] == 1 else "s",
+        "%s: %d mask%s, %.0f %% of an image on average. Next: fashionprobe refit --dataset %s --run %s",
+        artifact.outcome, facts["masks"], "" if facts["masks"] == 1 else "s",
         100 * facts["share"], facts["dataset"], artifact.path.parent.name,
     )  # fmt: skip
-    return Masked(artifact.path, artifact.path / "masks.csv", facts["masks"], facts["share"], left_out, artifact.reused)
+    return Masked(
+        artifact.path, artifact.path / "masks.csv", facts["masks"], facts["share"], left_out, reused=artifact.reused
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.looked_at import Opened, check_network, open_network
 
@@ -26,23 +26,16 @@ SHOWN = 16
 
 
 @dataclass(frozen=True)
-class Maximized:
+class Maximized(Result):
     """Pictures on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/maximize`.
         mosaic: All of them in one figure, `mosaic.png`.
         images: One PNG a channel or class.
-        reused: Whether they were there already.
     """
 
-    path: Path
     mosaic: Path
     images: tuple[Path, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -331,13 +324,12 @@ def _result(artifact: Artifact) -> Maximized:
     facts = artifact.facts
     images = tuple(artifact.path / row["file"] for row in facts["units"])
     log.info(
-        "%s %s: %d picture%s of %s, %d x %d pixels, all of them in mosaic.png. Next: fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote",
-        artifact.path,
+        "%s: %d picture%s of %s, %d x %d pixels, all of them in mosaic.png. Next: fashionprobe report --run %s",
+        artifact.outcome,
         len(images),
         "" if len(images) == 1 else "s",
         facts["layer"] or "classes",
         *facts["size"],
         artifact.path.parent.name,
     )
-    return Maximized(artifact.path, artifact.path / "mosaic.png", images, artifact.reused)
+    return Maximized(artifact.path, artifact.path / "mosaic.png", images, reused=artifact.reused)

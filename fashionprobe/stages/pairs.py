@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described
 
@@ -40,23 +40,16 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class PairDistances:
+class PairDistances(Result):
     """Overlaps of distances on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/pairs`.
         table: One row a label, block, class and space, `overlap.csv`.
         answers: The least overlap of each label.
-        reused: Whether they were there already.
     """
 
-    path: Path
     table: Path
     answers: tuple[Apart, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -253,10 +246,9 @@ def _result(artifact: Artifact) -> PairDistances:
         words.append(
             f"{label} overlaps least at block {answer.block}{space} ({answer.overlap:.2f}; 0 apart, 1 the same)"
         )
-    verb = "reused" if artifact.reused else "wrote"
     run = artifact.path.parent.name
-    log.info("%s %s: %s. Next: fashionprobe report --run %s", verb, artifact.path, "; ".join(words), run)
-    return PairDistances(artifact.path, artifact.path / "overlap.csv", tuple(answers), artifact.reused)
+    log.info("%s: %s. Next: fashionprobe report --run %s", artifact.outcome, "; ".join(words), run)
+    return PairDistances(artifact.path, artifact.path / "overlap.csv", tuple(answers), reused=artifact.reused)
 
 
 def _log_counts(label: str, facts: dict[str, Any], pairs: int) -> None:

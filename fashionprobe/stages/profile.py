@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, folds_of, open_described
@@ -49,21 +49,14 @@ class Attribute:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Result):
     """Profiles and attribute neurons on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/profile`.
         answers: Where each label lives.
-        reused: Whether they were there already.
     """
 
-    path: Path
     answers: tuple[Attribute, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -283,10 +276,9 @@ def _result(artifact: Artifact) -> Profile:
             f"{label} lives in {answer.channels} of {answer.total} channels of block {answer.block} "
             f"({answer.accuracy:.2f} of {answer.full:.2f})"
         )
-    verb = "reused" if artifact.reused else "wrote"
     run = artifact.path.parent.name
-    log.info("%s %s: %s. Next: fashionprobe report --run %s", verb, artifact.path, "; ".join(words), run)
-    return Profile(artifact.path, tuple(answers), artifact.reused)
+    log.info("%s: %s. Next: fashionprobe report --run %s", artifact.outcome, "; ".join(words), run)
+    return Profile(artifact.path, tuple(answers), reused=artifact.reused)
 
 
 def _by_block(artifact: Artifact) -> list[list[str]]:

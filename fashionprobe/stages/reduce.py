@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Described, open_described, records_of
@@ -64,23 +64,16 @@ class Agreed:
 
 
 @dataclass(frozen=True)
-class Reduced:
+class Reduced(Result):
     """Reduced descriptors and their clusters on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/reduce`.
         table: One row a label, block and number of dimensions, `clusters.csv`.
         answers: The block that agrees best with each label.
-        reused: Whether they were there already.
     """
 
-    path: Path
     table: Path
     answers: tuple[Agreed, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -365,6 +358,5 @@ def _result(artifact: Artifact) -> Reduced:
         )  # fmt: skip
     if not artifact.facts["reproducible"]:
         log.info("Computed without a seed: another run gives other results.")
-    verb = "reused" if artifact.reused else "wrote"
-    log.info("%s %s. Next: fashionprobe report --run %s", verb, artifact.path, artifact.path.parent.name)
-    return Reduced(artifact.path, artifact.path / "clusters.csv", tuple(answers), artifact.reused)
+    log.info("%s. Next: fashionprobe report --run %s", artifact.outcome, artifact.path.parent.name)
+    return Reduced(artifact.path, artifact.path / "clusters.csv", tuple(answers), reused=artifact.reused)

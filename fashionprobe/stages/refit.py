@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages import tables
 from fashionprobe.stages.correction import find_trained, open_data, open_trained
@@ -17,29 +17,22 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Refitted:
+class Refitted(Result):
     """A corrected classifier on disk, and what became of its rivals.
 
     Attributes:
-        path: Its folder, `runs/<run>/refit`.
         model: The corrected network, `model.keras`: RGB images in [0, 255] -> class probabilities.
         method: The method that made it.
         before: Accuracy of the network before, on the test images.
         after: Mean accuracy afterwards over the seeds, on the test images.
         best: The method with the highest mean accuracy on the test images.
-        reused: Whether it was there already.
     """
 
-    path: Path
     model: Path
     method: str
     before: float
     after: float
     best: str
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -215,9 +208,9 @@ def _result(artifact: Artifact) -> Refitted:
         log.info("%s", line)
     spread = f" (sd {found[1]:.3f} over {facts['seeds']} seeds)" if facts["seeds"] > 1 else ""
     log.info(
-        "%s %s: %s takes the accuracy on test from %.3f to %.3f%s; the best of %d is %s, %.3f. "
+        "%s: %s takes the accuracy on test from %.3f to %.3f%s; the best of %d is %s, %.3f. "
         "Next: fashionprobe see --run %s_corrected --dataset %s --backbone %s, or fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote", path, method, base[0], found[0], spread,
+        artifact.outcome, method, base[0], found[0], spread,
         len(facts["test"]), best, facts["test"][best][0], run, facts["dataset"], path / "model.keras", run,
     )  # fmt: skip
-    return Refitted(path, path / "model.keras", method, base[0], found[0], best, artifact.reused)
+    return Refitted(path, path / "model.keras", method, base[0], found[0], best, reused=artifact.reused)

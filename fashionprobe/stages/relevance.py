@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import Artifact, Recipe, build, load, read_manifest
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_manifest
 from fashionprobe.errors import UserError
 from fashionprobe.stages.filters_seen import (
     Activity,
@@ -34,29 +34,22 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Ranked:
+class Ranked(Result):
     """Filters ranked on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/relevance`.
         table: One row a filter, `relevance.csv`.
         filters: Number of filters.
         enough: How many of the best give 95 % of the accuracy of all.
         accuracy: Accuracy of a linear classifier with all filters.
         suspicious: Filters that the expert's masks call irrelevant and the ranking relevant; None without masks.
-        reused: Whether they were there already.
     """
 
-    path: Path
     table: Path
     filters: int
     enough: int
     accuracy: float
     suspicious: tuple[int, ...] | None
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -329,13 +322,13 @@ def _result(artifact: Artifact) -> Ranked:
         if expert["covered"]:
             remark += f", of which {expert['covered']} cover the whole map and so say nothing"
     log.info(
-        "%s %s: %d of %d filters reach 95 %% of the accuracy of all, %.3f on %d images of %d classes%s. "
+        "%s: %d of %d filters reach 95 %% of the accuracy of all, %.3f on %d images of %d classes%s. "
         "Next: fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote", artifact.path, facts["enough"], facts["filters"], facts["accuracy"],
+        artifact.outcome, facts["enough"], facts["filters"], facts["accuracy"],
         facts["measured_on"], facts["classes"], remark, artifact.path.parent.name,
     )  # fmt: skip
     suspicious = tuple(expert["suspicious"]) if expert else None
     table = artifact.path / "relevance.csv"
     return Ranked(
-        artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, artifact.reused
+        artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, reused=artifact.reused
     )

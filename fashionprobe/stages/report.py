@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build, load
+from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, Result, build, load
 from fashionprobe.errors import UserError
 from fashionprobe.stages.described import records_of
 
@@ -19,21 +19,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Result):
     """A report on disk.
 
     Attributes:
-        path: Its folder, `runs/<run>/report`.
         page: The page, `report.html`.
-        reused: Whether it was there already.
     """
 
-    path: Path
     page: Path
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 EXHIBITED = {
@@ -125,8 +118,8 @@ def report(
         folders[0] / "report", recipe, lambda draft: _write(draft, runs, title, samples), overwrite=overwrite
     )
     page = artifact.path / "report.html"
-    log.info("%s %s. Open it in a browser.", "reused" if artifact.reused else "wrote", page)
-    return Report(artifact.path, page, artifact.reused)
+    log.info("%s/report.html. Open it in a browser.", artifact.outcome)
+    return Report(artifact.path, page, reused=artifact.reused)
 
 
 def _several(run: shared.Place | Sequence[shared.Place]) -> list[shared.Place]:

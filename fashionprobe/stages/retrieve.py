@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described, records_of
@@ -62,24 +62,17 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Retrieval:
+class Retrieval(Result):
     """Precisions on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/retrieve`, with `retrieval.csv`.
         answers: The best block of each label.
         both: Of two labels, the precision of results that have both in common with the query, when found by the best
             blocks of both at once; None for one label, or more than two.
-        reused: Whether they were there already.
     """
 
-    path: Path
     answers: tuple[Answer, ...]
     both: float | None
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -405,6 +398,6 @@ def _result(artifact: Artifact) -> Retrieval:
         said.append(f"both at once: {facts['both']:.2f}")
     if not facts["pictures"]:
         log.info("No contact sheets: the record set that was described is gone or was made anew.")
-    verb, path = "reused" if artifact.reused else "wrote", artifact.path
-    log.info("%s %s: %s. Next: fashionprobe report --run %s", verb, path, "; ".join(said), path.parent.name)
-    return Retrieval(path, tuple(answers), facts["both"], artifact.reused)
+    path = artifact.path
+    log.info("%s: %s. Next: fashionprobe report --run %s", artifact.outcome, "; ".join(said), path.parent.name)
+    return Retrieval(path, tuple(answers), facts["both"], reused=artifact.reused)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import Recipe, build, sha256
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, sha256
 from fashionprobe.errors import UserError
 from fashionprobe.stages.indexed import normalized, open_index
 from fashionprobe.stages.newcomers import describe_files, resizing_of
@@ -24,23 +24,16 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Hits:
+class Hits(Result):
     """What a search found, nearest first.
 
     Attributes:
-        path: Folder of the search, `runs/<run>/search/<image>-<hash>`, with `hits.csv` and the contact sheet.
         ids: Ids of the images.
         distances: Their distances; by several groups the sum of z-scores, which may be negative.
-        reused: Whether it was there already.
     """
 
-    path: Path
     ids: tuple[str, ...]
     distances: tuple[float, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -111,7 +104,7 @@ def search(
         lambda draft: _write(draft, index, points, by, top, without, image, name),
         overwrite=overwrite,
     )
-    return _result(artifact.path, artifact.reused, by)
+    return _result(artifact, by)
 
 
 def _fingerprint(index: "Index") -> str:
@@ -179,13 +172,14 @@ def _sheet(asked: "np.ndarray", name: str, pictures: "list[np.ndarray]", table: 
     return contact_sheet(rows, title=f"Most similar by {by}", remark=remark)
 
 
-def _result(path: Path, reused: bool, by: str) -> Hits:
+def _result(artifact: Artifact, by: str) -> Hits:
     import pandas as pd
 
+    path = artifact.path
     table = pd.read_csv(path / "hits.csv", dtype={"id": str}, keep_default_na=False)
     for row in table.head(SHOWN).itertuples():
         log.info("%3d. %-24s %.3f", row.rank, row.id, row.distance)
     if len(table) > SHOWN:
         log.info("... and %d more in %s", len(table) - SHOWN, path / "hits.csv")
-    log.info("%s %s (nearest by %s). Look at %s", "reused" if reused else "wrote", path, by, path / "sheet.png")
-    return Hits(path, tuple(table["id"]), tuple(float(value) for value in table["distance"]), reused)
+    log.info("%s (nearest by %s). Look at %s", artifact.outcome, by, path / "sheet.png")
+    return Hits(path, tuple(table["id"]), tuple(float(value) for value in table["distance"]), reused=artifact.reused)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.explain.methods import check_methods
 from fashionprobe.stages.looked_at import (
@@ -37,25 +37,18 @@ SIGNED = ("deconvnet", "guided_backpropagation", "guided_grad_cam")
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(Result):
     """Heatmaps on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/see`.
         page: The gallery, `gallery.html`.
         images: Number of images.
         methods: The methods.
-        reused: Whether they were there already.
     """
 
-    path: Path
     page: Path
     images: int
     methods: tuple[str, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -369,7 +362,7 @@ def _write_page(draft: Path, job: _Job, facts: dict[str, Any]) -> None:
 def _result(artifact: Artifact) -> Seen:
     facts, page = artifact.facts, artifact.path / "gallery.html"
     log.info(
-        "%s %s: %d image%s by %s. Open %s in a browser.", "reused" if artifact.reused else "wrote", artifact.path,
+        "%s: %d image%s by %s. Open %s in a browser.", artifact.outcome,
         facts["images"], "" if facts["images"] == 1 else "s", ", ".join(facts["methods"]), page,
     )  # fmt: skip
-    return Seen(artifact.path, page, facts["images"], tuple(facts["methods"]), artifact.reused)
+    return Seen(artifact.path, page, facts["images"], tuple(facts["methods"]), reused=artifact.reused)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.looked_at import Opened, check_network, open_network
 from fashionprobe.stages.selectivity_sheets import draw, pixels
@@ -23,27 +23,20 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Selected:
+class Selected(Result):
     """Selectivity of channels on disk.
 
     Attributes:
-        path: Its folder, `runs/<run>/selectivity`.
         table: One row a channel, `selectivity.csv`.
         blocks: The blocks.
         channels: Number of channels.
         silent: Number of them that no image activates.
-        reused: Whether it was there already.
     """
 
-    path: Path
     table: Path
     blocks: tuple[int, ...]
     channels: int
     silent: int
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -303,9 +296,9 @@ def _result(artifact: Artifact) -> Selected:
     channels = sum(found["channels"] for found in blocks.values())
     silent = sum(found["silent"] for found in blocks.values())
     log.info(
-        "%s %s: %d channels of block%s %s over %d images, %d silent. Next: fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote", artifact.path, channels, "" if len(blocks) == 1 else "s",
+        "%s: %d channels of block%s %s over %d images, %d silent. Next: fashionprobe report --run %s",
+        artifact.outcome, channels, "" if len(blocks) == 1 else "s",
         ", ".join(blocks), artifact.facts["rows"], silent, artifact.path.parent.name,
     )  # fmt: skip
     table = artifact.path / "selectivity.csv"
-    return Selected(artifact.path, table, tuple(map(int, blocks)), channels, silent, artifact.reused)
+    return Selected(artifact.path, table, tuple(map(int, blocks)), channels, silent, reused=artifact.reused)

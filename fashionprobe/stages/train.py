@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, progress
-from fashionprobe.artifacts import Artifact, Recipe, build, child
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.training.augment import check as check_augmentations
 
@@ -24,31 +24,24 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Result):
     """A trained classifier on disk.
 
     Attributes:
-        path: Its folder, `runs/<run>/train`.
         model: The network, `model.keras`: RGB images in [0, 255] -> class probabilities.
         classes: Names of the classes, in the order of the probabilities.
         epochs: Number of epochs trained.
         best_epoch: The epoch whose weights were kept, from 1.
         top_1: Share of validation images whose class is the most probable one.
         top_5: Share of validation images whose class is among the five most probable; None with five classes or fewer.
-        reused: Whether it was there already.
     """
 
-    path: Path
     model: Path
     classes: tuple[str, ...]
     epochs: int
     best_epoch: int
     top_1: float
     top_5: float | None
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -339,13 +332,13 @@ def _result(artifact: Artifact) -> Training:
         )  # fmt: skip
     model = artifact.path / "model.keras"
     log.info(
-        "%s %s: %d classes, validation top-1 %.3f (%.3f to %.3f)%s, epoch %d of %d. "
+        "%s: %d classes, validation top-1 %.3f (%.3f to %.3f)%s, epoch %d of %d. "
         "Next: fashionprobe extract --dataset %s --run %s --backbone %s",
-        "reused" if artifact.reused else "wrote", artifact.path, len(facts["classes"]), found["top_1"], found["low"],
+        artifact.outcome, len(facts["classes"]), found["top_1"], found["low"],
         found["high"], "" if top_5 is None else f", top-5 {top_5:.3f}", facts["best_epoch"], facts["epochs"],
         facts["dataset"], artifact.path.parent.name, model,
     )  # fmt: skip
     return Training(
         artifact.path, model, tuple(facts["classes"]), facts["epochs"], facts["best_epoch"], found["top_1"],
-        top_5, artifact.reused,
+        top_5, reused=artifact.reused,
     )  # fmt: skip

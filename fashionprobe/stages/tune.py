@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError
 from fashionprobe.stages.embedded import open_embedded
 
@@ -25,23 +25,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Result):
     """A search on disk.
 
     Attributes:
-        path: Its folder, `runs/<run>/tune`, with `trials.csv`.
         best: The values that served best.
         accuracy: What they reached: accuracy of 5-NN, mean over the folds.
-        reused: Whether it was there already.
     """
 
-    path: Path
     best: dict[str, Any]
     accuracy: float
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -202,10 +195,10 @@ def _result(artifact: Artifact, embedding: Artifact) -> Tuning:
     facts = artifact.facts
     options = " ".join(f"--{name.replace('_', '-')} {value:.3g}" for name, value in facts["best"].items())
     log.info(
-        "%s %s: best of %d sets (%d given up early), %d-NN %.3f (std %.3f over %d folds). "
+        "%s: best of %d sets (%d given up early), %d-NN %.3f (std %.3f over %d folds). "
         "Next: the same fashionprobe embed --dataset %s --run %s, with %s --overwrite",
-        "reused" if artifact.reused else "wrote", artifact.path, facts["trials"], facts["pruned"],
+        artifact.outcome, facts["trials"], facts["pruned"],
         facts["neighbours"], facts["mean"], facts["std"], facts["folds"], embedding.facts["dataset"],
         artifact.path.parent.name, options,
     )  # fmt: skip
-    return Tuning(artifact.path, facts["best"], facts["mean"], artifact.reused)
+    return Tuning(artifact.path, facts["best"], facts["mean"], reused=artifact.reused)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build, write_text
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, write_text
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.embedded import open_embedded
 
@@ -24,23 +24,16 @@ DONE = ".done.csv"
 
 
 @dataclass(frozen=True)
-class Unseen:
+class Unseen(Result):
     """How well classes are told apart that the embedding never saw, on disk.
 
     Attributes:
-        path: Its folder, `runs/<run>/unseen`, with `unseen.csv`.
         auc: By class, mean over the seeds: how well the class is told from all others by an embedding without it.
         seen: The same with it.
-        reused: Whether it was there already.
     """
 
-    path: Path
     auc: dict[str, float]
     seen: dict[str, float]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -177,9 +170,9 @@ def _result(artifact: Artifact) -> Unseen:
     worst = min(auc, key=lambda name: auc[name])
     mean, others = (sum(found.values()) / len(found) for found in (auc, seen))
     log.info(
-        "%s %s: AUC of classes that were never seen %.3f on average (%.3f when seen), lowest %.3f for %s. "
+        "%s: AUC of classes that were never seen %.3f on average (%.3f when seen), lowest %.3f for %s. "
         "Next: fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote", artifact.path, mean, others, auc[worst], worst,
+        artifact.outcome, mean, others, auc[worst], worst,
         artifact.path.parent.name,
     )  # fmt: skip
-    return Unseen(artifact.path, auc, seen, artifact.reused)
+    return Unseen(artifact.path, auc, seen, reused=artifact.reused)

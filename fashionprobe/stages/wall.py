@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact, Recipe, build
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.stages.described import Choice, Described, open_described
 
@@ -44,27 +44,20 @@ class Laid:
 
 
 @dataclass(frozen=True)
-class Walls:
+class Walls(Result):
     """Walls on disk.
 
     Attributes:
-        path: Their folder, `runs/<run>/wall`.
         table: One row a block and layout, `scores.csv`.
         layout: The layout of the walls.
         images: Number of images of a wall.
         laid: The scores of each wall.
-        reused: Whether they were there already.
     """
 
-    path: Path
     table: Path
     layout: str
     images: int
     laid: tuple[Laid, ...]
-    reused: bool
-
-    def __fspath__(self) -> str:
-        return str(self.path)
 
 
 @shared.stage
@@ -317,8 +310,10 @@ def _result(artifact: Artifact) -> Walls:
         words += f"DPQ16 {laid[best].dpq or 0:.3f}"
     rows, columns = facts["grid"]
     log.info(
-        "%s %s: %d images on %d x %d cells by %s, block %d: %s. Next: fashionprobe report --run %s",
-        "reused" if artifact.reused else "wrote", artifact.path, facts["images"], rows, columns, facts["layout"],
+        "%s: %d images on %d x %d cells by %s, block %d: %s. Next: fashionprobe report --run %s",
+        artifact.outcome, facts["images"], rows, columns, facts["layout"],
         laid[best].block, words, artifact.path.parent.name,
     )  # fmt: skip
-    return Walls(artifact.path, artifact.path / "scores.csv", facts["layout"], facts["images"], laid, artifact.reused)
+    return Walls(
+        artifact.path, artifact.path / "scores.csv", facts["layout"], facts["images"], laid, reused=artifact.reused
+    )
