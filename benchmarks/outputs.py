@@ -37,7 +37,7 @@ attribute add "tie dye" --group pattern --run garments --images {SHIRT} shoe.png
 attribute list --run garments
 index --run garments --images {SHIRT}
 report --run garments
-train --dataset garments --run clothes --label kind --backbone mini --weights pretrained --epochs 2
+train --dataset garments --run clothes --label garment --backbone mini --weights pretrained --epochs 2
 see --run clothes --dataset garments --split val
 see --run clothes --images {SHIRT} shoe.png --method all --samples 2 --overwrite
 faithfulness --run clothes --dataset garments --split val --samples 8
@@ -45,7 +45,6 @@ activations --run clothes --images {SHIRT}
 maximize --run clothes --block 3 --channels 0 1 --steps 20
 selectivity --run clothes --dataset garments --label colour
 converge --run clothes --dataset garments --other-weights random
-unseen --run digits
 report --run clothes
 ingest --dataset symbols --source symbols --count 240 --split 120,40,80
 train --dataset symbols --backbone symbol --weights random --bias false --epochs 3
@@ -54,11 +53,11 @@ refit --run symbols --loss pasa --b 0.8 --th 2 --by marks --iterations 6
 relevance --run symbols --after runs/symbols/refit/model.keras
 report --run symbols
 ingest --dataset digits --source symbols --count 300 --split 200,50,50
-embed --dataset digits --backbone light --weights random --size 28 --epochs 2
+embed --dataset digits --size 28 --epochs 2 --steps 10
 extract --dataset digits --run embedded --backbone runs/digits/embed/model.keras --block 5
 index --run embedded --groups class=5
-unseen --run digits --classes epsilon
-tune --run digits --dimension 2,4 --trials 2 --epochs 1
+unseen --run digits --classes epsilon --epochs 1
+tune --run digits --dimension 2,4 --trials 2 --folds 2 --epochs 1
 """
 UNTIMED = ("run", "seconds", "versions", "device", "time", "created")
 """Parts of a manifest that differ from run to run: how and when it was made, not what."""

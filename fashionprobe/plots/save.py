@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fashionprobe.plots.style import FONT, house_style
 
@@ -15,6 +15,59 @@ if TYPE_CHECKING:
 
 # What matplotlib says about letters that its font lacks: the figure is whole, with a box for the letter.
 _NO_GLYPH = (r"Glyph \d+ .*missing from", r"Matplotlib currently does not support .* natively")
+
+
+class Figures:
+    """The figures of a stage: each is written beside its data and described for the report in one call.
+
+    Args:
+        folder: The folder that they go into.
+
+    Attributes:
+        notes: What the manifest says of them, in the list `figures`, in the order in which the pages show them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.notes: list[dict[str, Any]] = []
+
+    def add(
+        self, name: str, figure: "Figure", title: str, caption: str, *, zoom: bool = False, points: str = ""
+    ) -> None:
+        """Write a figure and its note.
+
+        Args:
+            name: Name of the files, without a suffix.
+            figure: The figure.
+            title: Heading.
+            caption: What it shows and how to read it.
+            zoom: As for `note`, and so is the next.
+            points: Name of a file of points.
+        """
+        self.write(name, figure)
+        self.describe(name, title, caption, zoom=zoom, points=points)
+
+    def write(self, name: str, figure: "Figure") -> None:
+        """Write a figure that the pages do not show, or not yet."""
+        save(figure, self.folder / name)
+
+    def describe(self, name: str, title: str, caption: str, *, zoom: bool = False, points: str = "") -> None:
+        """Note a figure for the pages."""
+        self.notes.append(note(f"{name}.png", title, caption, zoom=zoom, points=points))
+
+
+def note(file: str, title: str, caption: str, *, zoom: bool = False, points: str = "") -> dict[str, Any]:
+    """Return what a stage notes in its manifest, in the list `figures`, about a figure that the pages shall show.
+
+    Args:
+        file: Name of the PNG file.
+        title: Heading.
+        caption: What it shows and how to read it.
+        zoom: Whether it holds more than a screen shows, so that the reader should be able to enlarge it.
+        points: Name of a file of `points_table`, when the figure is a scatter plot whose points show their image.
+    """
+    extra = ({"zoom": True} if zoom else {}) | ({"points": points} if points else {})
+    return {"file": file, "title": title, "caption": caption} | extra
 
 
 def save(figure: "Figure", path_without_suffix: str | os.PathLike[str]) -> list[Path]:

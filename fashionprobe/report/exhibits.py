@@ -58,20 +58,6 @@ class Room:
     more: str
 
 
-def note(file: str, title: str, caption: str, *, zoom: bool = False, points: str = "") -> dict[str, Any]:
-    """Return what a stage notes in its manifest, in the list `figures`, about a figure that the pages shall show.
-
-    Args:
-        file: Name of the PNG file.
-        title: Heading.
-        caption: What it shows and how to read it.
-        zoom: Whether it holds more than a screen shows, so that the reader should be able to enlarge it.
-        points: Name of a file of `points_table`, when the figure is a scatter plot whose points shall show their image.
-    """
-    extra = ({"zoom": True} if zoom else {}) | ({"points": points} if points else {})
-    return {"file": file, "title": title, "caption": caption} | extra
-
-
 def exhibits(artifact: Artifact, *, most: int | None = None) -> list[Exhibit]:
     """Return the figures that a stage noted.
 

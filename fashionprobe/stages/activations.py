@@ -9,6 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.looked_at import Images, Opened, check_network, open_images, open_network
 
 if TYPE_CHECKING:
@@ -147,26 +148,24 @@ def _write(
     from fashionprobe.explain.activations import activations as feature_maps
     from fashionprobe.explain.activations import dead
     from fashionprobe.plots.activations import channel_grid
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     forward = feature_maps(opened.model, list(layers.values()))
     silent: list[list[np.ndarray]] = [[] for _ in layers]
-    noted = []
+    figures = Figures(draft)
     with progress.bar(total=len(images.names), unit="image", description="activations") as bar:
         for pixels in images.batches(opened.backbone.size, batch_size):
             maps = [each.numpy() for each in forward(pixels)]
             for (name, layer), found, gathered in zip(layers.items(), maps, silent, strict=True):
                 if not gathered:
                     file = f"activations_{name.replace(' ', '').replace('/', '_')}"
-                    save(channel_grid(found[0], title=f"{name} ({layer})", most=channels), draft / file)
-                    noted.append(note(f"{file}.png", f"Activations of {name}", _grid_caption(images.names[0], layer)))
+                    grid = channel_grid(found[0], title=f"{name} ({layer})", most=channels)
+                    figures.add(file, grid, f"Activations of {name}", _grid_caption(images.names[0], layer))
                 gathered.append(dead(found))
             bar.update(len(pixels))
-    noted.append(_write_dead(draft, layers, [np.concatenate(each) for each in silent]))
-    noted += _write_kernels(draft, opened)
-    _write_page(draft, opened, noted, command)
-    return {"layers": list(layers.values()), "images": len(images.names), "figures": noted}
+    _write_dead(figures, layers, [np.concatenate(each) for each in silent])
+    _write_kernels(figures, opened)
+    _write_page(draft, opened, figures.notes, command)
+    return {"layers": list(layers.values()), "images": len(images.names), "figures": figures.notes}
 
 
 def _grid_caption(image: str, layer: str) -> str:
@@ -176,13 +175,11 @@ def _grid_caption(image: str, layer: str) -> str:
     )
 
 
-def _write_dead(draft: Path, layers: dict[str, str], silent: "list[np.ndarray]") -> dict[str, str]:
+def _write_dead(figures: Figures, layers: dict[str, str], silent: "list[np.ndarray]") -> None:
     import numpy as np
     import pandas as pd
 
     from fashionprobe.plots.activations import dead_by_depth
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     shares = np.stack([each.mean(axis=1) for each in silent])
     everywhere = np.array([each.all(axis=0).mean() for each in silent])
@@ -193,30 +190,28 @@ def _write_dead(draft: Path, layers: dict[str, str], silent: "list[np.ndarray]")
             "deviation": shares.std(axis=1), "silent_for_all_images": everywhere,
         }
     )  # fmt: skip
-    table.to_csv(draft / "dead_channels.csv", index=False, float_format="%.6f")
-    save(dead_by_depth(list(layers), shares, everywhere), draft / "dead_channels")
+    table.to_csv(figures.folder / "dead_channels.csv", index=False, float_format="%.6f")
     caption = (
         f"The share of a layer's channels that are nowhere above 0, over {shares.shape[1]} images: for a single image "
         "(mean and standard deviation), and for all of them. Deeper channels are choosier."
     )
-    return note("dead_channels.png", "Silent channels by depth", caption)
+    drawn = dead_by_depth(list(layers), shares, everywhere)
+    figures.add("dead_channels", drawn, "Silent channels by depth", caption)
 
 
-def _write_kernels(draft: Path, opened: Opened) -> list[dict[str, str]]:
+def _write_kernels(figures: Figures, opened: Opened) -> None:
     """Draw the kernels of the first convolution, where the network starts with one."""
     from fashionprobe.explain.activations import kernels
     from fashionprobe.plots.activations import kernel_grid
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     try:
         found = kernels(opened.model)
     except UserError:
-        return []
-    save(kernel_grid(found[..., ::-1] if opened.backbone.preprocessing.bgr else found), draft / "kernels")
+        return
+    drawn = kernel_grid(found[..., ::-1] if opened.backbone.preprocessing.bgr else found)
     height, width = found.shape[1:3]
     caption = f"The {len(found)} kernels of the first layer, {height} x {width} pixels each. Mid-grey is 0."
-    return [note("kernels.png", "Kernels of the first layer", caption)]
+    figures.add("kernels", drawn, "Kernels of the first layer", caption)
 
 
 def _write_page(draft: Path, opened: Opened, noted: list[dict[str, str]], command: str) -> None:

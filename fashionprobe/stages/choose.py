@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
@@ -155,7 +156,7 @@ def _write(
 
     matrices = {block: described.matrix(block) for block in blocks}
     steps = len(chosen) * len(blocks) * len(options["normalizations"]) * (options["folds"] + 1)
-    ablations, nested, facts, figures = [], [], {}, []
+    ablations, nested, facts, figures = [], [], {}, Figures(draft)
     with progress.bar(total=steps, unit="trial", description="choose") as bar:
         for label, choice in chosen.items():
             rows, classes = _sample(choice, images, options["seed"])
@@ -167,10 +168,10 @@ def _write(
             left = {"missing": choice.missing, "left_out": choice.left_out, "sampled": len(rows) < len(choice.rows)}
             best = {name: value for name, value in found.best.items() if name != "label"}
             facts[label] = {**best, "accuracy": found.accuracy, "low": found.low, "high": found.high, **left}
-            figures += _draw(draft, label, found, chance=1 / len(set(classes)))
+            _draw(figures, label, found, chance=1 / len(set(classes)))
     pd.concat(ablations, ignore_index=True).to_csv(draft / "ablation.csv", index=False, float_format="%.6f")
     pd.concat(nested, ignore_index=True).to_csv(draft / "nested.csv", index=False, float_format="%.6f")
-    return {"best": facts, "figures": figures}
+    return {"best": facts, "figures": figures.notes}
 
 
 def _sample(choice: Choice, images: int, seed: int) -> tuple[Any, Any]:
@@ -187,19 +188,12 @@ def _sample(choice: Choice, images: int, seed: int) -> tuple[Any, Any]:
     return choice.rows[places], choice.classes[places]
 
 
-def _draw(draft: Path, label: str, found: "Chosen", *, chance: float) -> list[dict[str, Any]]:
-    """Draw the figures of one label and return what the report has to know of them."""
+def _draw(figures: Figures, label: str, found: "Chosen", *, chance: float) -> None:
+    """Draw the figures of one label."""
     from fashionprobe.plots.ablation import ablation_curves, ablation_table
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     name = shared.file_name(label)
     honest = (found.accuracy, found.low, found.high)
-    save(
-        ablation_curves(found.ablation, honest=honest, chance=chance, title=f"Reading {label}"),
-        draft / f"choice_{name}",
-    )
-    save(ablation_table(found.ablation, title=f"Accuracy, {label}"), draft / f"ablation_{name}")
     picks = found.nested["block"].value_counts()
     folds = ", ".join(f"block {block} in {count}" for block, count in picks.items())
     curves = (
@@ -208,10 +202,10 @@ def _draw(draft: Path, label: str, found: "Chosen", *, chance: float) -> list[di
         f"of {len(found.nested)} folds."
     )
     table = "Every candidate; the bold one is the highest. It was picked after the fact, so expect less of it."
-    return [
-        note(f"choice_{name}.png", f"How to read {label}", curves),
-        note(f"ablation_{name}.png", f"All ways to read {label}", table),
-    ]
+    drawn = ablation_curves(found.ablation, honest=honest, chance=chance, title=f"Reading {label}")
+    figures.add(f"choice_{name}", drawn, f"How to read {label}", curves)
+    drawn = ablation_table(found.ablation, title=f"Accuracy, {label}")
+    figures.add(f"ablation_{name}", drawn, f"All ways to read {label}", table)
 
 
 def _result(artifact: Artifact) -> Choices:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
@@ -186,20 +187,18 @@ def _write_reduced(draft: Path, table: "pd.DataFrame", chances: dict[str, float]
     from fashionprobe.attributes.cluster import versions
     from fashionprobe.plots.curves import classifier_name
     from fashionprobe.plots.dimensions import accuracy_by_dimension, shown_classifier
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     table.to_csv(draft / "reduced.csv", index=False, float_format="%.6f")
-    best, figures = {}, []
+    best, figures = {}, Figures(draft)
     for label, chance in chances.items():
         rows, name = table[table["label"] == label], shared.file_name(label)
-        save(accuracy_by_dimension(rows, chance=chance, title=name), draft / f"dimensions_{name}")
         few = rows[rows["dimensions"] < rows.groupby("block")["dimensions"].transform("max")]
         top = few.iloc[int(few["accuracy_mean"].to_numpy().argmax())]
         best[label] = {key: top[key] for key in ANSWER} | {key: int(top[key]) for key in ("dimensions", "block")}
         caption = REDUCED.format(classifier=classifier_name(*shown_classifier(rows)))
-        figures.append(note(f"dimensions_{name}.png", f"Accuracy by dimension: {label}", caption))
-    return {"reduced": best, "versions": versions(), "figures": figures}
+        drawn = accuracy_by_dimension(rows, chance=chance, title=name)
+        figures.add(f"dimensions_{name}", drawn, f"Accuracy by dimension: {label}", caption)
+    return {"reduced": best, "versions": versions(), "figures": figures.notes}
 
 
 def _write_label(draft: Path, name: str, scores: "Scores") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.looked_at import check_network, open_network
 
 if TYPE_CHECKING:
@@ -228,12 +229,13 @@ def _write(
         for name, match in matchings.items()
     ]  # fmt: skip
     pd.concat(tables, ignore_index=True).to_csv(draft / "pairs.csv", index=False, float_format="%.6f")
-    _figures(draft, found, matchings, sides)
+    figures = Figures(draft)
+    _draw_correlations(figures, found, matchings, sides)
     tops = [
         top_images(model, [layer], stream.batches("top images"), count=SHEET)[layer]
         for model, layer in zip(models, layers, strict=True)
     ]
-    _sheets(draft, stream, found, matchings["bipartite"], tops, sides, pairs)
+    _draw_pairs(figures, stream, found, matchings["bipartite"], tops, sides, pairs)
     means = {
         name: round(float(table.loc[table["alive"], "correlation"].mean()), 6) if table["alive"].any() else 0.0
         for name, table in zip(matchings, tables, strict=True)
@@ -248,45 +250,37 @@ def _write(
         "pooled": found.pooled,
         "samples": found.samples,
         "mean_correlation": means,
-        "figures": [each for each in _noted(sides) if (draft / each["file"]).is_file()],
+        "figures": figures.notes,
     }
 
 
-def _noted(sides: tuple[_Side, _Side]) -> list[dict[str, str]]:
-    """Return what the report says about the figures."""
-    from fashionprobe.report.exhibits import note
-
-    both = f"{sides[0].name} and {sides[1].name}"
-    matched = f"How alike the channels of {both} are, matched one to one and with the best partner of each."
-    matrix = f"Correlation of every channel with every other, of {both}, before and after the channels were matched."
-    pairs = (
-        "Matched channels, each with the images that activate it most: first those of one network, then its partner's."
-    )
-    return [
-        note("matched_correlations.png", "How alike matched channels are", matched),
-        note("correlation.png", "Correlation of channels", matrix),
-        note("best_pairs.png", "The best matched pairs", pairs),
-        note("worst_pairs.png", "The worst matched pairs", pairs),
-    ]
-
-
-def _figures(draft: Path, found: "Correlations", matchings: "dict[str, Pairs]", sides: tuple[_Side, _Side]) -> None:
+def _draw_correlations(
+    figures: Figures, found: "Correlations", matchings: "dict[str, Pairs]", sides: tuple[_Side, _Side]
+) -> None:
+    """Draw how alike matched channels are, and the correlation of every channel with every other."""
     from fashionprobe.plots.convergent import correlation_matrices, matched_correlations
-    from fashionprobe.plots.save import save
 
     names = (sides[0].name, sides[1].name)
-    title = f"Correlation of channels over {found.samples} " + ("images" if found.pooled else "places")
+    both = " and ".join(names)
     one, semi = matchings["bipartite"], matchings["semi"]
-    save(correlation_matrices(found.between, one.channels, one.others, names=names, title=title), draft / "correlation")
     alive = [found.alive[match.channels] & found.other_alive[match.others] for match in (one, semi)]
     curves = [match.correlations[kept] for match, kept in zip((one, semi), alive, strict=True)]
     if all(len(curve) for curve in curves):
-        figure = matched_correlations(*curves, names=names, title="How alike matched channels are")
-        save(figure, draft / "matched_correlations")
+        title = "How alike matched channels are"
+        figures.add(
+            "matched_correlations", matched_correlations(*curves, names=names, title=title), title,
+            f"How alike the channels of {both} are, matched one to one and with the best partner of each.",
+        )  # fmt: skip
+    title = f"Correlation of channels over {found.samples} " + ("images" if found.pooled else "places")
+    figures.add(
+        "correlation", correlation_matrices(found.between, one.channels, one.others, names=names, title=title),
+        "Correlation of channels",
+        f"Correlation of every channel with every other, of {both}, before and after the channels were matched.",
+    )  # fmt: skip
 
 
-def _sheets(
-    draft: Path,
+def _draw_pairs(
+    figures: Figures,
     stream: "Stream",
     found: "Correlations",
     match: "Pairs",
@@ -298,7 +292,6 @@ def _sheets(
     import numpy as np
 
     from fashionprobe.plots.contact import Row, contact_sheet
-    from fashionprobe.plots.save import save
 
     alive = np.nonzero(found.alive[match.channels] & found.other_alive[match.others])[0]
     chosen = {"best": alive[:count], "worst": alive[::-1][:count]}
@@ -321,7 +314,11 @@ def _sheets(
             )
             remark += f" its partner of {sides[1].name}. Captions: the peak of the activation."
             title = f"The {kind} matched pairs of channels"
-            save(contact_sheet(rows, title=title, remark=remark), draft / f"{kind}_pairs")
+            figures.add(
+                f"{kind}_pairs", contact_sheet(rows, title=title, remark=remark), f"The {kind} matched pairs",
+                "Matched channels, each with the images that activate it most: first those of one network, then its "
+                "partner's.",
+            )  # fmt: skip
 
 
 def _result(artifact: Artifact) -> Convergence:

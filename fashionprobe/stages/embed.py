@@ -11,6 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, blocks, progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.embedded import choose, make_job
 from fashionprobe.training.augment import check as check_augmentations
 
@@ -255,8 +256,9 @@ def _write(draft: Path, job: "Job", ks: list[int]) -> dict[str, Any]:
         neighbours=ks, metric=job.settings.metric, seed=job.settings.seed,
     )  # fmt: skip
     _write_tables(draft, found)
-    figures = _write_figures(draft, job, trained, found, points)
-    return _facts(job, trained, found, ks[0]) | {"figures": figures}
+    figures = Figures(draft)
+    _draw(figures, job, trained, found, points)
+    return _facts(job, trained, found, ks[0]) | {"figures": figures.notes}
 
 
 def _write_tables(draft: Path, found: "Evaluation") -> None:
@@ -266,39 +268,33 @@ def _write_tables(draft: Path, found: "Evaluation") -> None:
         counts.rename_axis("true / predicted").to_csv(draft / f"confusion_{split}.csv")
 
 
-def _write_figures(
-    draft: Path, job: "Job", trained: "Trained", found: "Evaluation", points: "np.ndarray"
-) -> list[dict[str, str]]:
-    """Draw training, maps and confusions; return what the report says about them."""
+def _draw(figures: Figures, job: "Job", trained: "Trained", found: "Evaluation", points: "np.ndarray") -> None:
+    """Draw training, maps and confusions; the pages show those of the last split."""
     import numpy as np
 
     from fashionprobe.plots.confusion import confusion
     from fashionprobe.plots.embedding_training import embedding_training
-    from fashionprobe.plots.save import save
     from fashionprobe.plots.scatter import scatter
-    from fashionprobe.report.exhibits import note
 
     label = job.classes.label
-    save(embedding_training(trained.history, title=f"Embedding by {label}"), draft / "training")
-    figures = [note("training.png", "Training", "Loss, triplets that fail, and distances, by epoch.")]
+    curves = embedding_training(trained.history, title=f"Embedding by {label}")
+    figures.add("training", curves, "Training", "Loss, triplets that fail, and distances, by epoch.")
     places, kind = _places(job, points)
     names = np.asarray(job.classes.names)[job.items["number"]]
     table = job.items[["id", "split"]].assign(**{label: names, "x": places[:, 0], "y": places[:, 1]})
-    table.to_csv(draft / "map.csv", index=False, float_format="%.6g")
+    table.to_csv(figures.folder / "map.csv", index=False, float_format="%.6g")
     for split, counts in found.confusions.items():
         of = job.items["split"].to_numpy() == split
         shown = of & np.isfinite(places).all(axis=1)
         heading = f"{label}, {split} ({shown.sum()} images)"
-        save(scatter(places[shown], names[shown], title=heading, kind=kind), draft / f"map_{split}")
-        save(confusion(counts, title=heading), draft / f"confusion_{split}")
+        figures.write(f"map_{split}", scatter(places[shown], names[shown], title=heading, kind=kind))
+        figures.write(f"confusion_{split}", confusion(counts, title=heading))
     last = [*found.confusions][-1]
     silhouette = found.silhouette[last]
     what = "The embedding" if job.settings.dimension == 2 else "The embedding, by UMAP fitted on train"
-    figures += [
-        note(f"map_{last}.png", "Map", f"{what}: the {last} images; silhouette {silhouette:.2f}."),
-        note(f"confusion_{last}.png", "Confusion", f"Classes of the {last} images by their neighbours in train."),
-    ]
-    return figures
+    figures.describe(f"map_{last}", "Map", f"{what}: the {last} images; silhouette {silhouette:.2f}.")
+    neighbours = f"Classes of the {last} images by their neighbours in train."
+    figures.describe(f"confusion_{last}", "Confusion", neighbours)
 
 
 def _places(job: "Job", points: "np.ndarray") -> "tuple[np.ndarray, str]":

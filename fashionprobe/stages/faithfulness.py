@@ -10,6 +10,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.explain.methods import check_methods
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages import tables
 from fashionprobe.stages.looked_at import (
     Column,
@@ -202,12 +203,13 @@ def _write(draft: Path, job: _Job, batch_size: int) -> dict[str, Any]:
     table.to_csv(draft / "per_image.csv", index=False, float_format="%.6f")
     summary = _summary(job, table)
     summary.to_csv(draft / "faithfulness.csv", index=False, float_format="%.6f")
-    noted = [_draw_curves(draft, job, curves)]
+    figures = Figures(draft)
+    _draw_curves(figures, job, curves)
     if job.randomization:
-        noted.append(_check_randomized(draft, job))
+        _check_randomized(figures, job)
     methods = summary[summary["method"] != RANDOM]
     best = methods["method"].iloc[int((methods["insertion"] - methods["deletion"]).argmax())]
-    return {"images": len(job.images.names), "best": best, "figures": noted}
+    return {"images": len(job.images.names), "best": best, "figures": figures.notes}
 
 
 def _measure(job: _Job, batch_size: int) -> "tuple[dict[str, dict[str, Curve]], list[dict[str, Any]]]":
@@ -273,29 +275,25 @@ def _summary(job: _Job, table: "pd.DataFrame") -> "pd.DataFrame":
     return summary.loc[list(job.titles)].rename_axis("method").reset_index()
 
 
-def _draw_curves(draft: Path, job: _Job, curves: "dict[str, dict[str, Curve]]") -> dict[str, str]:
+def _draw_curves(figures: Figures, job: _Job, curves: "dict[str, dict[str, Curve]]") -> None:
     from fashionprobe.plots.faithfulness import deletion_insertion
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     named = {kind: {job.titles[name]: curve for name, curve in each.items()} for kind, each in curves.items()}
-    save(deletion_insertion(named["deletion"], named["insertion"]), draft / "deletion_insertion")
     caption = (
         "The probability of the class while the pixels that a method marks are taken out of the image (deletion: lower "
         "is better) or put into a blurred one (insertion: higher is better), most relevant first. Lines are means over "
         f"{len(job.images.names)} images, bands their standard error; noise is a heatmap of random numbers."
     )
-    return note("deletion_insertion.png", "How much the marked pixels matter", caption)
+    drawn = deletion_insertion(named["deletion"], named["insertion"])
+    figures.add("deletion_insertion", drawn, "How much the marked pixels matter", caption)
 
 
-def _check_randomized(draft: Path, job: _Job) -> dict[str, str]:
+def _check_randomized(figures: Figures, job: _Job) -> None:
     """Run the randomisation check on the first images, write its table and draw it."""
     import pandas as pd
 
     from fashionprobe.explain.faithfulness import randomization
     from fashionprobe.plots import faithfulness as plots
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     pixels = job.images.first(job.opened.backbone.size, job.randomization)
     tables = []
@@ -306,14 +304,14 @@ def _check_randomized(draft: Path, job: _Job) -> dict[str, str]:
         )  # fmt: skip
         tables.append(table.assign(method=column.title))
     joined = pd.concat(tables, ignore_index=True)
-    joined.to_csv(draft / "randomization.csv", index=False, float_format="%.6f")
-    save(plots.randomization(joined), draft / "randomization")
+    joined.to_csv(figures.folder / "randomization.csv", index=False, float_format="%.6f")
     caption = (
         "Rank correlation between a method's map and its map after the weights were shuffled, layer by layer from the "
         "output. A method that explains what the network learned falls to 0; one that stays high mostly shows the "
         f"image. Means over {len(pixels)} images, bars their standard deviation."
     )
-    return note("randomization.png", "Does the heatmap depend on what was learned?", caption)
+    drawn = plots.randomization(joined)
+    figures.add("randomization", drawn, "Does the heatmap depend on what was learned?", caption)
 
 
 def _result(artifact: Artifact) -> Faithfulness:

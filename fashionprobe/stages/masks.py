@@ -11,6 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.looked_at import check_network, open_network
 from fashionprobe.stages.mask_sources import (
     APP,
@@ -255,8 +256,6 @@ def _items(records: Artifact, label: str | None) -> "tuple[pd.DataFrame, str | N
 def _write(draft: Path, job: _Job) -> dict[str, Any]:
     """Write the masks, their table and a contact sheet."""
     from fashionprobe.plots.contact import contact_sheet
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     labels = job.items[job.label] if job.label else job.items["id"].map(lambda _: "")
     left_out: list[str] = []
@@ -268,18 +267,20 @@ def _write(draft: Path, job: _Job) -> dict[str, Any]:
             received=f"{job.source}, which masks all or nothing of each of {len(left_out)} images",
         )  # fmt: skip
     rows = [sheet[name] for name in sorted(sheet)]
-    save(contact_sheet(rows, title=f"Masks of {job.records.path.name}", remark=REMARK), draft / "masks")
+    figures = Figures(draft)
+    contact = contact_sheet(rows, title=f"Masks of {job.records.path.name}", remark=REMARK)
     caption = (
         f"Some of {len(table)} images, each with its mask ({job.source}): what is tinted is irrelevant. "
         f"On average {table['share'].mean():.0%} of an image is masked."
     )
+    figures.add("masks", contact, "Masks of irrelevant regions", caption)
     splits = job.items.set_index("id").loc[table["id"], "split"]
     return {
         "dataset": job.records.path.name, "source": job.source, "label": job.label, "masks": len(table),
         "left_out": len(left_out), "share": round(float(table["share"].mean()), 6),
         "classes": {str(name): int(count) for name, count in table["class"].value_counts().sort_index().items()},
         "splits": {str(name): int(count) for name, count in splits.value_counts().sort_index().items()},
-        "figures": [note("masks.png", "Masks of irrelevant regions", caption)],
+        "figures": figures.notes,
     }  # fmt: skip
 
 

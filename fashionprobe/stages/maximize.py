@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.looked_at import Opened, check_network, open_network
 
 if TYPE_CHECKING:
@@ -276,8 +277,6 @@ def _write(
     from fashionprobe.explain import maximize as explain
     from fashionprobe.explain.targets import Channel
     from fashionprobe.plots.mosaic import mosaic
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     targets = [Channel(unit.layer, unit.number) if unit.layer else unit.number for unit in units]
     options = {name: given[name] for name in ("steps", "learning_rate", "start", "fourier", "jitter", "seed")}
@@ -293,14 +292,15 @@ def _write(
     images = np.round(made.images).astype(np.uint8)
     for unit, image in zip(units, images, strict=True):
         Image.fromarray(image).save(draft / f"{unit.name}.png")
-    save(mosaic(images, [unit.title for unit in units], title=title), draft / "mosaic")
     what = units[0].layer or "classes"
     caption = (
         f"Pictures made from nothing that {title} answers to most, one a channel or class, by gradient ascent on the "
         f"pixels ({given['steps']} steps). They show what each one looks for."
     )
-    noted = note("mosaic.png", f"What {what} wants to see", caption)
-    return {"layer": units[0].layer, "units": _tables(draft, units, made), "figures": [noted]}
+    figures = Figures(draft)
+    drawn = mosaic(images, [unit.title for unit in units], title=title)
+    figures.add("mosaic", drawn, f"What {what} wants to see", caption)
+    return {"layer": units[0].layer, "units": _tables(draft, units, made), "figures": figures.notes}
 
 
 def _tables(draft: Path, units: list[_Unit], made: "explain.Maximized") -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pandas as pd
+
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +133,8 @@ def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _J
     import pandas as pd
 
     tables, histograms = [], []
-    facts: dict[str, Any] = {"labels": {}, "figures": []}
+    facts: dict[str, Any] = {"labels": {}}
+    figures = Figures(draft)
     with progress.bar(total=len(chosen) * len(job.block), unit="block", description="pairs") as bar:
         for label, choice in chosen.items():
             drawn, copies = _drawn(described, choice, job)
@@ -149,10 +152,10 @@ def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _J
                 "left_out": choice.left_out, "copies": copies,
                 "fewer": {each.name: len(each.positive) for each in drawn if len(each.positive) < job.pairs},
             }  # fmt: skip
-            facts["figures"] += _figures(draft, label, tables[-1], histograms[-1], job)
+            _draw(figures, label, tables[-1], histograms[-1], job)
     pd.concat(tables, ignore_index=True).to_csv(draft / "overlap.csv", index=False, float_format="%.6g")
     pd.concat(histograms, ignore_index=True).to_csv(draft / "histograms.csv", index=False, float_format="%.6g")
-    return facts
+    return facts | {"figures": figures.notes}
 
 
 def _drawn(described: Described, choice: Choice, job: _Job) -> tuple[list[Any], int]:
@@ -197,16 +200,11 @@ def _answer(label: str, table: "pd.DataFrame") -> Apart:
     return Apart(label, int(best["block"]), str(best["space"]), float(best["overlap"]), float(best["auc"]))
 
 
-def _figures(
-    draft: Path, label: str, table: "pd.DataFrame", histogram: "pd.DataFrame", job: _Job
-) -> list[dict[str, Any]]:
-    """Draw the figures of one label, and return what the report says about them."""
+def _draw(figures: Figures, label: str, table: "pd.DataFrame", histogram: "pd.DataFrame", job: _Job) -> None:
+    """Draw the figures of one label."""
     from fashionprobe.attributes.pairs import ALL
     from fashionprobe.plots.pair_distances import distance_histograms, overlap_by_block
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
-    noted = []
     for space in table["space"].unique():
         rows, bars = (part[part["space"] == space] for part in (table, histogram))
         metric = job.metric if space == "original" else "euclidean"
@@ -214,9 +212,6 @@ def _figures(
         name, title = f"{shared.file_name(label)}_{space}", f"{label}: pairs in {where}"
         together = rows[rows["class"] == ALL]
         distance = f"Distance of the two images ({metric})"
-        figure = distance_histograms(bars[bars["class"] == ALL], together, distance=distance, title=title)
-        save(figure, draft / f"histograms_{name}")
-        save(overlap_by_block(rows, title=title), draft / f"overlap_{name}")
         apart = (
             f"How far apart two images of one class of {label} are, and two images of different classes, all classes "
             f"together. The overlap is the area that both histograms share ({job.bins} bins): 0 is apart, 1 the same."
@@ -226,11 +221,10 @@ def _figures(
             "with other classes. The darker, the better the block keeps the class together. Pairs dealt at random "
             f"would overlap by {rows['overlap_by_luck'].min():.2f} or more, not quite by 1."
         )
-        noted += [
-            note(f"histograms_{name}.png", f"Distances of pairs by {label}, in {where}", apart),
-            note(f"overlap_{name}.png", f"Overlap of distances by {label}, in {where}", by_class),
-        ]
-    return noted
+        histograms = distance_histograms(bars[bars["class"] == ALL], together, distance=distance, title=title)
+        figures.add(f"histograms_{name}", histograms, f"Distances of pairs by {label}, in {where}", apart)
+        overlap = overlap_by_block(rows, title=title)
+        figures.add(f"overlap_{name}", overlap, f"Overlap of distances by {label}, in {where}", by_class)
 
 
 def _result(artifact: Artifact) -> PairDistances:

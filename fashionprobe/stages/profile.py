@@ -10,6 +10,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
@@ -138,7 +139,8 @@ def profile(
 def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _Job) -> dict[str, Any]:
     from fashionprobe.attributes.copies import identical
 
-    facts: dict[str, Any] = {"labels": {}, "figures": []}
+    facts: dict[str, Any] = {"labels": {}}
+    figures = Figures(draft)
     first = described.matrix(described.blocks[0])
     # A block is ranked once a fold and once on all images, and each of its channels is profiled.
     with progress.bar(total=len(chosen) * len(job.block) * (job.folds + 2), unit="step", description="profile") as bar:
@@ -148,14 +150,14 @@ def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _J
             for block in job.block:
                 found[block] = _neurons(described.matrix(block)[choice.rows], choice, same, label, job, bar.update)
             for block in job.block:
-                _write_block(draft, described.matrix(block)[choice.rows], choice.classes, label, block, job.seed)
+                _write_block(figures, described.matrix(block)[choice.rows], choice.classes, label, block, job.seed)
                 bar.update()
-            answer = _write_neurons(draft, found, choice, label, job)
+            answer = _write_neurons(figures, found, choice, label, job)
             facts["labels"][label] = {
                 **asdict(answer), "images": len(choice.rows), "missing": choice.missing, "left_out": choice.left_out,
             }  # fmt: skip
-            facts["figures"] += _noted(answer, job)
-    return facts
+            _describe(figures, answer, job)
+    return facts | {"figures": figures.notes}
 
 
 def _neurons(
@@ -170,7 +172,7 @@ def _neurons(
 
 
 def _write_block(
-    draft: Path, descriptors: "np.ndarray", classes: "np.ndarray", label: str, block: int, seed: int
+    figures: Figures, descriptors: "np.ndarray", classes: "np.ndarray", label: str, block: int, seed: int
 ) -> None:
     """Write the tables and figures of one label and block."""
     import numpy as np
@@ -178,31 +180,29 @@ def _write_block(
 
     from fashionprobe.attributes.profiles import profiles, separation
     from fashionprobe.plots.profiles import class_profiles, separating_channels
-    from fashionprobe.plots.save import save
 
     name = f"{shared.file_name(label)}_block{block}"
     found = profiles(descriptors, classes)
     table = pd.DataFrame(found.means.T, columns=list(found.classes)).rename_axis("channel")
-    table.to_csv(draft / f"profile_{name}.csv", float_format="%.6g")
+    table.to_csv(figures.folder / f"profile_{name}.csv", float_format="%.6g")
     where = np.argwhere(found.peaks)
     peaks = pd.DataFrame({
         "class": np.array(found.classes, dtype=object)[where[:, 0]], "channel": where[:, 1],
         "mean": found.means[where[:, 0], where[:, 1]], "common": np.isin(where[:, 1], found.common),
     })  # fmt: skip
-    peaks.to_csv(draft / f"peaks_{name}.csv", index=False, float_format="%.6g")
+    peaks.to_csv(figures.folder / f"peaks_{name}.csv", index=False, float_format="%.6g")
     title = f"{label}, block {block}"
-    save(class_profiles(found.means, found.peaks, found.classes, title=title), draft / f"profile_{name}")
+    figures.write(f"profile_{name}", class_profiles(found.means, found.peaks, found.classes, title=title))
     areas = separation(descriptors, classes, seed=seed).table()
-    areas.to_csv(draft / f"separating_{name}.csv", index=False, float_format="%.6f")
-    save(separating_channels(areas, title=title), draft / f"separating_{name}")
+    areas.to_csv(figures.folder / f"separating_{name}.csv", index=False, float_format="%.6f")
+    figures.write(f"separating_{name}", separating_channels(areas, title=title))
 
 
-def _write_neurons(draft: Path, found: "dict[int, Neurons]", choice: Choice, label: str, job: _Job) -> Attribute:
+def _write_neurons(figures: Figures, found: "dict[int, Neurons]", choice: Choice, label: str, job: _Job) -> Attribute:
     """Write the attribute neurons of one label, and return where it lives."""
     import pandas as pd
 
     from fashionprobe.plots.neurons import accuracy_by_channels
-    from fashionprobe.plots.save import save
 
     name = shared.file_name(label)
     rows = [
@@ -213,27 +213,25 @@ def _write_neurons(draft: Path, found: "dict[int, Neurons]", choice: Choice, lab
     columns = ["block", "ranking", "channels", "channels_at_best", "total", "accuracy", "accuracy_std", "full",
                "full_std", "stability", "list"]  # fmt: skip
     answers = pd.DataFrame(rows, columns=columns)
-    answers.to_csv(draft / f"neurons_{name}.csv", index=False, float_format="%.6f")
+    answers.to_csv(figures.folder / f"neurons_{name}.csv", index=False, float_format="%.6f")
     for file in ("curve", "channels"):
         tables = [getattr(each, file).assign(block=block) for block, each in found.items()]
         joined = pd.concat(tables, ignore_index=True)
         joined.insert(0, "block", joined.pop("block"))
-        joined.to_csv(draft / f"neurons_{file}_{name}.csv", index=False, float_format="%.6f")
+        joined.to_csv(figures.folder / f"neurons_{file}_{name}.csv", index=False, float_format="%.6f")
         if file == "curve":
             chance = 1 / len(set(choice.classes))
             title = f"Channels that hold {label} (by {job.ranking.replace('_', ' ')})"
-            save(accuracy_by_channels(joined, answers, share=job.share, chance=chance, title=title),
-                 draft / f"neurons_{name}")  # fmt: skip
+            drawn = accuracy_by_channels(joined, answers, share=job.share, chance=chance, title=title)
+            figures.write(f"neurons_{name}", drawn)
     # The first among equals: the shallowest block.
     block = max(found, key=lambda number: found[number].full)
     best = found[block]
     return Attribute(label, block, best.needed, best.first, best.total, best.accuracy, best.accuracy_std, best.full)
 
 
-def _noted(answer: Attribute, job: _Job) -> list[dict[str, Any]]:
-    """Return what the report says about the figures: those of all blocks, and of the best block."""
-    from fashionprobe.report.exhibits import note
-
+def _describe(figures: Figures, answer: Attribute, job: _Job) -> None:
+    """Caption the figures that the report shows: those of all blocks, and of the best block."""
     label, block, name = answer.label, answer.block, shared.file_name(answer.label)
     how = {"mutual_information": "their mutual information with the classes", "l1": "an L1 penalty"}[job.ranking]
     neurons = (
@@ -252,11 +250,9 @@ def _noted(answer: Attribute, job: _Job) -> list[dict[str, Any]]:
         "below the mean of the classes. Triangles: peaks of every class, which say nothing about it. A peak is 2 "
         "standard deviations above the mean of the channels."
     )
-    return [
-        note(f"neurons_{name}.png", f"Attribute neurons of {label}", neurons),
-        note(f"separating_{name}_block{block}.png", f"Channels that separate a class of {label}", separating),
-        note(f"profile_{name}_block{block}.png", f"Activation of channels by {label}", profile),
-    ]
+    figures.describe(f"neurons_{name}", f"Attribute neurons of {label}", neurons)
+    figures.describe(f"separating_{name}_block{block}", f"Channels that separate a class of {label}", separating)
+    figures.describe(f"profile_{name}_block{block}", f"Activation of channels by {label}", profile)
 
 
 def _result(artifact: Artifact) -> Profile:

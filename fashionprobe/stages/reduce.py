@@ -11,6 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Described, open_described, records_of
 
@@ -212,9 +213,10 @@ def _write(draft: Path, described: Described, job: _Job, tfrecords_root: str | N
                 bar.update()
     table = pd.DataFrame(rows)
     table.to_csv(draft / "clusters.csv", index=False, float_format="%.6f")
-    figures = _figures(draft, described, job, table, maps, shown, pictures=tfrecords_root is not None)
+    figures = Figures(draft)
+    _draw(figures, described, job, table, maps, shown, pictures=tfrecords_root is not None)
     best = {str(label): _best(found) for label, found in table.groupby("label", sort=False)}
-    return {"best": best, "reproducible": job.seed is not None, "versions": versions(), "figures": figures}
+    return {"best": best, "reproducible": job.seed is not None, "versions": versions(), "figures": figures.notes}
 
 
 def _reductions(described: Described, block: int, job: _Job) -> Any:
@@ -273,34 +275,32 @@ def _write_thumbnails(draft: Path, described: Described, rows: "np.ndarray", tfr
     (draft / THUMBNAILS).write_text(json.dumps(stored), encoding="utf-8")
 
 
-def _figures(
-    draft: Path, described: Described, job: _Job, table: "pd.DataFrame", maps: "dict[int, Any]", shown: "np.ndarray",
-    *, pictures: bool,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Draw everything; return what the report shows: the bars of each label, then the maps, the best block first."""
+def _draw(
+    figures: Figures, described: Described, job: _Job, table: "pd.DataFrame", maps: "dict[int, Any]",
+    shown: "np.ndarray", *, pictures: bool,
+) -> None:  # fmt: skip
+    """Draw everything; the pages show the bars of each label, then the maps, the best block first."""
     from fashionprobe.plots.clusters import agreement_by_block
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     seed = UNSEEDED if job.seed is None else ""
-    bars, ranked = [], []
+    ranked = []
     for block, (points, clusters) in maps.items():
         _points_table(described, job, points, clusters).to_csv(
-            draft / f"points_block{block}.csv", index=False, float_format="%.5f"
+            figures.folder / f"points_block{block}.csv", index=False, float_format="%.5f"
         )
     plane = table[table["dimensions"] == PLANE]
     for label in job.labels:
         rows, name = plane[plane["label"] == label], shared.file_name(label)
-        save(agreement_by_block(rows, title=name), draft / f"clusters_{name}")
-        bars.append(note(f"clusters_{name}.png", f"Clusters and classes: {label}", AGREE.format(seed=seed).strip()))
+        bars = agreement_by_block(rows, title=name)
+        figures.add(f"clusters_{name}", bars, f"Clusters and classes: {label}", AGREE.format(seed=seed).strip())
         order = rows.sort_values("ami", ascending=False, kind="stable")["block"]
         for rank, block in enumerate(order):
             points, clusters = maps[int(block)]
-            file = _write_map(draft, described, label, int(block), points, clusters, shown)
+            file = _write_map(figures, described, label, int(block), points, clusters, shown)
             caption = MAP.format(block=block, which=_which(len(points), len(shown), pictures), seed=seed).strip()
-            noted = note(f"{file}.png", f"Block {block} by {label}", caption, points=f"{file}.json")
-            ranked.append((rank, noted))
-    return bars + [noted for _, noted in sorted(ranked, key=lambda pair: pair[0])]
+            ranked.append((rank, file, f"Block {block} by {label}", caption))
+    for _, file, title, caption in sorted(ranked, key=lambda each: each[0]):
+        figures.describe(file, title, caption, points=f"{file}.json")
 
 
 def _which(items: int, shown: int, pictures: bool) -> str:
@@ -312,11 +312,10 @@ def _which(items: int, shown: int, pictures: bool) -> str:
 
 
 def _write_map(
-    draft: Path, described: Described, label: str, block: int, points: "np.ndarray", clusters: "np.ndarray",
+    figures: Figures, described: Described, label: str, block: int, points: "np.ndarray", clusters: "np.ndarray",
     shown: "np.ndarray",
 ) -> str:  # fmt: skip
     """Draw one map, as a figure and as points for the report; return the name of both."""
-    from fashionprobe.plots.save import save
     from fashionprobe.plots.scatter import MISSING, looks, scatter, without_gaps
     from fashionprobe.plots.style import short
     from fashionprobe.report.points import points_table
@@ -324,7 +323,7 @@ def _write_map(
     name = f"map_{shared.file_name(label)}_block{block}"
     points = without_gaps(points)
     classes, ids = described.items[label].to_numpy(str), described.items["id"].to_numpy(str)
-    save(scatter(points, classes, title=f"Block {block} by {label}"), draft / name)
+    figures.write(name, scatter(points, classes, title=f"Block {block} by {label}"))
     found, look_of = looks(classes)
     words = [
         (short(classes[row] or MISSING), "in no cluster" if clusters[row] < 0 else f"cluster {clusters[row]}",
@@ -332,7 +331,7 @@ def _write_map(
         for row in shown
     ]  # fmt: skip
     table = points_table(points[shown], [asdict(look) for look in found], look_of[shown], words, shown)
-    (draft / f"{name}.json").write_text(json.dumps(table, ensure_ascii=False), encoding="utf-8")
+    (figures.folder / f"{name}.json").write_text(json.dumps(table, ensure_ascii=False), encoding="utf-8")
     return name
 
 

@@ -10,10 +10,12 @@ import pandas as pd
 
 from fashionprobe.feedback.compare import GROUP, mcnemar, summary
 from fashionprobe.feedback.methods import BASE, Method
-from fashionprobe.report.exhibits import note
+from fashionprobe.plots.save import Figures
 from fashionprobe.training.scores import Scores, score
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from fashionprobe.feedback.network import Correctable
     from fashionprobe.feedback.refit import Masked
     from fashionprobe.stages.refitting import Job
@@ -83,8 +85,9 @@ def write_files(
         matrix.rename_axis("true / predicted").to_csv(draft / f"confusion_{when}.csv")
     network.model.load_weights(kept.folder / "kept.weights.h5")
     network.model.save(draft / "model.keras")
-    figures = _figures(draft, job, runs, iterations, masked, per_class, tried, scores, found, kept, heated)
-    return _facts(job, table, runs, left_out, kept, names, figures)
+    figures = Figures(draft)
+    _draw(figures, job, runs, iterations, masked, per_class, tried, scores, found, kept, heated)
+    return _facts(job, table, runs, left_out, kept, names, figures.notes)
 
 
 def _row(
@@ -148,64 +151,60 @@ def _facts(
     }  # fmt: skip
 
 
-def _figures(
-    draft: Path, job: "Job", runs: pd.DataFrame, iterations: pd.DataFrame, masked: pd.DataFrame,
+def _draw(
+    figures: Figures, job: "Job", runs: pd.DataFrame, iterations: pd.DataFrame, masked: pd.DataFrame,
     per_class: pd.DataFrame, tried: pd.DataFrame, scores: dict[Any, dict[str, Scores]], found: list[Found],
     kept: Found, heated: "Masked",
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Draw all figures, and return what the report says about them."""
+) -> None:  # fmt: skip
+    """Draw all figures."""
     from fashionprobe.plots.confusion_change import confusion_change
     from fashionprobe.plots.pasa_surface import SETTINGS, pasa_surface
     from fashionprobe.plots.per_class_change import per_class_change
     from fashionprobe.plots.refit_curves import refit_curves
     from fashionprobe.plots.refit_methods import refit_methods
-    from fashionprobe.plots.save import save
     from fashionprobe.plots.sweep import sweep
 
     title, seeds = job.main.title, len(job.seeds)
-    save(refit_methods(runs, title="Accuracy on test by method"), draft / "methods")
     spread = f"Each method with {seeds} seeds: the mean, one standard deviation, and the seeds." if seeds > 1 else ""
-    notes = [note("methods.png", "Methods compared", f"All start from the same network with the same masks. {spread}")]
+    figures.add(
+        "methods", refit_methods(runs, title="Accuracy on test by method"), "Methods compared",
+        f"All start from the same network with the same masks. {spread}",
+    )  # fmt: skip
     if job.main.iterate:
         figure = refit_curves(
             iterations, masked, method=title, seed=kept.seed, chosen=kept.noted()["iteration"], title=title
         )
-        save(figure, draft / "refit_curves")
-        notes.append(note(
-            "refit_curves.png", "The refit", f"{title}: the loss, the measurements that choose the iteration, and how "
-            "probable the class of each masked image is.",
-        ))  # fmt: skip
-    _heatmaps(draft, job, found, kept, heated)
-    notes.append(note(
-        "before_after.png", "What it looks at, before and after",
+        figures.add(
+            "refit_curves", figure, "The refit", f"{title}: the loss, the measurements that choose the iteration, and "
+            "how probable the class of each masked image is.",
+        )  # fmt: skip
+    figures.add(
+        "before_after", _heatmaps(job, found, kept, heated), "What it looks at, before and after",
         "Grad-CAM of the true class for masked images of the training. The outline is the mask.",
-    ))  # fmt: skip
+    )  # fmt: skip
     before, after = scores[BASE.name, kept.seed]["test"], scores[job.main.name, kept.seed]["test"]
-    save(confusion_change(before.confusion, after.confusion, title=f"{title}, test images"), draft / "confusion")
-    notes.append(note("confusion.png", "Confusions before and after", "On the test images, in images."))
-    change = _change(per_class, title)
-    save(per_class_change(change, title=f"{title}, test images"), draft / "per_class")
-    notes.append(note("per_class.png", "Classes before and after", "Means over the seeds, on the test images."))
+    heading = f"{title}, test images"
+    drawn = confusion_change(before.confusion, after.confusion, title=heading)
+    figures.add("confusion", drawn, "Confusions before and after", "On the test images, in images.")
+    drawn = per_class_change(_change(per_class, title), title=heading)
+    figures.add("per_class", drawn, "Classes before and after", "Means over the seeds, on the test images.")
     mine = tried[tried["method"] == title] if len(tried) else tried
     if job.main.loss == "pasa":
         used = mine[mine["chosen"]].iloc[0] if len(mine) else {name: job.swept[name][0] for name in ("b", "th")}
         pair = (float(used["b"]), float(used["th"]))
         others = {} if pair in SETTINGS.values() else {"this refit": pair}
-        save(pasa_surface({**SETTINGS, **others}), draft / "pasa")
-        notes.append(note(
-            "pasa.png", "What B and th do", "The factor of PASA's penalty by the probability of the true class: with B "
-            "below 1 it fades as the network gets sure, with B above 1 it grows.",
-        ))  # fmt: skip
+        figures.add(
+            "pasa", pasa_surface({**SETTINGS, **others}), "What B and th do", "The factor of PASA's penalty by the "
+            "probability of the true class: with B below 1 it fades as the network gets sure, with B above 1 it grows.",
+        )  # fmt: skip
     if len(mine):
-        save(sweep(mine, title=title), draft / "sweep")
-        notes.append(note("sweep.png", "Values tried", "What was chosen has the best mean of validation and swapped."))
-    return notes
+        what = "What was chosen has the best mean of validation and swapped."
+        figures.add("sweep", sweep(mine, title=title), "Values tried", what)
 
 
-def _heatmaps(draft: Path, job: "Job", found: list[Found], kept: Found, heated: "Masked") -> None:
+def _heatmaps(job: "Job", found: list[Found], kept: Found, heated: "Masked") -> "Figure":
     """Draw the heatmaps of masked images before and after, those whose heat lay most inside the mask first."""
     from fashionprobe.plots.before_after import Corrected, before_after
-    from fashionprobe.plots.save import save
 
     base = next(each for each in found if each.method == BASE and each.seed == kept.seed).arrays()
     after, names = kept.arrays(), job.trained.classes
@@ -224,7 +223,7 @@ def _heatmaps(draft: Path, job: "Job", found: list[Found], kept: Found, heated: 
         )
         for row in order
     ]  # fmt: skip
-    save(before_after(rows, title=job.main.title, scale="Grad-CAM"), draft / "before_after")
+    return before_after(rows, title=job.main.title, scale="Grad-CAM")
 
 
 def _change(per_class: pd.DataFrame, title: str) -> pd.DataFrame:

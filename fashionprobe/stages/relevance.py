@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_manifest
 from fashionprobe.errors import UserError
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.filters_seen import (
     Activity,
     Chosen,
@@ -236,8 +237,9 @@ def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict
     activity = look(job)
     found = _rank(job, activity)
     order = _write_ranks(draft, job, found)
-    noted = draw_curve(draft, job, found)
-    noted += draw_view(draft, job, found.ranks, activity)
+    figures = Figures(draft)
+    draw_curve(figures, job, found)
+    draw_view(figures, job, found.ranks, activity)
     facts = _facts(job, found, order)
     inside = look_inside(job, *masked) if masked else None
     if inside is not None:
@@ -251,7 +253,7 @@ def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict
             "suspicious": table.loc[table["suspicious"], "filter"].tolist(),
             **{name: None if value != value else round(value, 4) for name, value in vars(agreement).items()},
         }  # fmt: skip
-        noted += draw_expert(draft, job, table, agreement, inside, found.ranks)
+        draw_expert(figures, job, table, agreement, inside, found.ranks)
     if activity.after is not None:
         from fashionprobe.feedback.filter_changes import changes, histograms
 
@@ -260,8 +262,8 @@ def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict
         table.to_csv(draft / "changes.csv", index=False, float_format="%.6g")
         bars = histograms(activity.features, activity.after)
         bars.to_csv(draft / "histograms.csv", index=False, float_format="%.6g")
-        noted += draw_changes(draft, job, table, bars)
-    return {**facts, "figures": noted}
+        draw_changes(figures, job, table, bars)
+    return {**facts, "figures": figures.notes}
 
 
 def _rank(job: Job, activity: Activity) -> "Relevance":

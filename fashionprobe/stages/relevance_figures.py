@@ -1,9 +1,9 @@
 """The figures of `relevance`, and what the report says about them."""
 
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.filters_seen import Activity, Inside, Job, learned_from
 
 if TYPE_CHECKING:
@@ -17,14 +17,12 @@ TOP = 20
 """Filters in the figure of the rankings."""
 
 
-def draw_curve(draft: Path, job: Job, found: "Relevance") -> list[dict[str, Any]]:
+def draw_curve(figures: Figures, job: Job, found: "Relevance") -> None:
     """Draw accuracy over the number of filters, and the rankings of the best."""
     import numpy as np
 
     from fashionprobe.feedback.relevance_curve import enough
     from fashionprobe.plots.relevance import relevance_curve, top_filters
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     is_measured = ~learned_from(job.images) if not found.folds else np.ones(len(job.images), bool)
     splits = " and ".join(sorted(set(job.images.column("split")[is_measured]), reverse=True))
@@ -36,19 +34,18 @@ def draw_curve(draft: Path, job: Job, found: "Relevance") -> list[dict[str, Any]
         found.curve, found.l1, chance=chance, enough=needed, measured=measured,
         title=f"How many filters it takes to tell {job.label}",
     )  # fmt: skip
-    save(figure, draft / "curve")
-    title = f"The filters that tell most about {job.label}"
-    save(top_filters(found.ranks, count=TOP, title=title), draft / "ranks")
     curve = (
         f"Accuracy of a linear classifier of {job.label} with the best filters of the last feature map, measured on "
         f"images that had no part in the ranking. {needed} of {job.found.count} filters reach 95 % of the accuracy of "
         "all."
     )
     ranks = "Rank of each filter by three criteria: near each other where the criteria agree."
-    return [note("curve.png", "How many filters are needed", curve), note("ranks.png", title, ranks)]
+    figures.add("curve", figure, "How many filters are needed", curve)
+    title = f"The filters that tell most about {job.label}"
+    figures.add("ranks", top_filters(found.ranks, count=TOP, title=title), title, ranks)
 
 
-def draw_view(draft: Path, job: Job, ranks: "pd.DataFrame", activity: Activity) -> list[dict[str, Any]]:
+def draw_view(figures: Figures, job: Job, ranks: "pd.DataFrame", activity: Activity) -> None:
     """Draw the global view of the most relevant filters: an image from each ninth of the range, where it is active."""
     import numpy as np
     import pandas as pd
@@ -56,8 +53,6 @@ def draw_view(draft: Path, job: Job, ranks: "pd.DataFrame", activity: Activity) 
     from fashionprobe.feedback.filter_view import intervals
     from fashionprobe.feedback.relevance import order
     from fashionprobe.plots.contact import Row, contact_sheet
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     random = np.random.default_rng(job.seed)
     chosen = order(ranks)[: job.filters].tolist()
@@ -74,14 +69,13 @@ def draw_view(draft: Path, job: Job, ranks: "pd.DataFrame", activity: Activity) 
         sheet.append(Row(f"filter {number}\nrank {rank[number]:g}", images, captions))
         table += [(number, low, high, count, "" if row is None else ids[row]) for low, high, count, row in cut]
     columns = ["filter", "low", "high", "images", "id"]
-    pd.DataFrame(table, columns=columns).to_csv(draft / "filter_view.csv", index=False, float_format="%.6g")
+    pd.DataFrame(table, columns=columns).to_csv(figures.folder / "filter_view.csv", index=False, float_format="%.6g")
     remark = (
         "Left to right: a random image from each ninth of the range of the filter's mean activation. Lit: where its "
         "map is above its Otsu threshold. Empty: no image in that ninth."
     )
     title = "What the most relevant filters look at"
-    save(contact_sheet(sheet, title=title, remark=remark), draft / "filter_view")
-    return [note("filter_view.png", title, remark, zoom=True)]
+    figures.add("filter_view", contact_sheet(sheet, title=title, remark=remark), title, remark, zoom=True)
 
 
 def _ends(low: float, high: float) -> str:
@@ -108,59 +102,48 @@ def _lit(job: Job, wanted: dict[int, list[int]]) -> "dict[tuple[int, int], np.nd
 
 
 def draw_expert(
-    draft: Path, job: Job, table: "pd.DataFrame", agreement: "Agreement", inside: Inside, ranks: "pd.DataFrame"
-) -> list[dict[str, Any]]:
+    figures: Figures, job: Job, table: "pd.DataFrame", agreement: "Agreement", inside: Inside, ranks: "pd.DataFrame"
+) -> None:
     """Draw the expert against the ranking, and the filters most active in a few masks."""
     import numpy as np
 
     from fashionprobe.plots.masked_filters import masked_filters
     from fashionprobe.plots.relevance import expert_against_ranking
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     words = f"Spearman {agreement.correlation:+.2f} (95 %: {agreement.low:+.2f} to {agreement.high:+.2f}), "
     words += f"over {_images(len(inside.inside))} with masks"
     if inside.covered:
         words += f"; {inside.covered} cover the whole map"
-    noted = []
     # Where masks cover the whole map, nothing is to be seen.
     if np.isfinite(agreement.correlation):
         title = "What the expert calls irrelevant, and the ranking relevant"
-        save(expert_against_ranking(table, agreement=words, title=title), draft / "expert")
         caption = (
             "Each filter by how active it is inside the masks and by its relevance. In the upper right corner are "
             "filters that carry the classes though they look where the expert sees nothing of use."
         )
-        noted.append(note("expert.png", title, caption))
+        figures.add("expert", expert_against_ranking(table, agreement=words, title=title), title, caption)
     rank = ranks.sort_values("filter")["rank"].to_numpy(float)
     labels, names = inside.images.column(job.label), inside.images.column("id")
     for number, (row, image) in enumerate(inside.shown.items(), start=1):
         name, file = names[row], f"masked_{number}"
         title = f"Most active inside the mask: {name}" + (f", {labels[row]}" if labels[row] else "")
-        save(masked_filters(
-            image, inside.masks[row], inside.inside[row], inside.whole[row], rank, title=title
-        ), draft / file)  # fmt: skip
+        drawn = masked_filters(image, inside.masks[row], inside.inside[row], inside.whole[row], rank, title=title)
         caption = "The ten filters most active inside the mask. Dark bars are relevant filters."
-        noted.append(note(f"{file}.png", title, caption))
-    return noted
+        figures.add(file, drawn, title, caption)
 
 
-def draw_changes(draft: Path, job: Job, table: "pd.DataFrame", bars: "pd.DataFrame") -> list[dict[str, Any]]:
+def draw_changes(figures: Figures, job: Job, table: "pd.DataFrame", bars: "pd.DataFrame") -> None:
     """Draw what the refit did to the filters."""
     from fashionprobe.plots.filter_changes import filter_histograms, mean_changes
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
-    save(mean_changes(table, title="What the refit did to the filters"), draft / "changes")
     by = "inside_change" if "inside_change" in table else "change"
     most = table.iloc[(-table[by].abs()).argsort(kind="stable")].head(max(job.filters, 4))["filter"].tolist()
     title = "The filters that changed most"
-    save(filter_histograms(bars, most, names=("before", "after the refit"), title=title), draft / "histograms")
     caption = (
         "Change of the mean activation of every filter, sorted. Below 0 the filter is less active after the refit."
     )
     spread = "How the mean activation of a filter is spread over the images, before and after the refit."
-    return [
-        note("changes.png", "Change of every filter", caption),
-        note("histograms.png", title, spread),
-    ]
+    changes = mean_changes(table, title="What the refit did to the filters")
+    figures.add("changes", changes, "Change of every filter", caption)
+    spreads = filter_histograms(bars, most, names=("before", "after the refit"), title=title)
+    figures.add("histograms", spreads, title, spread)

@@ -10,6 +10,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages import tables
 from fashionprobe.stages.described import Choice, Described, open_described, records_of
 
@@ -178,7 +179,7 @@ def _write(
 
     from fashionprobe.attributes.retrieve import by_block
 
-    tables, best, notes = [], {}, []
+    tables, best, figures = [], {}, Figures(draft)
     matrices = {block: described.matrix(block) for block in blocks}
     pictures = records_of(described.artifact, tfrecords_root) is not None
     steps = len(chosen) * len(blocks) * len(normalizations)
@@ -195,15 +196,14 @@ def _write(
             name, block = shared.file_name(label), best[label]["block"]
             classes.to_csv(draft / f"per_class_{name}.csv", index=False, float_format="%.6f")
             _write_results(draft, name, described, choice, found[row])
-            notes += _draw(draft, name, label, table, setting.top, best[label])
+            _draw(figures, name, label, table, setting.top, best[label])
             if pictures:
-                notes += _sheets(draft, name, label, block, described, choice, found[row], tfrecords_root)
+                _draw_queries(figures, name, label, block, described, choice, found[row], tfrecords_root)
     pd.concat(tables, ignore_index=True).to_csv(draft / "retrieval.csv", index=False, float_format="%.6f")
     both = None
     if len(chosen) == 2:
-        both, figures = _of_both(draft, described, chosen, best, setting)
-        notes += figures
-    return {"best": best, "both": both, "top": setting.top, "pictures": pictures, "figures": notes}
+        both = _of_both(figures, described, chosen, best, setting)
+    return {"best": best, "both": both, "top": setting.top, "pictures": pictures, "figures": figures.notes}
 
 
 def _all(chosen: dict[str, Choice]) -> list[Choice]:
@@ -264,24 +264,19 @@ def _write_results(draft: Path, name: str, described: Described, choice: Choice,
     results.to_csv(draft / f"results_{name}.csv", index=False, float_format="%.6g")
 
 
-def _draw(
-    draft: Path, name: str, label: str, table: "pd.DataFrame", top: int, best: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _draw(figures: Figures, name: str, label: str, table: "pd.DataFrame", top: int, best: Mapping[str, Any]) -> None:
     from fashionprobe.plots.retrieval import precision_by_block
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
-    save(precision_by_block(table, top=top, title=label), draft / f"retrieval_{name}")
     caption = (
         f"How many of the {top} nearest images have the query's {label}, over {table['queries'].iloc[0]} queries. Bars "
         f"are 95 % intervals (1.96 standard errors over queries). Best is block {best['block']}: "
         f"{best['precision']:.2f}, where blind draws would give {best['chance']:.2f}."
     )
-    return [note(f"retrieval_{name}.png", f"Retrieval by {label}", caption)]
+    figures.add(f"retrieval_{name}", precision_by_block(table, top=top, title=label), f"Retrieval by {label}", caption)
 
 
-def _sheets(
-    draft: Path,
+def _draw_queries(
+    figures: Figures,
     name: str,
     label: str,
     block: int,
@@ -289,14 +284,12 @@ def _sheets(
     choice: Choice,
     found: "Found",
     tfrecords_root: str,
-) -> list[dict[str, Any]]:
+) -> None:
     """Draw the best and the worst queries with what they found."""
     import numpy as np
 
     from fashionprobe.attributes.retrieve import best_and_worst
     from fashionprobe.plots.retrieval import Result, result_sheet
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     sheets = dict(zip(("best", "worst"), best_and_worst(found, choice.classes, SHOWN), strict=True))
     right = (found.shares(choice.classes) * found.rows.shape[1]).round().astype(int)
@@ -304,7 +297,6 @@ def _sheets(
         [(found.queries[place], *found.rows[place, :ACROSS]) for each in sheets.values() for place in each]
     )
     pictures = dict(zip(rows, _pictures(described, choice.rows[rows], tfrecords_root), strict=True))
-    notes = []
     for kind, places in sheets.items():
         results = []
         for place in places:
@@ -315,14 +307,12 @@ def _sheets(
                     choice.classes[others].tolist(), f"{right[place]} of {found.rows.shape[1]}\nright",
                 )
             )  # fmt: skip
-        title = f"{label}: {kind} queries at block {block}"
-        save(result_sheet(results, title=title), draft / f"{kind}_{name}")
+        sheet = result_sheet(results, title=f"{label}: {kind} queries at block {block}")
         caption = (
             f"{kind.capitalize()} queries by {label} at block {block}, at most one a class while there are classes "
             "enough: the query on the left, then its nearest images. A cross and a frame mark those of another class."
         )
-        notes.append(note(f"{kind}_{name}.png", f"{kind.capitalize()} queries by {label}", caption, zoom=True))
-    return notes
+        figures.add(f"{kind}_{name}", sheet, f"{kind.capitalize()} queries by {label}", caption, zoom=True)
 
 
 def _pictures(described: Described, rows: "np.ndarray", tfrecords_root: str) -> "list[np.ndarray]":
@@ -337,19 +327,17 @@ def _pictures(described: Described, rows: "np.ndarray", tfrecords_root: str) -> 
 
 
 def _of_both(
-    draft: Path,
+    figures: Figures,
     described: Described,
     chosen: dict[str, Choice],
     best: Mapping[str, Mapping[str, Any]],
     setting: "Setting",
-) -> tuple[float, list[dict[str, Any]]]:
+) -> float:
     """Search by the best block of each label and by both at once, among the images that have both."""
     import numpy as np
 
     from fashionprobe.attributes.retrieve import by_descriptor
     from fashionprobe.plots.retrieval import precision_by_descriptor
-    from fashionprobe.plots.save import save
-    from fashionprobe.report.exhibits import note
 
     rows = _rows_of_both(list(chosen.values()))
     table = by_descriptor(
@@ -359,14 +347,15 @@ def _of_both(
         normalizations=[own["normalization"] for own in best.values()],
         setting=setting,
     )
-    table.to_csv(draft / "both.csv", index=False, float_format="%.6f")
+    table.to_csv(figures.folder / "both.csv", index=False, float_format="%.6f")
     labels = " and ".join(chosen)
-    save(precision_by_descriptor(table, top=setting.top, title=labels), draft / "both")
     caption = (
         f"Retrieval by the best block of {labels}, each alone and both at once (the sum of the distances as z-scores), "
         f"over {table['queries'].iloc[0]} queries among the {len(rows)} images that have both labels; 95 % intervals."
     )
-    return float(table["precision_mean"].iloc[-1]), [note("both.png", f"Retrieval by {labels}", caption)]
+    drawn = precision_by_descriptor(table, top=setting.top, title=labels)
+    figures.add("both", drawn, f"Retrieval by {labels}", caption)
+    return float(table["precision_mean"].iloc[-1])
 
 
 def _rows_of_both(choices: list[Choice]) -> "np.ndarray":

@@ -10,6 +10,7 @@ from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.explain.methods import check_methods
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.looked_at import (
     Column,
     Images,
@@ -252,10 +253,9 @@ def _write(draft: Path, job: _Job, explainers: "dict[str, Explainer]", batch_siz
     import pandas as pd
 
     from fashionprobe.explain.network import probabilities
-    from fashionprobe.report.exhibits import note
 
     predict = None if job.explained is not None else probabilities(job.opened.model)
-    rows, noted = [], []
+    rows, figures = [], Figures(draft)
     with progress.bar(total=len(job.images.names), unit="image", description="see") as bar:
         for pixels in job.images.batches(job.opened.backbone.size, batch_size):
             shares = predict(pixels) if predict else None
@@ -263,12 +263,13 @@ def _write(draft: Path, job: _Job, explainers: "dict[str, Explainer]", batch_siz
             raw = {name: explain(pixels, classes) for name, explain in explainers.items()}
             for place, row in enumerate(described):
                 number = len(rows) + 1
-                _write_image(draft, job, number, row, pixels[place], {name: maps[place] for name, maps in raw.items()})
-                noted.append(note(f"image_{number:03d}.png", _title(job, row), _caption(job, row)))
+                _write_image(
+                    figures, job, number, row, pixels[place], {name: maps[place] for name, maps in raw.items()}
+                )
                 rows.append({"image": number, **row})
                 bar.update()
     pd.DataFrame(rows).to_csv(draft / "items.csv", index=False, float_format="%.6f")
-    facts = {"images": len(rows), "methods": [column.name for column in job.columns], "figures": noted}
+    facts = {"images": len(rows), "methods": [column.name for column in job.columns], "figures": figures.notes}
     _write_page(draft, job, facts)
     return facts
 
@@ -300,17 +301,16 @@ def _describe(
 
 
 def _write_image(
-    draft: Path, job: _Job, number: int, row: dict[str, Any], pixels: "np.ndarray", raw: "dict[str, np.ndarray]"
+    figures: Figures, job: _Job, number: int, row: dict[str, Any], pixels: "np.ndarray", raw: "dict[str, np.ndarray]"
 ) -> None:
     """Write the raw maps of one image, a picture of each, and the figure of all."""
     import numpy as np
     from PIL import Image
 
     from fashionprobe.plots.heatmaps import colour_map, explained, overlay, signed_picture
-    from fashionprobe.plots.save import save
 
     image = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
-    np.savez(draft / f"image_{number:03d}.npz", **raw)  # pyright: ignore[reportArgumentType]
+    np.savez(figures.folder / f"image_{number:03d}.npz", **raw)  # pyright: ignore[reportArgumentType]
     panels = []
     for column in job.columns:
         maps = raw[column.name]
@@ -319,10 +319,11 @@ def _write_image(
             picture = signed_picture(maps)
         else:
             picture = overlay(image, relevance) if maps.ndim == 2 else colour_map(relevance)
-        Image.fromarray(picture).save(draft / f"image_{number:03d}_{column.name}.png")
+        Image.fromarray(picture).save(figures.folder / f"image_{number:03d}_{column.name}.png")
         panels.append((column.title, picture))
     scale = "relevance, from the least to the greatest of each picture"
-    save(explained(image, panels, title=_title(job, row), scale=scale), draft / f"image_{number:03d}")
+    title = _title(job, row)
+    figures.add(f"image_{number:03d}", explained(image, panels, title=title, scale=scale), title, _caption(job, row))
 
 
 def _title(job: _Job, row: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.looked_at import Opened, check_network, open_network
 from fashionprobe.stages.selectivity_sheets import draw, pixels
 
@@ -195,33 +196,10 @@ def _write(
     for block, found in zip(blocks, results, strict=True):
         np.save(draft / f"neuron_features_block{block}.npy", pixels(found.features))
     lowest = _lowest(labels, images)
-    _figures(draft, rows, source, label, lowest)
-    draw(draft, model, source, backbone.name, dict(zip(blocks, results, strict=True)), features)
-    facts = _facts(source, backbone, rows, results, label, images, lowest)
-    return {**facts, "figures": [each for each in _noted(blocks, label) if (draft / each["file"]).is_file()]}
-
-
-def _noted(blocks: list[int], label: str) -> list[dict[str, str]]:
-    """Return what the report says about the figures."""
-    from fashionprobe.report.exhibits import note
-
-    class_index = (
-        f"How many channels of each block select one {label}: the images that activate such a channel most are all of "
-        "one class (index 1)."
-    )
-    colour_index = (
-        "How many channels of each block need colour: grey versions of the images leave them silent (index 1)."
-    )
-    noted = [
-        note("class_selectivity.png", f"Channels selective for {label}", class_index),
-        note("colour_selectivity.png", "Channels selective for colour", colour_index),
-    ]
-    for block in reversed(blocks):
-        features = "What activates a channel most, on average: the mean of its strongest crops."
-        masked = "The images that activate a channel most, and below each the places where the channel is active."
-        noted.append(note(f"neuron_features_block{block}.png", f"Neuron features of block {block}", features))
-        noted.append(note(f"top_images_block{block}.png", f"Top images of block {block}", masked))
-    return noted
+    figures = Figures(draft)
+    _draw_indices(figures, rows, source, label, lowest)
+    draw(figures, model, source, backbone.name, dict(zip(blocks, results, strict=True)), features)
+    return _facts(source, backbone, rows, results, label, images, lowest) | {"figures": figures.notes}
 
 
 def _lowest(labels: "np.ndarray", images: int) -> float:
@@ -248,20 +226,26 @@ def _top_table(results: "list[Selectivity]", blocks: list[int], ids: "np.ndarray
     return table[table["value"] > 0]
 
 
-def _figures(draft: Path, rows: "pd.DataFrame", source: "Stream", label: str, lowest: float) -> None:
-    from fashionprobe.plots.save import save
+def _draw_indices(figures: Figures, rows: "pd.DataFrame", source: "Stream", label: str, lowest: float) -> None:
     from fashionprobe.plots.selectivity import selectivity_by_block
 
     name = source.records.path.name
     remark = f"1: all images that activate the channel most are of one {label}."
     if lowest > 0:
         remark += f" With as few classes as here no channel can be below {lowest:.2f}."
-    title = f"Channels selective for {label} ({name})"
-    figure = selectivity_by_block(rows, "class_index", title=title, remark=remark)
-    save(figure, draft / "class_selectivity")
+    title = f"Channels selective for {label}"
+    figures.add(
+        "class_selectivity", selectivity_by_block(rows, "class_index", title=f"{title} ({name})", remark=remark), title,
+        f"How many channels of each block select one {label}: the images that activate such a channel most are all of "
+        "one class (index 1).",
+    )  # fmt: skip
     remark = "1: grey versions of the images leave the channel silent. 0: it does not see the difference."
-    figure = selectivity_by_block(rows, "colour_index", title=f"Channels selective for colour ({name})", remark=remark)
-    save(figure, draft / "colour_selectivity")
+    title = "Channels selective for colour"
+    figures.add(
+        "colour_selectivity", selectivity_by_block(rows, "colour_index", title=f"{title} ({name})", remark=remark),
+        title,
+        "How many channels of each block need colour: grey versions of the images leave them silent (index 1).",
+    )  # fmt: skip
 
 
 def _facts(

@@ -1,7 +1,8 @@
 """The sheets of stage `selectivity`: neuron features, and the images that activate channels most."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,12 +21,12 @@ TOP_CLASSES = 3
 
 
 def draw(
-    draft: Path, model: Any, source: "Stream", network: str, results: "dict[int, Selectivity]", features: int
+    figures: Figures, model: Any, source: "Stream", network: str, results: "dict[int, Selectivity]", features: int
 ) -> None:
     """Draw the neuron features of chosen channels, and the top images of some, masked.
 
     Args:
-        draft: The folder that the sheets go into.
+        figures: The figures that the sheets join, the deepest block first.
         model: The network with its preprocessing in front.
         source: The images that the results are about.
         network: Its name, for the titles.
@@ -33,7 +34,6 @@ def draw(
         features: Neuron features drawn a block.
     """
     from fashionprobe.plots.contact import Row, contact_sheet
-    from fashionprobe.plots.save import save
 
     chosen = {block: _chosen(found, features) for block, found in results.items()}
     wanted = {
@@ -43,7 +43,7 @@ def draw(
         for row in found.top.images[channel, :SHEET]
     }
     pictures = source.pictures(wanted)
-    for block, found in results.items():
+    for block, found in reversed(results.items()):
         if not chosen[block]:
             continue
         height, width = found.field.size
@@ -55,15 +55,21 @@ def draw(
                 some = channels[start : start + SHEET]
                 images = [pixels(found.features[channel]) for channel in some]
                 rows.append(Row(name.replace(" ", "\n"), images, [_caption(found, name, channel) for channel in some]))
-        save(
-            contact_sheet(rows, title=f"Neuron features of {network}, block {block}", remark=remark),
-            draft / f"neuron_features_block{block}",
-        )
+        title = f"Neuron features of {network}, block {block}"
+        figures.add(
+            f"neuron_features_block{block}", contact_sheet(rows, title=title, remark=remark),
+            f"Neuron features of block {block}",
+            "What activates a channel most, on average: the mean of its strongest crops.",
+        )  # fmt: skip
         rows = [row for channel in _some(chosen[block]) for row in _masked(model, found, channel, pictures)]
         remark = "Second rows: only the pixels stay where the channel is at least half as active as its strongest peak"
         remark += " in the data set. Captions: the peak of the activation."
         title = f"Images that activate channels of {network}, block {block}, most"
-        save(contact_sheet(rows, title=title, remark=remark), draft / f"top_images_block{block}")
+        figures.add(
+            f"top_images_block{block}", contact_sheet(rows, title=title, remark=remark),
+            f"Top images of block {block}",
+            "The images that activate a channel most, and below each the places where the channel is active.",
+        )  # fmt: skip
 
 
 def _chosen(found: "Selectivity", features: int) -> dict[str, list[int]]:

@@ -10,6 +10,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots.save import Figures
 from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
@@ -240,8 +241,9 @@ def _write(draft: Path, job: "Job", folder: Path, strategy: "tf.distribute.Strat
     }
     finished(trained.network).save(draft / "model.keras")
     _write_tables(draft, job, scores)
-    _write_figures(draft, trained.history, scores["val"], job)
-    facts = _facts(job, trained, scores)
+    figures = Figures(draft)
+    _draw(figures, trained.history, scores["val"], job)
+    facts = _facts(job, trained, scores) | {"figures": figures.notes}
     card = model_card(facts, job.arguments(), scores["val"].per_class, scores["val"].pairs, path=folder / "model.keras")
     (draft / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     return facts
@@ -261,32 +263,26 @@ def _write_tables(draft: Path, job: "Job", scores: "dict[str, Scores]") -> None:
     pd.concat(tables, ignore_index=True).to_csv(draft / "predictions.csv", index=False, float_format="%.6f")
 
 
-def _write_figures(draft: Path, history: "pd.DataFrame", scores: "Scores", job: "Job") -> None:
+def _draw(figures: Figures, history: "pd.DataFrame", scores: "Scores", job: "Job") -> None:
     from fashionprobe.plots.best_worst import best_and_worst
     from fashionprobe.plots.learning import learning_curves
     from fashionprobe.plots.pairs import confused_pairs
-    from fashionprobe.plots.save import save
 
     label = job.classes.label
     best = int(history["epoch"][history["val_accuracy"].argmax()])
     chance = 1 / len(job.classes.names)
-    save(learning_curves(history, best_epoch=best, chance=chance, title=label), draft / "learning_curves")
-    save(confused_pairs(scores.pairs, title=label), draft / "confused_pairs")
-    save(best_and_worst(scores.per_class, title=label), draft / "best_and_worst")
-
-
-def _noted(best: int, epochs: int) -> list[dict[str, str]]:
-    """Return what the report says about the figures."""
-    from fashionprobe.report.exhibits import note
-
-    kept = f"Loss and accuracy over {epochs} epochs; the weights of epoch {best} were kept, the best on validation."
-    pairs = "The classes that are most often taken for each other, on the validation images."
-    ends = "F1, precision and recall of the best and the worst classes, on the validation images."
-    return [
-        note("learning_curves.png", "Learning curves", kept),
-        note("confused_pairs.png", "Confused pairs", pairs),
-        note("best_and_worst.png", "Best and worst classes", ends),
-    ]
+    figures.add(
+        "learning_curves", learning_curves(history, best_epoch=best, chance=chance, title=label), "Learning curves",
+        f"Loss and accuracy over {len(history)} epochs; the weights of epoch {best} were kept, the best on validation.",
+    )  # fmt: skip
+    figures.add(
+        "confused_pairs", confused_pairs(scores.pairs, title=label), "Confused pairs",
+        "The classes that are most often taken for each other, on the validation images.",
+    )  # fmt: skip
+    figures.add(
+        "best_and_worst", best_and_worst(scores.per_class, title=label), "Best and worst classes",
+        "F1, precision and recall of the best and the worst classes, on the validation images.",
+    )  # fmt: skip
 
 
 def _facts(job: "Job", trained: "Trained", scores: "dict[str, Scores]") -> dict[str, Any]:
@@ -310,7 +306,6 @@ def _facts(job: "Job", trained: "Trained", scores: "dict[str, Scores]") -> dict[
         "epochs": len(trained.history),
         "best_epoch": best + 1,
         "loss": float(trained.history["val_loss"][best]),
-        "figures": _noted(best + 1, len(trained.history)),
         "scores": {
             split: {name: getattr(found, name) for name in ("images", "top_1", "low", "high", "top_5", "macro_f1")}
             for split, found in scores.items()

@@ -13,6 +13,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.embedded import open_embedded
 
 if TYPE_CHECKING:
@@ -128,9 +129,7 @@ def _range(name: str, value: Sequence[float] | float | None, default: Sequence[f
 
 def _write(draft: Path, job: "Job", space: "Space", options: dict[str, Any]) -> dict[str, Any]:
     from fashionprobe.attributes.folds import assign_folds
-    from fashionprobe.plots.save import save
     from fashionprobe.plots.trials import trials as draw
-    from fashionprobe.report.exhibits import note
     from fashionprobe.siamese.job import decoded
     from fashionprobe.siamese.search import best_of, search
 
@@ -150,8 +149,10 @@ def _write(draft: Path, job: "Job", space: "Space", options: dict[str, Any]) -> 
     best = best_of(table)
     names = [*space.ranges, *space.choices]
     label = job.classes.label
-    save(draw(table, names, logarithmic=[*space.ranges], title=f"Search for {label}"), draft / "trials")
     text = "Each mark is a set of values; open marks were given up early. Higher is better."
+    figures = Figures(draft)
+    drawn = draw(table, names, logarithmic=[*space.ranges], title=f"Search for {label}")
+    figures.add("trials", drawn, "Search", text)
     return {
         "label": label,
         "best": {name: best[name].item() for name in names},
@@ -161,7 +162,7 @@ def _write(draft: Path, job: "Job", space: "Space", options: dict[str, Any]) -> 
         "trials": len(table),
         "pruned": int(table["pruned"].sum()),
         "neighbours": options["neighbours"],
-        "figures": [note("trials.png", "Search", text)],
+        "figures": figures.notes,
     }
 
 

@@ -11,6 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, write_text
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.embedded import open_embedded
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ def unseen(
 def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) -> dict[str, Any]:
     import pandas as pd
 
-    from fashionprobe.plots.save import save
     from fashionprobe.plots.unseen import unseen_classes
-    from fashionprobe.report.exhibits import note
     from fashionprobe.siamese.job import decoded
 
     (draft / ".pictures").mkdir(exist_ok=True)
@@ -121,15 +120,17 @@ def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) ->
     table = table[table["class"].isin(chosen)].sort_values(["class", "seen", "seed"], ignore_index=True)
     table.to_csv(draft / "unseen.csv", index=False, float_format="%.6f")
     label = job.classes.label
-    save(unseen_classes(table, title=f"Classes the embedding never saw: {label}"), draft / "unseen")
     means = table.groupby(["class", "seen"])["auc"].mean()
     text = "Each class told from all others by its nearness to the class mean: by networks without it, and with it."
+    figures = Figures(draft)
+    drawn = unseen_classes(table, title=f"Classes the embedding never saw: {label}")
+    figures.add("unseen", drawn, "Classes that were never seen", text)
     return {
         "label": label,
         "auc": {name: float(means[name, False]) for name in chosen},
         "with": {name: float(means[name, True]) for name in chosen},
         "seeds": seeds,
-        "figures": [note("unseen.png", "Classes that were never seen", text)],
+        "figures": figures.notes,
     }
 
 

@@ -11,6 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.plots.save import Figures
 from fashionprobe.stages.described import Choice, Described, open_described
 
 if TYPE_CHECKING:
@@ -163,13 +164,11 @@ def _write(
     import pandas as pd
 
     from fashionprobe.attributes.grid import shape
-    from fashionprobe.plots.save import save
     from fashionprobe.plots.wall import layout_scores
-    from fashionprobe.report.exhibits import note
 
     pictures = _pictures(described.thumbnails(chosen.rows, tfrecords_root, height=arguments["cell"]))
     rows, columns = shape(len(chosen.rows))
-    tables, figures, label = [], [], arguments["label"]
+    tables, figures, label = [], Figures(draft), arguments["label"]
     with progress.bar(total=4 * len(blocks), unit="step", description="wall") as bar:
         for block in blocks:
             grids, scores = _lay(described, chosen, block, (rows, columns), arguments, bar.update)
@@ -177,20 +176,20 @@ def _write(
             tables.append(scores)
             cells = grids[arguments["layout"]]
             _write_cells(draft / f"wall_block{block}.csv", described, chosen, cells, columns)
-            file = _write_wall(draft, block, pictures, chosen, cells, (rows, columns), arguments)
-            figures.append(note(file, f"Wall of block {block}{_by(label)}", _caption(label, chosen), zoom=True))
+            name = _write_wall(draft, block, pictures, chosen, cells, (rows, columns), arguments)
+            figures.describe(name, f"Wall of block {block}{_by(label)}", _caption(label, chosen), zoom=True)
             bar.update()
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(images=len(chosen.rows), rows=rows, columns=columns)
     table.to_csv(draft / "scores.csv", index=False, float_format="%.6f")
     if table[list(SCORES)].notna().any(axis=None):
-        save(layout_scores(table, title="What the layouts keep"), draft / "scores")
         caption = (
             "How much of the likeness of descriptors each layout keeps, the same images in each; random is a layout by "
             "chance. Larger is better. By chance the distance preservation quality is more than 0: among pictures as "
             "near on the grid, the likest counts first."
         )
-        figures.append(note("scores.png", "What the layouts keep", caption))
+        title = "What the layouts keep"
+        figures.add("scores", layout_scores(table, title=title), title, caption)
     found = table[table["layout"] == arguments["layout"]]
     chance = table[table["layout"] == "random"]
     return {
@@ -200,7 +199,7 @@ def _write(
         "grid": [rows, columns],
         "laid": [_plain(row) for row in found.to_dict("records")],
         "random": [_plain(row) for row in chance.to_dict("records")],
-        "figures": figures,
+        "figures": figures.notes,
     }
 
 
@@ -260,7 +259,7 @@ def _write_wall(
     grid: tuple[int, int],
     arguments: Any,
 ) -> str:
-    """Write the picture of one wall and return the name of its file."""
+    """Write the picture of one wall and return its name."""
     from fashionprobe.plots import wall as plots
     from fashionprobe.plots.save import png
 
@@ -273,9 +272,9 @@ def _write_wall(
         classes=None if label is None else chosen.classes,
         title=f"Block {block}{_by(label)}",
     )
-    file = f"wall_block{block}.png"
-    (draft / file).write_bytes(png(figure, dpi=plots.DPI))
-    return file
+    name = f"wall_block{block}"
+    (draft / f"{name}.png").write_bytes(png(figure, dpi=plots.DPI))
+    return name
 
 
 def _by(label: str | None) -> str:
