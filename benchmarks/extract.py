@@ -25,8 +25,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe import artifacts, backbones, descriptors
+from fashionprobe import backbones, descriptors
 from fashionprobe.records import read as reader
+from fashionprobe.records.record_set import RecordSet, open_record_set
 from fashionprobe.records.sources import garments
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.ingest import ingest
@@ -75,7 +76,7 @@ class Bench:
         self._blocks = list(range(1, len(backbone.taps) + 1))
         self._extractor = functools.cache(lambda *blocks: descriptors.extractor(backbone, blocks))
         ingest(dataset="garments", count=images, tfrecords_root=str(folder))
-        self._records = artifacts.load(folder / "garments", stage="ingest", remedy="")
+        self._records = open_record_set(folder / "garments")
         self._batches = list(self._dataset())
         catalogue = garments.catalogue(count=images, size=backbone.size)
         self._files = [folder / f"{name}.jpg" for name in catalogue.items["id"][: max(4, images // 8)]]
@@ -108,7 +109,7 @@ class Bench:
     def _dataset(self) -> tf.data.Dataset:
         return reader.read(self._records, outputs=("image",), size=self._backbone.size, batch_size=self._batch_size)
 
-    def _reader(self, records: artifacts.Artifact, **options: Any) -> tf.data.Dataset:
+    def _reader(self, records: RecordSet, **options: Any) -> tf.data.Dataset:
         key = repr(sorted(options.items()))
         if key not in self._readers:
             self._readers[key] = _read(records, **options)

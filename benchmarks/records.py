@@ -29,11 +29,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from fashionprobe.artifacts import Artifact
 from fashionprobe.preprocessing import PREPROCESSING
 from fashionprobe.records import write
 from fashionprobe.records.pack import Request, pack
 from fashionprobe.records.read import read
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.records.sources import Catalogue, kaggle
 
 # No dependency: compared with when it is there.
@@ -190,7 +190,7 @@ def reading(what: str, folder: Path, rounds: int) -> None:
     preprocessing(what, records, count, rounds)
 
 
-def preprocessing(what: str, records: Artifact, count: int, rounds: int) -> None:
+def preprocessing(what: str, records: RecordSet, count: int, rounds: int) -> None:
     """Compare reading alone with reading and what `descriptors` leaves of the preprocessing: subtracting the mean."""
     images = read(records, outputs=("image",), size=(224, 224))
     # Whole rows, as in `descriptors`: TensorFlow broadcasts along the last axis alone four times slower.

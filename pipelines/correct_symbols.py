@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from jsonargparse import auto_cli
 
-from fashionprobe.artifacts import load
 from fashionprobe.feedback.compare import summary
 from fashionprobe.kerasfile import opening
 from fashionprobe.plots.refit_methods import refit_methods
 from fashionprobe.plots.save import save
-from fashionprobe.records.read import read, vocabulary
+from fashionprobe.records.read import read
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import ingest, masks, refit, train
 
 MARKED, PLAIN = "test: marks random", "test: marks without"
@@ -57,9 +57,9 @@ def main(*, seeds: int = 3, rivals: str = "all", iterations: int = 100) -> None:
 
 def on_marked(model: Path, records: Path) -> float:
     """Return the accuracy of a network on the test letters that carry a mark by chance."""
-    artifact = load(records, stage="ingest", remedy="")
+    artifact = open_record_set(records)
     network = opening.load_model(model)
-    numbers = {name: number for number, name in enumerate(vocabulary(artifact, "marks"))}
+    numbers = {name: number for number, name in enumerate(artifact.classes("marks"))}
     right = []
     test = read(artifact, outputs=("image", "class", "marks"), splits=("test",), size=(72, 72))
     for images, labels, marks in test:

@@ -17,11 +17,10 @@ import pandas as pd
 from jsonargparse import auto_cli
 from PIL import Image
 
-from fashionprobe.artifacts import load
 from fashionprobe.feedback.compare import summary
 from fashionprobe.plots.refit_methods import refit_methods
 from fashionprobe.plots.save import save
-from fashionprobe.records.read import pictures, shard_paths
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import ingest, masks, refit, train
 
 FEW_CLUTTERED = "background != 'cluttered' or flipped == 'no' or split == 'test'"
@@ -87,9 +86,9 @@ def main(
 
 def draw(records: Path, folder: Path) -> None:
     """Write the masks as PNG files, named like the photographs."""
-    artifact = load(records, stage="ingest", remedy="")
+    artifact = open_record_set(records)
     ids = [f"train/{name}.jpg" for name in CLUTTER]
-    for name, picture in pictures(artifact, ids, shard_paths(artifact, ["train", "val"])):
+    for name, picture in artifact.pictures(ids):
         height, width = picture.shape[:2]
         mask = np.zeros((height, width), np.uint8)
         for top, left, bottom, right in CLUTTER[name.removeprefix("train/").removesuffix(".jpg")]:

@@ -27,9 +27,9 @@ import yaml
 from jsonargparse import auto_cli
 
 from fashionprobe import mini, progress
-from fashionprobe.artifacts import Artifact, load
 from fashionprobe.attributes.classify import cross_validate
-from fashionprobe.records.read import read, vocabulary
+from fashionprobe.records.read import read
+from fashionprobe.records.record_set import RecordSet, open_record_set
 from fashionprobe.records.select import select
 from fashionprobe.stages import extract, ingest
 from fashionprobe.stages.extract import Descriptors
@@ -80,13 +80,13 @@ def main(
 
     # 85 % of the products to train on; copies of a picture stay on one side.
     products = ingest(dataset="products", source="kaggle", path=path, split=[85, 15, 0], seed=seed)
-    records = load(products.path, stage="ingest", remedy="")
+    records = open_record_set(products.path)
     items = pd.read_csv(products.path / "items.csv", dtype=str, keep_default_na=False)
     words = frequent_words(items.loc[items["split"] == "train", "productDisplayName"])
     # Another seed than that of `fashionprobe demo`, whose garments it must not have seen.
     count = GARMENTS * batches_of(items, PHOTOS)
     drawn = ingest(dataset="drawn", source="garments", count=count, size=list(SIZE), split=[1, 0, 0], seed=seed + 1)
-    garments = load(drawn.path, stage="ingest", remedy="")
+    garments = open_record_set(drawn.path)
     model = pretrain(records, garments, items, words, epochs, mixed_epochs, seed, folder)
     digest = write_weights(model, folder / "weights.npz")
     print(f"{folder / 'weights.npz'}: SHA-256 {digest}")
@@ -122,8 +122,8 @@ def batches_of(items: pd.DataFrame, batch_size: int) -> int:
 
 
 def pretrain(
-    records: Artifact,
-    garments: Artifact,
+    records: RecordSet,
+    garments: RecordSet,
     items: pd.DataFrame,
     words: list[str],
     epochs: int,
@@ -132,7 +132,7 @@ def pretrain(
     folder: Path,
 ) -> keras.Model:
     """Train the backbone, or go on; return it without its head."""
-    fabrics = vocabulary(garments, "pattern")
+    fabrics = garments.classes("pattern")
 
     def photographs(batch_size: int, known: int, epochs: range) -> tf.data.Dataset:
         return photograph_batches(records, items, words, batch_size, known, epochs, seed)
@@ -167,7 +167,7 @@ def pretrain(
 
 
 def photograph_batches(
-    records: Artifact, items: pd.DataFrame, words: list[str], batch_size: int, unknown: int, epochs: range, seed: int
+    records: RecordSet, items: pd.DataFrame, words: list[str], batch_size: int, unknown: int, epochs: range, seed: int
 ) -> tf.data.Dataset:
     """Return batches of photographs and which words are in their titles; that many more targets are unknown (-1)."""
     targets = np.array([[word in title for word in words] for title in map(words_of, items["productDisplayName"])])
@@ -182,10 +182,10 @@ def photograph_batches(
 
 
 def garment_batches(
-    garments: Artifact, words: list[str], fabrics: list[str], epochs: range, seed: int
+    garments: RecordSet, words: list[str], fabrics: list[str], epochs: range, seed: int
 ) -> tf.data.Dataset:
     """Return batches of drawn garments; known of them are the words for colours, and the fabric."""
-    colours = vocabulary(garments, "colour")
+    colours = garments.classes("colour")
     table = np.full((len(colours), len(words)), -1, np.float32)
     for column in (words.index(colour) for colour in colours if colour in words):
         table[:, column] = [words[column] == colour for colour in colours]

@@ -16,7 +16,6 @@ from fashionprobe.app.shelf import Shelf
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.feedback import marks
 from fashionprobe.plots.heatmaps import colour_map
-from fashionprobe.records.read import pictures, readable
 
 SPLITS = ("train", "val")
 """Splits whose images may be marked: test measures."""
@@ -218,14 +217,12 @@ class Marking:
     def _guess_all(self) -> None:
         missing = self.items[self.guess < 0]
         place = {name: item for item, name in zip(missing.index, missing["id"], strict=True)}
-        shards = [self.shelf.records.path / shard for shard in missing["shard"].drop_duplicates()]
         # Not through the memory of pictures, which would lose those that the person looks at.
-        with readable(self.shelf.records):
-            stream = pictures(self.shelf.records, list(place), shards)
-            while (batch := list(itertools.islice(stream, BATCH))) and not self._stop.is_set():
-                started = time.monotonic()
-                items = np.array([place[name] for name, _ in batch])
-                found = self.looking.predict(np.concatenate([self.looking.fitted(picture) for _, picture in batch]))
-                self.sure[items], self.guess[items] = found.max(axis=1), found.argmax(axis=1)
-                # Half of the time is left to those who look at the page.
-                self._stop.wait(time.monotonic() - started)
+        stream = self.shelf.records.pictures(list(place))
+        while (batch := list(itertools.islice(stream, BATCH))) and not self._stop.is_set():
+            started = time.monotonic()
+            items = np.array([place[name] for name, _ in batch])
+            found = self.looking.predict(np.concatenate([self.looking.fitted(picture) for _, picture in batch]))
+            self.sure[items], self.guess[items] = found.max(axis=1), found.argmax(axis=1)
+            # Half of the time is left to those who look at the page.
+            self._stop.wait(time.monotonic() - started)

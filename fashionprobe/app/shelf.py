@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 
 from fashionprobe.app import encoded
-from fashionprobe.artifacts import Artifact
 from fashionprobe.errors import UserError
-from fashionprobe.records.read import picture_at, pictures, readable
+from fashionprobe.records.read import picture_at
+from fashionprobe.records.record_set import RecordSet
 
 PICTURES = 48
 """Pictures that are kept in memory."""
@@ -33,9 +32,9 @@ class Shelf:
         items: Its table: id, split, label columns, shard; all text.
     """
 
-    def __init__(self, records: Artifact) -> None:
+    def __init__(self, records: RecordSet) -> None:
         self.records = records
-        self.items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+        self.items = records.items
         order = self.items.groupby("shard").cumcount()
         self._places = dict(zip(self.items["id"], zip(self.items["shard"], order, strict=True), strict=True))
         self.picture = lru_cache(maxsize=PICTURES)(self.fresh)
@@ -60,10 +59,9 @@ class Shelf:
         """
         missing = [name for name in dict.fromkeys(names) if name not in self._thumbnails]
         if len(missing) > ONE_BY_ONE:
-            shards = {self._place(name)[0] for name in missing}
-            with readable(self.records):
-                paths = [self.records.path / shard for shard in sorted(shards)]
-                made = {name: _small(picture) for name, picture in pictures(self.records, missing, paths)}
+            for name in missing:
+                self._place(name)  # refuses what is not there
+            made = {name: _small(picture) for name, picture in self.records.pictures(missing)}
         else:
             made = {name: _small(self.fresh(name)) for name in missing}
         found = {name: self._thumbnails.get(name) or made[name] for name in names}

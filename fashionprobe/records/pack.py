@@ -17,7 +17,8 @@ from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records import copies
 from fashionprobe.records.info import Resizing
-from fashionprobe.records.select import SPLITS, assign_splits, check_parts, label_columns, select
+from fashionprobe.records.record_set import SPLITS, RecordSet
+from fashionprobe.records.select import assign_splits, check_parts, label_columns, select
 from fashionprobe.records.sources import (
     MARKED,
     PROCEDURAL,
@@ -75,7 +76,7 @@ class Request:
     seed: int = 0
 
 
-def pack(request: Request, path: Path, *, threads: int | None = None, overwrite: bool = False) -> Artifact:
+def pack(request: Request, path: Path, *, threads: int | None = None, overwrite: bool = False) -> RecordSet:
     """Write the record set, or find it finished.
 
     Args:
@@ -131,7 +132,7 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
             received=f"{artifact.facts['bad']} that an earlier run skipped, listed in {path / 'skipped.csv'}",
             remedy="Mend or remove them, or drop --strict.",
         )  # fmt: skip
-    return artifact
+    return RecordSet(artifact.path, artifact.manifest, reused=artifact.reused)
 
 
 def _changed_since(there: Artifact, request: Request, catalogue: Catalogue) -> str:

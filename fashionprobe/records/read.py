@@ -8,18 +8,16 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.artifacts import Artifact
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError
 from fashionprobe.records import decode, schema
-from fashionprobe.records.select import SPLITS
-from fashionprobe.records.vocabulary import vocabulary
+from fashionprobe.records.record_set import SPLITS, RecordSet, check_splits
 
 SHUFFLED_TOGETHER = 2048
 """Records, still encoded, that are in memory to be shuffled: some 100 MB of photographs."""
 
 
 def read(
-    records: Artifact,
+    records: RecordSet,
     *,
     outputs: Sequence[str] = ("image", "id"),
     splits: Sequence[str] = SPLITS,
@@ -39,7 +37,7 @@ def read(
     Args:
         records: The artifact that `ingest` wrote.
         outputs: What each element holds, in this order: "image", "id", or the name of a label column. A label comes
-            as the number of its class in the column's vocabulary (`vocabulary`); a missing one as -1.
+            as the number of its class in the column (`RecordSet.classes`); a missing one as -1.
         splits: Which of train, val and test.
         size: (height, width) of the images in pixels.
         fit: Keep the aspect ratio and pad with white, or stretch.
@@ -117,18 +115,16 @@ def _shuffled(files: list[str], seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
     return encoded.batch(SHUFFLED_TOGETHER).enumerate().map(shuffle).unbatch()
 
 
-def shard_paths(records: Artifact, splits: Sequence[str] = SPLITS) -> list[Path]:
+def shard_paths(records: RecordSet, splits: Sequence[str] = SPLITS) -> list[Path]:
     """Return the paths of the TFRecord files of these splits, in the order of `items.csv`."""
-    for split in splits:
-        if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS)
+    check_splits(splits)
     names = sorted(name for name in records.manifest["files"] if name.endswith(".tfrecord"))
     return [
         records.path / name for split in SPLITS if split in splits for name in names if name.startswith(f"{split}-")
     ]
 
 
-def pictures(records: Artifact, ids: Collection[str], paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
+def pictures(records: RecordSet, ids: Collection[str], paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (id, picture) of the named records, in the order in which they are stored, and stop after the last.
 
     Args:
@@ -157,7 +153,7 @@ def pictures(records: Artifact, ids: Collection[str], paths: Sequence[Path]) -> 
         yield record[schema.ID].numpy().decode(), picture.numpy()
 
 
-def picture_at(records: Artifact, shard: str, place: int) -> np.ndarray:
+def picture_at(records: RecordSet, shard: str, place: int) -> np.ndarray:
     """Return one picture by where it is stored: upright, in its own size, uint8 (height, width, 3), RGB.
 
     Records before it are skipped unread, so that one of hundreds takes some hundredths of a second.
@@ -181,7 +177,7 @@ def picture_at(records: Artifact, shard: str, place: int) -> np.ndarray:
 
 
 @contextmanager
-def readable(records: Artifact) -> Iterator[None]:
+def readable(records: RecordSet) -> Iterator[None]:
     """Turn TensorFlow's errors while reading into one that names the damaged file and the remedy."""
     try:
         yield
@@ -204,7 +200,7 @@ def _is_whole(path: str) -> bool:
     return True
 
 
-def _kinds(records: Artifact) -> dict[str, Any]:
+def _kinds(records: RecordSet) -> dict[str, Any]:
     """Return the kinds of images that the set holds: the decoder leaves out of its graph what is not there."""
     counts = records.facts["images"]
     return {
@@ -214,9 +210,9 @@ def _kinds(records: Artifact) -> dict[str, Any]:
     }
 
 
-def _numbers(records: Artifact, column: str, numbers: Mapping[str, Mapping[str, int]] | None) -> Mapping[str, int]:
+def _numbers(records: RecordSet, column: str, numbers: Mapping[str, Mapping[str, int]] | None) -> Mapping[str, int]:
     """Return the number of each class of a column."""
-    classes = vocabulary(records, column)
+    classes = records.classes(column)
     return (numbers or {}).get(column) or {name: number for number, name in enumerate(classes)}
 
 

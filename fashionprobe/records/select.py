@@ -7,10 +7,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import pandas as pd
 
-from fashionprobe.artifacts import Artifact
 from fashionprobe.errors import UserError, unknown_name
 
-SPLITS = ("train", "val", "test")
 QUERY_METHODS = ("isin", "str", "contains", "startswith", "endswith", "match", "fullmatch", "len", "lower", "upper")
 
 
@@ -185,27 +183,3 @@ def _check_query(where: str) -> None:
                 "where", expected=f"a query without other methods than {', '.join(QUERY_METHODS)}",
                 received=f"{where!r}, with {node.attr}",
             )  # fmt: skip
-
-
-def choose_items(records: Artifact, wanted: list[str] | None, *, least: int = 1) -> tuple[pd.DataFrame, list[str]]:
-    """Return the items of some splits in the order of the records, and the splits.
-
-    Args:
-        records: The artifact that `ingest` wrote.
-        wanted: Names of splits; None for all.
-        least: Images that there must be.
-
-    Raises:
-        UserError: If a split is not there, or they hold too few images.
-    """
-    for split in wanted or []:
-        if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS)
-    splits = [split for split in SPLITS if wanted is None or split in wanted]
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    items = items[items["split"].isin(splits)].reset_index(drop=True)
-    if len(items) < least:
-        counts = ", ".join(f"{count} {split}" for split, count in records.facts["splits"].items())
-        expected = f"one with {'images' if least == 1 else f'{least} images or more'} ({counts})"
-        raise UserError("split", expected=expected, received=", ".join(splits))
-    return items, [split for split in splits if (items["split"] == split).any()]

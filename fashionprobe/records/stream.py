@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe import progress
-from fashionprobe.artifacts import Artifact
 from fashionprobe.errors import UserError
 from fashionprobe.records.read import read, readable
+from fashionprobe.records.record_set import RecordSet
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Stream:
         batch_size: Images a batch; the last batch may be smaller.
     """
 
-    records: Artifact
+    records: RecordSet
     items: pd.DataFrame
     splits: list[str]
     size: tuple[int, int]

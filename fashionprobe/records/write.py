@@ -16,7 +16,8 @@ import tensorflow as tf
 from fashionprobe.artifacts import write_text
 from fashionprobe.errors import UserError
 from fashionprobe.records import images, schema
-from fashionprobe.records.select import SPLITS, label_columns, shuffled
+from fashionprobe.records.record_set import SPLITS
+from fashionprobe.records.select import label_columns, shuffled
 
 REPORT_EVERY = 64
 """Images between two updates of the progress bar: an update costs about as much as packing an image."""

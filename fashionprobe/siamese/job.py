@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from fashionprobe.artifacts import Artifact
 from fashionprobe.backbones import Backbone
 from fashionprobe.npy import RowWriter
 from fashionprobe.records.read import read, readable
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.siamese.batches import batches
 from fashionprobe.siamese.distances import Metric
 from fashionprobe.siamese.losses import Mining, TripletLoss
@@ -83,7 +83,7 @@ class Job:
         settings: The rest.
     """
 
-    records: Artifact
+    records: RecordSet
     items: pd.DataFrame
     classes: Classes
     backbone: Backbone

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from fashionprobe import synonyms
 from fashionprobe.artifacts import Artifact, child, load
 from fashionprobe.errors import UserError, nearest
+from fashionprobe.records.record_set import RecordSet, open_record_set
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,17 +134,9 @@ def run_path(run: Place, runs_root: str) -> Path:
     return child(runs_root, run, argument="run") if isinstance(run, str) else Path(run).parent
 
 
-def open_records(path: Path) -> Artifact:
-    """Open a record set; make it first when its source draws its images; else say which command makes it."""
-    from fashionprobe.records.sources import PROCEDURAL, SOURCES
-
-    if path.name in PROCEDURAL and not path.exists():
-        from fashionprobe.records.pack import Request, pack
-
-        return pack(Request(source=path.name), path)
-    source = "" if path.name in SOURCES else " --source SOURCE"
-    remedy = f"Make it first: fashionprobe ingest --dataset {path.name}{source} --path PATH"
-    return load(path, stage="ingest", remedy=remedy)
+def open_records(dataset: Place, tfrecords_root: str) -> RecordSet:
+    """Open a record set, given its name or the result of `ingest`."""
+    return open_record_set(records_path(dataset, tfrecords_root))
 
 
 def other_records(there: Artifact, records: Artifact) -> str:

@@ -140,11 +140,9 @@ def converge(
             folder, backbone=other_backbone, weights=other_weights or "pretrained", taps=other_taps,
             preprocessing=other_preprocessing, trust=trust, blocks=[] if other_block is None else [other_block],
         )  # fmt: skip
-    records = shared.open_records(records_path)
+    records = shared.open_records(dataset, tfrecords_root)
 
-    from fashionprobe.records.select import choose_items
-
-    items, splits = choose_items(records, shared.listed("split", split), least=2)
+    items, splits = records.in_splits(shared.listed("split", split), least=2)
 
     from fashionprobe import devices
     from fashionprobe.records.stream import Stream

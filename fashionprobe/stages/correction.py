@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, load
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +35,7 @@ class Data:
         fit: How images are brought to it.
     """
 
-    records: Artifact
+    records: RecordSet
     label: str
     numbers: dict[str, int]
     items: "pd.DataFrame"
@@ -49,18 +50,11 @@ class Data:
     def pictures(self, ids: Sequence[str]) -> "np.ndarray":
         """Return the named images in this order, uint8 (n, *size, 3), RGB."""
         import numpy as np
-        import tensorflow as tf
 
-        from fashionprobe.records import decode
-        from fashionprobe.records.read import pictures, readable
-
-        shards = self.items.loc[self.items["id"].isin(list(ids)), "shard"].drop_duplicates()
         result = np.zeros((len(ids), *self.size, 3), np.uint8)
         place = {name: row for row, name in enumerate(ids)}
-        with readable(self.records):
-            for name, picture in pictures(self.records, ids, [self.records.path / shard for shard in shards]):
-                fitted = decode.fit(tf.constant(picture), self.size, self.fit).numpy()
-                result[place[name]] = np.rint(fitted)
+        for name, image in self.records.fitted(ids, self.size, self.fit):
+            result[place[name]] = np.rint(image)
         return result
 
     def sample(self, split: str, most: int, seed: int) -> "tuple[np.ndarray, np.ndarray]":
@@ -202,22 +196,17 @@ def open_data(
     Raises:
         UserError: If the set has not the label, or is not whole.
     """
-    import pandas as pd
-
     from fashionprobe.training.classes import OTHER
 
     facts = trained.artifact.facts
-    records = shared.open_records(shared.records_path(dataset or facts["dataset"], tfrecords_root))
+    records = shared.open_records(dataset or facts["dataset"], tfrecords_root)
     label, classes = facts["label"], facts["classes"]
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    if label not in items:
-        columns = [name for name in items.columns if name not in ("row", "id", "split", "shard")]
-        raise unknown_name("dataset", label, columns, what=f"a record set with the label {label}; it has")
+    if label not in records.labels:
+        raise unknown_name("dataset", label, records.labels, what=f"a record set with the label {label}; it has")
     numbers = {name: number for number, name in enumerate(classes)}
     if facts["merged"]:
         numbers |= {name: numbers[OTHER] for name in facts["rare"]}
-    items = items[items[label].isin(list(numbers))].reset_index(drop=True)
-    items["number"] = items[label].map(numbers).astype("int64")
+    items = records.of_classes(label, numbers)
     if whole:
         _need_splits(records.path.name, items, classes)
     return Data(records, label, numbers, items, trained.backbone.size, trained.arguments["fit"])

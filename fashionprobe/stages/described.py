@@ -11,6 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import MANIFEST, Artifact, child, read_manifest
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.records.record_set import RecordSet, open_record_set
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,9 +178,6 @@ class Described:
         Raises:
             UserError: If the record set is gone, was made anew, or is damaged.
         """
-        import pandas as pd
-
-        from fashionprobe.records.read import pictures, readable
         from fashionprobe.report.thumbnails import thumbnail
 
         records = records_of(self.artifact, tfrecords_root)
@@ -190,11 +188,9 @@ class Described:
                 remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
             )  # fmt: skip
         ids = self.items["id"].to_numpy(str)[list(rows)]
-        listed = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-        shards = listed.loc[listed["id"].isin(ids), "shard"].drop_duplicates()
         found: dict[str, bytes] = {}
-        with readable(records), progress.bar(total=len(set(ids)), unit="image", description="thumbnails") as bar:
-            for name, picture in pictures(records, set(ids), [records.path / shard for shard in shards]):
+        with progress.bar(total=len(set(ids)), unit="image", description="thumbnails") as bar:
+            for name, picture in records.pictures(set(ids)):
                 found[name] = thumbnail(picture, height=height)
                 bar.update()
         return [found[name] for name in ids]
@@ -219,8 +215,8 @@ def open_described(run: Path, *, measured: bool = False) -> Described:
     return described
 
 
-def records_of(extracted: Artifact, tfrecords_root: str) -> Artifact | None:
+def records_of(extracted: Artifact, tfrecords_root: str) -> RecordSet | None:
     """Return the record set that was described; None when it is gone or was made anew since."""
     path = child(tfrecords_root, extracted.facts["dataset"], argument="dataset")
-    records = shared.open_records(path) if (path / MANIFEST).is_file() else None
+    records = open_record_set(path) if (path / MANIFEST).is_file() else None
     return records if records and records.fingerprint == extracted.manifest["inputs"]["records"] else None

@@ -155,7 +155,7 @@ def embed(
     architectures.check(
         backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing, trust=trust
     )
-    records = shared.open_records(records_path)
+    records = shared.open_records(dataset, tfrecords_root)
 
     augmentations = (shared.listed("augment", augment) or []) if augment else []
     check_augmentations(augmentations)

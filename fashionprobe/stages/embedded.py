@@ -6,34 +6,28 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, load
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError
+from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
     from fashionprobe.siamese.job import Job, Settings
     from fashionprobe.training.classes import Classes
 
 
-def choose(records: Artifact, label: str | None, min_images: int) -> "Classes":
+def choose(records: RecordSet, label: str | None, min_images: int) -> "Classes":
     """Return the classes of a label column that have images in train.
 
     Raises:
         UserError: If there is no such column, or it has fewer than two classes.
     """
-    import pandas as pd
-
-    from fashionprobe.records.vocabulary import vocabulary
     from fashionprobe.training.classes import choose
 
-    label = shared.spelled(label) if label else records.facts.get("stratify")
-    if label is None:
-        raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
-    vocabulary(records, label)
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    return choose(items, label, min_images=min_images, needed=("train",), counted=("train",))
+    label = records.label(label and shared.spelled(label))
+    return choose(records.items, label, min_images=min_images, needed=("train",), counted=("train",))
 
 
 def make_job(
-    records: Artifact,
+    records: RecordSet,
     classes: "Classes",
     network: dict[str, Any],
     size: tuple[int, int] | None,
@@ -43,18 +37,13 @@ def make_job(
     trust: bool = False,
 ) -> "Job":
     """Load the backbone and put the parts of a job together."""
-    import pandas as pd
-
     from fashionprobe import backbones
     from fashionprobe.siamese.job import Job
 
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    items = items[items[classes.label].isin([*classes.numbers])].reset_index(drop=True)
-    number = items[classes.label].map(dict(classes.numbers)).astype("int64")
-    chosen = pd.DataFrame({"id": items["id"], "split": items["split"], "number": number})
+    items = records.of_classes(classes.label, classes.numbers)[["id", "split", "number"]]
     arguments = {name: value for name, value in network.items() if name != "backbone"}
     loaded = backbones.load(network["backbone"], size=size, trust=trust, **arguments)
-    return Job(records, chosen, classes, loaded, fit, settings)
+    return Job(records, items, classes, loaded, fit, settings)
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,7 @@ def open_embedded(run: Path, tfrecords_root: str, *, trust: bool = False) -> Emb
     remedy = f"Make it first: fashionprobe embed --dataset DATASET --run {run.name}"
     artifact = load(run / "embed", stage="embed", remedy=remedy)
     given, facts = artifact.manifest["arguments"], artifact.facts
-    records = shared.open_records(shared.records_path(facts["dataset"], tfrecords_root))
+    records = shared.open_records(facts["dataset"], tfrecords_root)
     if records.fingerprint != artifact.manifest["inputs"]["records"]:
         raise UserError(
             "dataset", expected=f"the record set '{facts['dataset']}' that the embedding was trained on",

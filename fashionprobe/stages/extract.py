@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError
+from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,7 @@ def extract(
         backbone, weights=weights, taps=layers, preprocessing=preprocessing, blocks=shared.numbers(block) or [],
         trust=trust,
     )  # fmt: skip
-    records = shared.open_records(records_path)
+    records = shared.open_records(dataset, tfrecords_root)
     items, splits = _items(records, shared.listed("split", split))
 
     from fashionprobe import backbones, devices
@@ -160,7 +161,7 @@ def _places(backbone: "Backbone", blocks: list[int]) -> list[int]:
 
 def _write(
     draft: Path,
-    records: Artifact,
+    records: RecordSet,
     items: "pd.DataFrame",
     splits: list[str],
     backbone: "Backbone",
@@ -228,26 +229,15 @@ def _run(forward: Any, batch: Any) -> list[Any]:
         ) from error  # fmt: skip
 
 
-def _items(records: Artifact, wanted: list[str] | None) -> "tuple[pd.DataFrame, list[str]]":
+def _items(records: RecordSet, wanted: list[str] | None) -> "tuple[pd.DataFrame, list[str]]":
     """Return the items to describe and the splits that they are in, in the order of the records."""
-    import pandas as pd
-
-    from fashionprobe.records.select import SPLITS
-
-    for split in wanted or []:
-        if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS)
-    splits = [split for split in SPLITS if wanted is None or split in wanted]
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    items = items[items["split"].isin(splits)].drop(columns=["row", "shard"]).reset_index(drop=True)
-    if items.empty:
-        counts = ", ".join(f"{count} {split}" for split, count in records.facts["splits"].items())
-        raise UserError("split", expected=f"one with images ({counts})", received=", ".join(splits))
+    items, splits = records.in_splits(wanted)
+    items = items.drop(columns=["row", "shard"])
     items.insert(0, "row", range(len(items)))
     return items, splits
 
 
-def _check_order(names: Any, items: "pd.DataFrame", start: int, records: Artifact) -> None:
+def _check_order(names: Any, items: "pd.DataFrame", start: int, records: RecordSet) -> None:
     """Make sure that row i of the descriptors is row i of items.csv."""
     expected = items["id"].iloc[start : start + len(names)].tolist()
     if [name.decode() for name in names] != expected:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import Artifact
 from fashionprobe.errors import UserError
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages.looked_at import Opened, open_network
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Chosen:
 
 
 def choose(
-    records: Artifact,
+    records: RecordSet,
     splits: list[str] | None,
     *,
     samples: int,
@@ -79,10 +79,9 @@ def choose(
     """Draw images of some splits at random."""
     import numpy as np
 
-    from fashionprobe.records.select import choose_items
     from fashionprobe.records.stream import Stream
 
-    items, found = choose_items(records, splits, least=2)
+    items, found = records.in_splits(splits, least=2)
     rows = np.random.default_rng(seed).choice(len(items), min(samples, len(items)), replace=False)
     return Chosen(Stream(records, items, found, size, fit, batch_size), np.sort(rows))
 
@@ -219,9 +218,7 @@ def masked_images(masks: "Masks", like: "Stream") -> Chosen:
     """
     import numpy as np
 
-    from fashionprobe.records.select import choose_items
-
-    items, splits = choose_items(like.records, list(dict.fromkeys(masks.splits)))
+    items, splits = like.records.in_splits(list(dict.fromkeys(masks.splits)))
     rows = np.flatnonzero(items["id"].isin(masks.ids))
     return Chosen(replace(like, items=items, splits=splits), rows)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe.artifacts import MANIFEST, Artifact, read_manifest, sha256
+from fashionprobe.artifacts import MANIFEST, read_manifest, sha256
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
     import keras
@@ -326,14 +327,14 @@ class Images:
         names: Ids of records, or names of files.
         sources: What a recipe has to hold of them: fingerprint of the records, or SHA-256 of each file.
         records: The record set; None for files.
-        paths: The files, or the TFRecord files that hold the records.
+        paths: The files; empty for records.
         fit: How they are brought to the size of the input.
         items: The rows of the records in `items.csv`; None for files.
     """
 
     names: tuple[str, ...]
     sources: dict[str, str]
-    records: Artifact | None
+    records: RecordSet | None
     paths: tuple[str, ...]
     fit: Fit
     items: "pd.DataFrame | None" = None
@@ -357,20 +358,14 @@ class Images:
         return next(self.batches(size, count))
 
     def _read(self, size: tuple[int, int]) -> "Iterator[np.ndarray]":
-        import tensorflow as tf
-
-        from fashionprobe.records import decode
         from fashionprobe.records.files import read_files
-        from fashionprobe.records.read import pictures, readable
 
         if self.records is None:
             for path in self.paths:
                 yield read_files([path], size, self.fit)[0]
             return
-        with readable(self.records):
-            shards = [self.records.path / shard for shard in self.paths]
-            for _, picture in pictures(self.records, self.names, shards):
-                yield decode.fit(tf.constant(picture), size, self.fit).numpy()
+        for _, image in self.records.fitted(self.names, size, self.fit):
+            yield image
 
 
 def open_images(
@@ -394,7 +389,7 @@ def open_images(
     if dataset is None:
         paths = [images] if isinstance(images, str) else list(images or [])
         return _files(paths, fit)
-    records = shared.open_records(shared.records_path(dataset, tfrecords_root))
+    records = shared.open_records(dataset, tfrecords_root)
     return _sample(records, shared.listed("split", split), samples, fit, seed)
 
 
@@ -410,21 +405,10 @@ def _files(paths: list[str], fit: Fit) -> Images:
     return Images(names, hashes, None, tuple(paths), fit)
 
 
-def _sample(records: Artifact, splits: list[str] | None, samples: int, fit: Fit, seed: int) -> Images:
+def _sample(records: RecordSet, splits: list[str] | None, samples: int, fit: Fit, seed: int) -> Images:
     import numpy as np
-    import pandas as pd
 
-    from fashionprobe.records.select import SPLITS
-
-    for split in splits or []:
-        if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS)
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    items = items[items["split"].isin(splits or SPLITS)]
-    if items.empty:
-        counts = ", ".join(f"{count} {split}" for split, count in records.facts["splits"].items())
-        raise UserError("split", expected=f"one with images ({counts})", received=", ".join(splits or []))
+    items, _ = records.in_splits(splits)
     rows = np.random.default_rng(seed).choice(len(items), min(samples, len(items)), replace=False)
     chosen = items.iloc[np.sort(rows)]
-    shards = tuple(chosen["shard"].drop_duplicates())
-    return Images(tuple(chosen["id"]), {"records": records.fingerprint}, records, shards, fit, chosen)
+    return Images(tuple(chosen["id"]), {"records": records.fingerprint}, records, (), fit, chosen)

@@ -1,6 +1,6 @@
 """Masks on disk, as stages share them: one set written, and opened again checked and brought to a network's input."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,7 +147,7 @@ def open_masks(masks: shared.Place, records: Artifact, *, runs_root: str = "runs
     if missing := [column for column in COLUMNS if column not in table]:
         raise _bad(path / TABLE, f"a table with the columns {', '.join(COLUMNS)}", f"no {missing[0]}", again)
     splits = _splits(records, table["id"], path, again)
-    shapes = {name: picture.shape[:2] for name, picture in pictures_of(records, tuple(table["id"]))}
+    shapes = {name: picture.shape[:2] for name, picture in records.pictures(tuple(table["id"]))}
     drawn = tuple(
         _read(path / Path(file).name, name, shapes[name], again)
         for name, file in zip(table["id"], table["file"], strict=True)
@@ -157,9 +157,7 @@ def open_masks(masks: shared.Place, records: Artifact, *, runs_root: str = "runs
 
 def _splits(records: Artifact, ids: "pd.Series", path: Path, again: str) -> tuple[str, ...]:
     """Return the split of each masked image; refuse what no masked image may be."""
-    import pandas as pd
-
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False).set_index("id")["split"]
+    items = records.items.set_index("id")["split"]
     unknown = [name for name in ids if name not in items.index]
     twice = ids[ids.duplicated()].tolist()
     if ids.empty or unknown or twice:
@@ -169,18 +167,6 @@ def _splits(records: Artifact, ids: "pd.Series", path: Path, again: str) -> tupl
     if "test" in splits:
         raise _bad(path / TABLE, "without images of test, which measures", ids[splits.index("test")], again)
     return splits
-
-
-def pictures_of(records: Artifact, ids: Sequence[str]) -> "Iterator[tuple[str, np.ndarray]]":
-    """Yield (id, upright picture in its own size, uint8 (height, width, 3)) of the named records, in stored order."""
-    import pandas as pd
-
-    from fashionprobe.records.read import pictures, readable
-
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    shards = items.loc[items["id"].isin(list(ids)), "shard"].drop_duplicates()
-    with readable(records):
-        yield from pictures(records, ids, [records.path / shard for shard in shards])
 
 
 def _read(path: Path, name: str, shape: tuple[int, ...], again: str) -> "np.ndarray":

@@ -12,6 +12,7 @@ from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.plots.save import Figures
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages.looked_at import check_network, open_network
 from fashionprobe.stages.mask_sources import (
     APP,
@@ -28,7 +29,7 @@ from fashionprobe.stages.mask_sources import (
     read_masks,
     refuse_test,
 )
-from fashionprobe.stages.masked import Drawn, pictures_of, write_masks
+from fashionprobe.stages.masked import Drawn, write_masks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,8 +171,8 @@ def masks(
     _check(locals())
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run")
-    records = shared.open_records(records_path)
-    items, column = _items(records, label)
+    records = shared.open_records(dataset, tfrecords_root)
+    items, column = records.items, _label(records, label)
     arguments: dict[str, Any] = {"source": source, "label": column, "author": author, "note": note}
     if source == APP:
         chosen, way = from_app(folder, items)
@@ -241,16 +242,11 @@ def _check(given: dict[str, Any]) -> None:
             raise UserError(name, expected="left out where --id is given", received=given[name])
 
 
-def _items(records: Artifact, label: str | None) -> "tuple[pd.DataFrame, str | None]":
-    """Return the table of the records, and the label column whose classes the masks are noted with."""
-    import pandas as pd
-
-    from fashionprobe.records.vocabulary import vocabulary
-
-    column = shared.spelled(label) if label else records.facts.get("stratify")
-    if column is not None:
-        vocabulary(records, column)
-    return pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False), column
+def _label(records: RecordSet, label: str | None) -> str | None:
+    """Return the label column whose classes the masks are noted with; None for a record set without one."""
+    if label is None and records.facts.get("stratify") is None:
+        return None
+    return records.label(label and shared.spelled(label))
 
 
 def _write(draft: Path, job: _Job) -> dict[str, Any]:
@@ -286,7 +282,7 @@ def _write(draft: Path, job: _Job) -> dict[str, Any]:
 
 def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[str, Row]") -> Iterator[Drawn]:
     """Yield the masks in stored order; note whose mask would be empty or full, and fill the rows of the sheet."""
-    images = pictures_of(job.records, list(labels))
+    images = job.records.pictures(list(labels))
     with progress.bar(total=len(labels), unit="mask", description="masks") as bar:
         while batch := list(itertools.islice(images, BATCH)):
             found = job.find([name for name, _ in batch], [picture for _, picture in batch])

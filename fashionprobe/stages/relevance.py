@@ -140,7 +140,7 @@ def relevance(
         seed=seed,
         trust=trust,
     )
-    records = shared.open_records(shared.records_path(dataset, tfrecords_root))
+    records = shared.open_records(dataset, tfrecords_root)
     column = _label(shared.spelled(label or opened.label), records)
     drawn = choose(
         records, shared.listed("split", split), samples=samples, size=opened.backbone.size, fit=fit,
@@ -190,15 +190,13 @@ def _trained_on(folder: Path) -> str:
 
 
 def _label(column: str, records: Artifact) -> str:
-    from fashionprobe.records.vocabulary import vocabulary
-
     if not column:
         classes = [name for name, facts in records.facts["columns"].items() if "classes" in facts]
         listed = ", ".join(classes) or "none is here"
         raise UserError(
             "label", expected=f"given for a network whose classes are not known: {listed}", received="nothing"
         )
-    vocabulary(records, column)
+    records.classes(column)
     return column
 
 

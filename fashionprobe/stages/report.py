@@ -268,19 +268,14 @@ def _samples(run: _Answers, label: str, classes: list[str], count: int) -> dict[
     """Return thumbnails of the first images of each class; records are stored in random order."""
     if run.records is None or not count:
         return {}
-    import pandas as pd
-
-    from fashionprobe.records.read import pictures, readable
     from fashionprobe.report.thumbnails import thumbnail
 
-    items = pd.read_csv(run.records.path / "items.csv", dtype=str, keep_default_na=False)
+    items = run.records.items
     described = set(run.extracted.manifest["arguments"]["split"])
     items = items[items[label].isin(classes) & items["split"].isin(described)]
     chosen = items.groupby(label, sort=False).head(count)
     class_of = dict(zip(chosen["id"], chosen[label], strict=True))
-    shards = [run.records.path / shard for shard in chosen["shard"].drop_duplicates()]
     found: dict[str, list[bytes]] = {name: [] for name in classes}
-    with readable(run.records):
-        for name, picture in pictures(run.records, class_of.keys(), shards):
-            found[class_of[name]].append(thumbnail(picture))
+    for name, picture in run.records.pictures(class_of.keys()):
+        found[class_of[name]].append(thumbnail(picture))
     return found

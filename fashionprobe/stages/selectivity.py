@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError
 from fashionprobe.plots.save import Figures
 from fashionprobe.stages.looked_at import Opened, check_network, open_network
 from fashionprobe.stages.selectivity_sheets import draw, pixels
@@ -107,12 +107,10 @@ def selectivity(
         folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
         blocks=shared.numbers(block) or [],
     )  # fmt: skip
-    records = shared.open_records(records_path)
-    column = _label(records, label)
+    records = shared.open_records(dataset, tfrecords_root)
+    column = records.label(label and shared.spelled(label))
 
-    from fashionprobe.records.select import choose_items
-
-    items, splits = choose_items(records, shared.listed("split", split), least=2)
+    items, splits = records.in_splits(shared.listed("split", split), least=2)
 
     from fashionprobe import devices
     from fashionprobe.records.stream import Stream
@@ -149,16 +147,6 @@ def selectivity(
         settings={"batch_size": batch_size, "device": devices.name()},
     )
     return _result(artifact)
-
-
-def _label(records: Artifact, label: str | None) -> str:
-    from fashionprobe.records.vocabulary import vocabulary
-
-    column = shared.spelled(label) if label else records.facts.get("stratify")
-    if column is None:
-        raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
-    vocabulary(records, column)
-    return column
 
 
 def _blocks(blocks: list[int] | None, backbone: "Backbone") -> list[int]:

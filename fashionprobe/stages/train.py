@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe import architectures, progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError
 from fashionprobe.plots.save import Figures
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def train(
     )  # fmt: skip
     names = (shared.listed("augment", augment) or []) if augment else []
     check_augmentations(names)
-    records = shared.open_records(records_path)
+    records = shared.open_records(dataset, tfrecords_root)
     items, classes = _choose(records, label, min_images, rare)
 
     from fashionprobe import backbones, devices
@@ -206,23 +207,14 @@ def _check_numbers(given: dict[str, Any]) -> None:
 
 
 def _choose(
-    records: Artifact, label: str | None, min_images: int, rare: Literal["drop", "merge"]
+    records: RecordSet, label: str | None, min_images: int, rare: Literal["drop", "merge"]
 ) -> "tuple[pd.DataFrame, Classes]":
     """Return the images that have one of the classes, in stored order, and the classes."""
-    import pandas as pd
-
-    from fashionprobe.records.vocabulary import vocabulary
     from fashionprobe.training.classes import choose
 
-    label = shared.spelled(label) if label else records.facts.get("stratify")
-    if label is None:
-        raise unknown_name("label", "nothing", records.facts["columns"], what="a label column")
-    vocabulary(records, label)
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
-    classes = choose(items, label, min_images=min_images, rare=rare)
-    items = items[items[label].isin(list(classes.numbers))].reset_index(drop=True)
-    number = items[label].map(dict(classes.numbers)).astype("int64")
-    return pd.DataFrame({"id": items["id"], "split": items["split"], "number": number}), classes
+    label = records.label(label and shared.spelled(label))
+    classes = choose(records.items, label, min_images=min_images, rare=rare)
+    return records.of_classes(label, classes.numbers)[["id", "split", "number"]], classes
 
 
 def _write(draft: Path, job: "Job", folder: Path, strategy: "tf.distribute.Strategy") -> dict[str, Any]:

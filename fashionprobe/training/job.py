@@ -11,11 +11,11 @@ import pandas as pd
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from fashionprobe.artifacts import Artifact
 from fashionprobe.backbones import Backbone
 from fashionprobe.descriptors import channels, extractor
 from fashionprobe.npy import RowWriter
 from fashionprobe.records.read import read, readable
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.training import augment, features
 from fashionprobe.training.classes import Classes
 from fashionprobe.training.fit import Batches, Plan, Report, fit, out_of_memory
@@ -51,7 +51,7 @@ class Job:
         bias: Whether the dense layer has a bias.
     """
 
-    records: Artifact
+    records: RecordSet
     items: pd.DataFrame
     classes: Classes
     backbone: Backbone

@@ -12,7 +12,7 @@ from fashionprobe.errors import UserError
 
 tf = pytest.importorskip("tensorflow")
 from fashionprobe.records.pack import Request, pack  # noqa: E402
-from fashionprobe.records.read import picture_at, pictures, read, readable, shard_paths, vocabulary  # noqa: E402
+from fashionprobe.records.read import picture_at, pictures, read, readable, shard_paths  # noqa: E402
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_an_element_holds_what_was_asked_in_that_order(records):
 
 
 def test_labels_are_numbers_of_the_sorted_vocabulary(records):
-    assert vocabulary(records, "baseColour") == ["Blue", "Green", "Red"]
+    assert records.classes("baseColour") == ["Blue", "Green", "Red"]
     numbers = np.concatenate(list(read(records, outputs=("baseColour",)).as_numpy_iterator()))
     assert [["Blue", "Green", "Red"][number] for number in numbers] == items(records)["baseColour"].tolist()
 
@@ -169,7 +169,7 @@ def test_an_empty_split_is_refused(shop, tmp_path, passes):
 def test_a_column_of_titles_is_no_vocabulary(records, monkeypatch):
     records.facts["columns"]["productDisplayName"].pop("classes")
     with pytest.raises(UserError, match=r"a column with classes. Received: productDisplayName, with 24 values"):
-        vocabulary(records, "productDisplayName")
+        records.classes("productDisplayName")
 
 
 @pytest.mark.parametrize("place", [4, 40, -3])

@@ -1,18 +1,17 @@
 import pytest
 
-from fashionprobe.artifacts import load
 from fashionprobe.errors import UserError
-from fashionprobe.records.select import choose_items
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.records.stream import Stream
 
 
 @pytest.fixture
 def records(world):
-    return load(world / "tfrecords/small", stage="ingest", remedy="")
+    return open_record_set(world / "tfrecords/small")
 
 
 def open_stream(records, batch_size, splits=None):
-    items, chosen = choose_items(records, splits)
+    items, chosen = records.in_splits(splits)
     return Stream(records, items, chosen, (16, 16), "pad", batch_size)
 
 
@@ -37,9 +36,9 @@ def test_splits(records):
     [images] = stream.batches("val")
     assert len(images) == len(stream.items) == (stream.items["split"] == "val").sum()
     with pytest.raises(UserError, match="`split` must be one of"):
-        choose_items(records, ["vall"])
+        records.in_splits(["vall"])
     with pytest.raises(UserError, match=r"`split` must be one with 99 images or more \(.*val"):
-        choose_items(records, ["val"], least=99)
+        records.in_splits(["val"], least=99)
 
 
 def test_records_of_another_set_are_refused(records):

@@ -70,9 +70,9 @@ def test_places_are_names_or_results():
 
 def test_missing_artifacts_name_the_command_that_makes_them(tmp_path):
     with pytest.raises(UserError, match=r"fashionprobe ingest --dataset mine --source SOURCE --path PATH"):
-        arguments.open_records(tmp_path / "mine")
+        arguments.open_records("mine", str(tmp_path))
     with pytest.raises(UserError, match=r"fashionprobe ingest --dataset kaggle --path PATH"):
-        arguments.open_records(tmp_path / "kaggle")
+        arguments.open_records("kaggle", str(tmp_path))
     with pytest.raises(UserError, match=r"fashionprobe extract --dataset DATASET --run mine"):
         arguments.open_descriptors(tmp_path / "mine")
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fashionprobe.artifacts import Artifact, load
+from fashionprobe.artifacts import load
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records import images
 from fashionprobe.records.info import BadImage
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.records.sources import Catalogue
 from fashionprobe.records.sources.drawing import png
 from fashionprobe.records.sources.marks import CORNER, MOST, check_rate, with_mark
@@ -50,7 +51,7 @@ def catalogue(
     check_rate(rate)
     records = _open(path)
     label = _label(records, label)
-    items = pd.read_csv(records.path / "items.csv", dtype=str, keep_default_na=False)
+    items = records.items
     taken = [column for column in ("mark", "marks") if column in items]
     if taken:
         raise UserError("path", expected="a record set without marks", received=f"{records.path}, which has them")
@@ -80,14 +81,15 @@ def catalogue(
     )  # fmt: skip
 
 
-def _open(path: str | os.PathLike[str] | None) -> Artifact:
+def _open(path: str | os.PathLike[str] | None) -> RecordSet:
     remedy = "Name the folder of a record set, such as tfrecords/garments, that fashionprobe ingest wrote."
     if path is None:
         raise UserError("path", expected="the folder of a record set", received="nothing", remedy=remedy)
-    return load(Path(path), stage="ingest", remedy=remedy)
+    made = load(Path(path), stage="ingest", remedy=remedy)
+    return RecordSet(made.path, made.manifest)
 
 
-def _label(records: Artifact, label: str | None) -> str:
+def _label(records: RecordSet, label: str | None) -> str:
     """Return the column whose classes have marks."""
     columns = records.facts["columns"]
     named = label or records.facts.get("stratify")
@@ -113,7 +115,7 @@ def _marked(items: pd.DataFrame, label: str, classes: list[str], rate: float, ma
     return found[[*found.columns.drop("split"), "split"]]
 
 
-def _places(records: Artifact, items: pd.DataFrame) -> dict[str, tuple[Path, int, int]]:
+def _places(records: RecordSet, items: pd.DataFrame) -> dict[str, tuple[Path, int, int]]:
     """Return file, offset and length of each record: shards hold the rows of items.csv in order.
 
     Of each record a TFRecord file holds the length (8 bytes), a checksum of it (4), the record, and its checksum (4).

@@ -15,7 +15,7 @@ import pandas as pd
 
 from fashionprobe.errors import UserError
 from fashionprobe.records.info import BadImage
-from fashionprobe.records.select import SPLITS
+from fashionprobe.records.record_set import SPLITS
 from fashionprobe.records.sources import TAKEN, Catalogue
 from fashionprobe.records.sources.tree import FileTree
 
