@@ -43,6 +43,31 @@ class Backbone:
     weights: str
     weights_sha256: str
 
+    def choose_blocks(self, blocks: Sequence[int] | None, argument: str = "block") -> list[int]:
+        """Return the numbers of some blocks, of all for None.
+
+        Args:
+            blocks: The numbers, from 1.
+            argument: Name of the argument, for the error.
+
+        Raises:
+            UserError: If it has no such block.
+        """
+        count = len(self.taps)
+        chosen = list(range(1, count + 1)) if blocks is None else list(blocks)
+        wrong = [block for block in chosen if not 1 <= block <= count]
+        if wrong or not chosen:
+            raise UserError(
+                argument, expected=f"in 1 to {count} for {self.name}", received=wrong[0] if wrong else chosen,
+                remedy=f"Leave --{argument.replace('_', '-')} out for all of them.",
+            )  # fmt: skip
+        return chosen
+
+    def places(self, layers: Sequence[str]) -> list[int]:
+        """Return where layers stand, for a recipe: names that Keras gave differ from process to process."""
+        names = [layer.name for layer in self.model.layers]
+        return [names.index(layer) for layer in layers]
+
 
 @kept_random_state()
 def load(

@@ -9,7 +9,6 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fashionprobe.backbones import Backbone
-from fashionprobe.errors import UserError
 from fashionprobe.graphs import absorb_scale, copy_model, fold, kept_random_state
 
 Extractor = Callable[[tf.Tensor], list[tf.Tensor]]
@@ -38,12 +37,7 @@ def extractor(
     Raises:
         UserError: If a block is not there.
     """
-    for block in blocks:
-        if not 1 <= block <= len(backbone.taps):
-            raise UserError(
-                "block", expected=f"in 1 to {len(backbone.taps)} for {backbone.name}", received=block,
-                remedy="Leave --block out for all of them.",
-            )  # fmt: skip
+    backbone.choose_blocks(blocks)
     model = _inference_copy(backbone, blocks, precision)
     wanted = backbone.preprocessing
     absorbed = absorb_scale(model, wanted.scale, bgr=wanted.bgr)

@@ -10,7 +10,7 @@ from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import Images, Opened, check_network, open_images, open_network
+from fashionprobe.stages.looked_at import Images, NetworkSpec, Opened, open_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,24 +91,13 @@ def activations(
     shared.at_least(1, samples=samples, batch_size=batch_size, channels=channels)
     shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
-    check_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
-        blocks=shared.numbers(block) or [],
-    )  # fmt: skip
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check(shared.numbers(block) or [])
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
-    opened = open_network(
-        folder,
-        backbone=backbone,
-        weights=weights,
-        taps=taps,
-        preprocessing=preprocessing,
-        size=size,
-        seed=seed,
-        trust=trust,
-    )
+    opened = spec.open()
     layers = _layers(opened, shared.numbers(block), shared.listed("layer", layer))
     arguments = {
         **opened.arguments(),

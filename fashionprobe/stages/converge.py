@@ -1,7 +1,7 @@
 """Stage `converge`: records -> whether the channels of two networks, or of two blocks, answer to the same."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,7 +9,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import check_network, open_network
+from fashionprobe.stages.looked_at import NetworkSpec
 
 if TYPE_CHECKING:
     from fashionprobe.backbones import Backbone
@@ -131,15 +131,16 @@ def converge(
     shared.check_seed(other_seed)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run")
-    check_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
-        blocks=[] if block is None else [block],
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check([block])
+    is_same = other_backbone in (None, backbone)
+    other_spec = NetworkSpec.of(
+        folder, other_backbone or backbone, other_weights or (weights if is_same else "pretrained"),
+        other_taps or (taps if is_same else None),
+        preprocessing if is_same and other_preprocessing == "auto" else other_preprocessing, size, other_seed, trust,
     )  # fmt: skip
     if other_backbone is not None:
-        check_network(
-            folder, backbone=other_backbone, weights=other_weights or "pretrained", taps=other_taps,
-            preprocessing=other_preprocessing, trust=trust, blocks=[] if other_block is None else [other_block],
-        )  # fmt: skip
+        other_spec.check([other_block])
     records = shared.open_records(dataset, tfrecords_root)
 
     items, splits = records.in_splits(shared.listed("split", split), least=2)
@@ -147,27 +148,8 @@ def converge(
     from fashionprobe import devices
     from fashionprobe.records.stream import Stream
 
-    loaded = open_network(
-        folder,
-        backbone=backbone,
-        weights=weights,
-        taps=taps,
-        preprocessing=preprocessing,
-        size=size,
-        seed=seed,
-        trust=trust,
-    ).backbone
-    is_same = other_backbone in (None, backbone)
-    other = open_network(
-        folder,
-        backbone=other_backbone or backbone,
-        weights=other_weights or (weights if is_same else "pretrained"),
-        taps=other_taps or (taps if is_same else None),
-        preprocessing=preprocessing if is_same and other_preprocessing == "auto" else other_preprocessing,
-        size=list(loaded.size),
-        seed=other_seed,
-        trust=trust,
-    ).backbone
+    loaded = spec.load()
+    other = replace(other_spec, size=loaded.size).load()
     sides = (_side("block", loaded, block), _side("other_block", other, other_block or (block if is_same else None)))
     if loaded.weights_sha256 == other.weights_sha256 and sides[0].layer == sides[1].layer:
         raise UserError(
@@ -195,10 +177,7 @@ def converge(
 
 
 def _side(argument: str, backbone: "Backbone", block: int | None) -> _Side:
-    most = len(backbone.taps)
-    if block is not None and not 1 <= block <= most:
-        raise UserError(argument, expected=f"in 1 to {most} for {backbone.name}", received=block)
-    return _Side(backbone, block or most)
+    return _Side(backbone, backbone.choose_blocks(None if block is None else [block], argument)[-1])
 
 
 def _write(

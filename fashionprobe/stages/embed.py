@@ -13,6 +13,7 @@ from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.plots.save import Figures
 from fashionprobe.stages.embedded import choose, make_job
+from fashionprobe.stages.looked_at import NetworkSpec
 from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
@@ -152,9 +153,8 @@ def embed(
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "embed"
     if weights == "auto":
         weights = "random" if backbone.lower() in blocks.NETS else "pretrained"
-    architectures.check(
-        backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing, trust=trust
-    )
+    spec = NetworkSpec.of(None, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check()
     records = shared.open_records(dataset, tfrecords_root)
 
     augmentations = (shared.listed("augment", augment) or []) if augment else []
@@ -168,11 +168,7 @@ def embed(
     from fashionprobe.training.fit import Plan
 
     if pooling == "auto":
-        pooling = "flatten" if backbone.lower().startswith("light") else "average"
-    network = {
-        "backbone": backbone, "weights": weights, "taps": shared.listed("taps", taps),
-        "preprocessing": preprocessing, "seed": seed,
-    }  # fmt: skip
+        pooling = "flatten" if spec.backbone.lower().startswith("light") else "average"
     settings = Settings(
         dimension=dimension,
         pooling=pooling,
@@ -191,7 +187,7 @@ def embed(
         seed=seed,
         plan=Plan(epochs, optimizer, learning_rate, warmup, decay, weight_decay),
     )
-    job = make_job(records, classes, network, shared.image_size(size), fit, settings, trust=trust)
+    job = make_job(records, classes, spec, fit, settings)
     if per_class is None:
         smallest = int(np.bincount(job.numbers()).min())
         job = replace(job, settings=replace(settings, per_class=max(2, min(8, smallest))))
@@ -211,7 +207,7 @@ def embed(
         ),
         lambda draft: _write(draft, job, ks),
         overwrite=overwrite,
-        settings={"network": network, "device": devices.name()},
+        settings={"network": spec.noted(), "device": devices.name()},
         changed={"records": lambda there: shared.other_records(there, records)},
     )  # fmt: skip
     return _result(artifact)

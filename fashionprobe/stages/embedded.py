@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, load
 from fashionprobe.errors import UserError
 from fashionprobe.records.record_set import RecordSet
+from fashionprobe.stages.looked_at import NetworkSpec
 
 if TYPE_CHECKING:
     from fashionprobe.siamese.job import Job, Settings
@@ -29,21 +30,15 @@ def choose(records: RecordSet, label: str | None, min_images: int) -> "Classes":
 def make_job(
     records: RecordSet,
     classes: "Classes",
-    network: dict[str, Any],
-    size: tuple[int, int] | None,
+    network: NetworkSpec,
     fit: Literal["pad", "stretch"],
     settings: "Settings",
-    *,
-    trust: bool = False,
 ) -> "Job":
     """Load the backbone and put the parts of a job together."""
-    from fashionprobe import backbones
     from fashionprobe.siamese.job import Job
 
     items = records.of_classes(classes.label, classes.numbers)[["id", "split", "number"]]
-    arguments = {name: value for name, value in network.items() if name != "backbone"}
-    loaded = backbones.load(network["backbone"], size=size, trust=trust, **arguments)
-    return Job(records, items, classes, loaded, fit, settings)
+    return Job(records, items, classes, network.load(), fit, settings)
 
 
 @dataclass(frozen=True)
@@ -87,6 +82,5 @@ def open_embedded(run: Path, tfrecords_root: str, *, trust: bool = False) -> Emb
     names = [name for name in Settings.__dataclass_fields__ if name != "plan"]
     settings = Settings(**{name: given[name] for name in names}, plan=plan)
     classes = Classes(given["label"], tuple(facts["classes"]), given["classes"], facts["rare"], False, facts["missing"])
-    height, width = given["size"]
-    network = artifact.manifest["run"]["settings"]["network"]
-    return Embedded(artifact, make_job(records, classes, network, (height, width), given["fit"], settings, trust=trust))
+    network = NetworkSpec.of_manifest(artifact.manifest, trust=trust)
+    return Embedded(artifact, make_job(records, classes, network, given["fit"], settings))

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
-from fashionprobe import architectures, progress
+from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.records.record_set import RecordSet
+from fashionprobe.stages.looked_at import NetworkSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,41 +97,29 @@ def extract(
     """
     shared.at_least(1, batch_size=batch_size)
     shared.check_seed(seed)
-    layers = shared.listed("taps", taps)
-    backbone = architectures.named(backbone)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "extract"
-    architectures.check(
-        backbone, weights=weights, taps=layers, preprocessing=preprocessing, blocks=shared.numbers(block) or [],
-        trust=trust,
-    )  # fmt: skip
+    spec = NetworkSpec.of(None, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check(shared.numbers(block) or [])
     records = shared.open_records(dataset, tfrecords_root)
     items, splits = _items(records, shared.listed("split", split))
 
-    from fashionprobe import backbones, devices
+    from fashionprobe import devices
 
-    loaded = backbones.load(
-        backbone,
-        weights=weights,
-        taps=layers,
-        preprocessing=preprocessing,
-        size=shared.image_size(size),
-        seed=seed,
-        trust=trust,
-    )
-    blocks = _blocks(shared.numbers(block), loaded)
+    loaded = spec.load()
+    blocks = loaded.choose_blocks(shared.numbers(block))
+    layers = [loaded.taps[block - 1] for block in blocks]
     recipe = Recipe(
         "extract",
         {
-            "backbone": loaded.name, "taps": _places(loaded, blocks), "block": blocks, "size": loaded.size, "fit": fit,
+            "backbone": loaded.name, "taps": loaded.places(layers), "block": blocks, "size": loaded.size, "fit": fit,
             "preprocessing": asdict(loaded.preprocessing), "split": splits, "precision": precision, "xla": xla,
         },
         {"records": records.fingerprint},
         loaded.weights_sha256,
     )  # fmt: skip
-    # So that other stages can describe new images by the same network.
-    network = {"backbone": backbone, "weights": weights, "taps": layers, "preprocessing": preprocessing, "seed": seed}
-    settings = {"batch_size": batch_size, "device": devices.name(), "network": network}
+    # With the network, so that other stages can describe new images by the same one.
+    settings = {"batch_size": batch_size, "device": devices.name(), "network": spec.noted()}
     artifact = build(
         folder,
         recipe,
@@ -140,23 +129,6 @@ def extract(
         changed={"records": lambda there: shared.other_records(there, records)},
     )
     return _result(artifact)
-
-
-def _blocks(blocks: list[int] | None, backbone: "Backbone") -> list[int]:
-    if blocks is None:
-        return list(range(1, len(backbone.taps) + 1))
-    if not blocks or blocks[0] < 1 or blocks[-1] > len(backbone.taps):
-        raise UserError(
-            "block", expected=f"in 1 to {len(backbone.taps)} for {backbone.name}", received=blocks,
-            remedy="Leave --block out for all of them.",
-        )  # fmt: skip
-    return blocks
-
-
-def _places(backbone: "Backbone", blocks: list[int]) -> list[int]:
-    """Return where the taps stand among the layers: names that Keras gave differ from process to process."""
-    names = [layer.name for layer in backbone.model.layers]
-    return [names.index(backbone.taps[block - 1]) for block in blocks]
 
 
 def _write(

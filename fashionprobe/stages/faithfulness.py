@@ -15,12 +15,11 @@ from fashionprobe.stages import tables
 from fashionprobe.stages.looked_at import (
     Column,
     Images,
+    NetworkSpec,
     Opened,
     applicable,
-    check_network,
     choose_columns,
     open_images,
-    open_network,
     relevance_of,
 )
 
@@ -131,24 +130,13 @@ def faithfulness(
     check_methods(shared.listed("method", method) or [], of_channel=False)
     shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
-    check_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
-        blocks=[] if block is None else [block], layers=[] if layer is None else [layer],
-    )  # fmt: skip
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check([block], layers=[layer])
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
-    opened = open_network(
-        folder,
-        backbone=backbone,
-        weights=weights,
-        taps=taps,
-        preprocessing=preprocessing,
-        size=size,
-        seed=seed,
-        trust=trust,
-    )
+    opened = spec.open()
     columns = choose_columns(
         shared.listed("method", method) or list(DEFAULT_METHODS), opened, of_channel=False,
         percentile=shared.numbers(percentile) or [50, 90],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import fashionprobe.stages.arguments as shared
 from fashionprobe.errors import UserError
 from fashionprobe.records.record_set import RecordSet
-from fashionprobe.stages.looked_at import Opened, open_network
+from fashionprobe.stages.looked_at import NetworkSpec, Opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,23 +171,12 @@ def after_file(after: shared.Place | None) -> Path | None:
     return path
 
 
-def open_after(
-    path: Path | None,
-    opened: Opened,
-    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"],
-    seed: int,
-    *,
-    trust: bool = False,
-) -> Opened | None:
+def open_after(spec: NetworkSpec, opened: Opened) -> Opened:
     """Open the network after the refit at the size of the first."""
-    if path is None:
-        return None
-    second = open_network(
-        None, backbone=str(path), weights="pretrained", taps=None, preprocessing=preprocessing,
-        size=list(opened.backbone.size), seed=seed, trust=trust,
-    )  # fmt: skip
+    second = replace(spec, size=opened.backbone.size).open()
     if second.backbone.weights_sha256 == opened.backbone.weights_sha256:
-        raise UserError("after", expected="another network than before", received=f"{path}, with the same weights")
+        received = f"{spec.backbone}, with the same weights"
+        raise UserError("after", expected="another network than before", received=received)
     return second
 
 

@@ -3,12 +3,13 @@
 import functools
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
+from fashionprobe import architectures
 from fashionprobe.artifacts import MANIFEST, read_manifest, sha256
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records.record_set import RecordSet
@@ -26,6 +27,115 @@ log = logging.getLogger(__name__)
 
 Preprocessing = Literal["auto", "none", "tf", "caffe", "torch"]
 Fit = Literal["pad", "stretch"]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Which network: what the arguments of a stage ask for, and what a manifest remembers of it.
+
+    Attributes:
+        backbone: As for `backbones.load`, and so are the others.
+        weights: Where the weights come from.
+        taps: Names of the layers that end its blocks; None when they are known or found.
+        preprocessing: What the weights expect of the pixels.
+        size: (height, width) of the input in pixels; None for its own.
+        seed: Seed of random weights.
+        trust: Whether its file may hold more than layers of Keras.
+    """
+
+    backbone: str
+    weights: str = "pretrained"
+    taps: list[str] | None = None
+    preprocessing: Preprocessing = "auto"
+    size: tuple[int, int] | None = None
+    seed: int = 0
+    trust: bool = False
+
+    @classmethod
+    def of(
+        cls, run: Path | None, backbone: object, weights: str, taps: list[str] | str | None,
+        preprocessing: Preprocessing, size: int | Sequence[int] | None, seed: int, trust: bool,
+    ) -> "NetworkSpec":  # fmt: skip
+        """Read the arguments of a stage.
+
+        Args:
+            run: Folder of the run whose own network is the default, else resnet50.
+            backbone: The other arguments as the stage takes them.
+            weights: See `NetworkSpec`.
+            taps: See `NetworkSpec`.
+            preprocessing: See `NetworkSpec`.
+            size: See `NetworkSpec`.
+            seed: See `NetworkSpec`.
+            trust: See `NetworkSpec`.
+
+        Raises:
+            UserError: If one is of a kind that no network takes.
+        """
+        trained = run / "train" / "model.keras" if run else None
+        default = str(trained) if trained and trained.is_file() else "resnet50"
+        name = default if backbone is None else architectures.named(backbone)
+        return cls(name, weights, shared.listed("taps", taps), preprocessing, shared.image_size(size), seed, trust)
+
+    @classmethod
+    def of_manifest(cls, manifest: Mapping[str, Any], backbone: object = None, *, trust: bool = False) -> "NetworkSpec":
+        """Read what a stage noted about the network that it used.
+
+        Args:
+            manifest: Its manifest, or what an index kept of it.
+            backbone: Name or path that counts in place of the noted one, which a moved file makes wrong.
+            trust: See `NetworkSpec`.
+
+        Raises:
+            UserError: If neither names a network.
+        """
+        noted = manifest["run"]["settings"].get("network") or {}
+        name = architectures.named(backbone) if backbone else noted.get("backbone")
+        if name is None:
+            raise UserError(
+                "backbone", expected="given: these descriptors do not say which network made them", received="nothing",
+                remedy=f"Pass --backbone with {manifest['facts']['backbone']}.",
+            )  # fmt: skip
+        known = {each: noted[each] for each in ("weights", "taps", "preprocessing", "seed") if each in noted}
+        return cls(name, **known, size=tuple(manifest["arguments"]["size"]), trust=trust)
+
+    def noted(self) -> dict[str, Any]:
+        """Return what a manifest notes, so that another stage can open the same network; `of_manifest` reads it."""
+        return {name: getattr(self, name) for name in ("backbone", "weights", "taps", "preprocessing", "seed")}
+
+    def check(self, blocks: Sequence[int | None] = (), layers: Sequence[str | None] = ()) -> None:
+        """Judge the network before Keras is imported, as far as its name or its file tells.
+
+        Args:
+            blocks: Numbers of the blocks that are asked for; None for none.
+            layers: Names of the layers that are asked for; None for none.
+
+        Raises:
+            UserError: If there is no such network, block or layer, or its file is refused.
+        """
+        architectures.check(
+            self.backbone, weights=self.weights, taps=self.taps, preprocessing=self.preprocessing, trust=self.trust,
+            blocks=[block for block in blocks if block is not None],
+            layers=[layer for layer in layers if layer is not None],
+        )  # fmt: skip
+
+    def load(self) -> "Backbone":
+        """Load the network.
+
+        Raises:
+            UserError: If it cannot be loaded as it is asked for.
+        """
+        from fashionprobe import backbones
+
+        return backbones.load(
+            self.backbone, weights=self.weights, taps=self.taps, preprocessing=self.preprocessing, size=self.size,
+            seed=self.seed, trust=self.trust,
+        )  # fmt: skip
+
+    def open(self) -> "Opened":
+        """Load the network together with the names of its classes, where `train` or `refit` made it."""
+        facts = _trained(Path(self.backbone))
+        classes = tuple(facts["classes"]) if facts else None
+        return Opened(self.load(), classes, facts.get("label", "") if facts else "")
 
 
 @dataclass(frozen=True)
@@ -71,10 +181,7 @@ class Opened:
         if block is not None and layer is not None:
             raise UserError("block", expected="left out where --layer is given", received=block)
         if block is not None:
-            taps = self.backbone.taps
-            if not 1 <= block <= len(taps):
-                raise UserError("block", expected=f"in 1 to {len(taps)} for {self.backbone.name}", received=block)
-            return taps[block - 1]
+            return self.backbone.taps[self.backbone.choose_blocks([block])[0] - 1]
         if layer is not None:
             from fashionprobe.explain.network import find_layer
 
@@ -112,79 +219,6 @@ class Opened:
     def class_name(self, number: int) -> str:
         """Return the name of a class, or its number where names are not known."""
         return self.classes[number] if self.classes else f"class {number}"
-
-
-def check_network(
-    run: Path | None,
-    *,
-    backbone: str | None,
-    weights: str,
-    taps: list[str] | str | None,
-    preprocessing: Preprocessing,
-    trust: bool,
-    blocks: Sequence[int] = (),
-    layers: Sequence[str] = (),
-) -> None:
-    """Check what is asked of a network before Keras is imported, as far as its name or its file tells.
-
-    Args:
-        run: Folder of the run.
-        backbone: As for `backbones.load`, and so are the next four; None for the default of `open_network`.
-        weights: Where the weights come from.
-        taps: Names of the layers that end its blocks.
-        preprocessing: What the weights expect of the pixels.
-        trust: Whether its file may hold more than layers of Keras.
-        blocks: Numbers of the blocks that are asked for.
-        layers: Names of the layers that are asked for.
-
-    Raises:
-        UserError: If there is no such network, block or layer.
-    """
-    from fashionprobe import architectures
-
-    architectures.check(
-        _network_name(run, backbone), weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing,
-        blocks=blocks, layers=layers, trust=trust,
-    )  # fmt: skip
-
-
-def open_network(
-    run: Path | None,
-    *,
-    backbone: str | None,
-    weights: str,
-    taps: list[str] | str | None,
-    preprocessing: Preprocessing,
-    size: int | list[int] | None,
-    seed: int,
-    trust: bool = False,
-) -> Opened:
-    """Load a network, by default the one that `train` wrote into this run, else resnet50."""
-    from fashionprobe import backbones
-
-    name = _network_name(run, backbone)
-    loaded = backbones.load(
-        name,
-        weights=weights,
-        taps=shared.listed("taps", taps),
-        preprocessing=preprocessing,
-        size=shared.image_size(size),
-        seed=seed,
-        trust=trust,
-    )
-    facts = _trained(Path(name))
-    classes = tuple(facts["classes"]) if facts else None
-    return Opened(loaded, classes, facts.get("label", "") if facts else "")
-
-
-def _network_name(run: Path | None, backbone: str | None) -> str:
-    """Return the name or path of a network: the one given, else what `train` wrote into the run, else resnet50."""
-    trained = run / "train" / "model.keras" if run else None
-    if backbone is not None:
-        from fashionprobe import architectures
-
-        return architectures.named(backbone)
-    return str(trained) if trained and trained.is_file() else "resnet50"
 
 
 def _trained(path: Path) -> dict[str, Any] | None:

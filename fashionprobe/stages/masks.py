@@ -13,7 +13,7 @@ from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
-from fashionprobe.stages.looked_at import check_network, open_network
+from fashionprobe.stages.looked_at import NetworkSpec
 from fashionprobe.stages.mask_sources import (
     APP,
     DRAWN,
@@ -188,20 +188,9 @@ def masks(
         )  # fmt: skip
         arguments["id"] = chosen["id"].tolist()
         if source == "filter":
-            check_network(
-                folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
-                blocks=[] if block is None else [block], layers=[] if layer is None else [layer],
-            )  # fmt: skip
-            opened = open_network(
-                folder,
-                backbone=backbone,
-                weights=weights,
-                taps=taps,
-                preprocessing=preprocessing,
-                size=size,
-                seed=seed,
-                trust=trust,
-            )
+            spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+            spec.check([block], [layer])
+            opened = spec.open()
             way = by_filter(opened, block, layer, channel or 0, percentile, fit)
         else:
             way = by_background() if source == "otsu" else by_box(box or (), inside=source == "box")

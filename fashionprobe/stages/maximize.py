@@ -11,7 +11,7 @@ import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import Opened, check_network, open_network
+from fashionprobe.stages.looked_at import NetworkSpec, Opened
 
 if TYPE_CHECKING:
     import keras
@@ -119,23 +119,12 @@ def maximize(
     """
     _check(locals())
     asked = child(runs_root, run, argument="run") if run is not None else None
-    check_network(
-        asked, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
-        blocks=[] if block is None else [block], layers=[] if layer is None else [layer],
-    )  # fmt: skip
+    spec = NetworkSpec.of(asked, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check([block], layers=[layer])
 
     from fashionprobe import devices
 
-    opened = open_network(
-        asked,
-        backbone=backbone,
-        weights=weights,
-        taps=taps,
-        preprocessing=preprocessing,
-        size=size,
-        seed=seed,
-        trust=trust,
-    )
+    opened = spec.open()
     opened = opened if size is not None else _sized(opened)
     loaded, model = opened.backbone, opened.model
     folder = asked or child(runs_root, re.sub(r"[^\w-]+", "-", loaded.name.removesuffix(".keras")), argument="run")

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fashionprobe import architectures, progress
+from fashionprobe import progress
 from fashionprobe.artifacts import MANIFEST, Artifact, read_manifest
 from fashionprobe.errors import UserError
 from fashionprobe.stages.described import records_of
+from fashionprobe.stages.looked_at import NetworkSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,11 +82,7 @@ def check_describer(manifest: Mapping[str, Any], backbone: str | None, *, trust:
     Raises:
         UserError: If there is no such network, or its file is refused.
     """
-    network: dict[str, Any] = manifest["run"]["settings"].get("network") or {}
-    architectures.check(
-        _name(manifest, backbone), weights=network.get("weights", "pretrained"), taps=network.get("taps"),
-        preprocessing=network.get("preprocessing", "auto"), trust=trust,
-    )  # fmt: skip
+    NetworkSpec.of_manifest(manifest, backbone, trust=trust).check()
 
 
 def resizing_of(run: Path, manifest: Mapping[str, Any], tfrecords_root: str) -> "Resizing | None":
@@ -130,20 +127,10 @@ def describer(
     import numpy as np
     import tensorflow as tf
 
-    from fashionprobe import backbones
     from fashionprobe.descriptors import extractor, same_shape
 
-    network: dict[str, Any] = manifest["run"]["settings"].get("network") or {}
     arguments = manifest["arguments"]
-    loaded = backbones.load(
-        _name(manifest, backbone),
-        weights=network.get("weights", "pretrained"),
-        taps=network.get("taps"),
-        preprocessing=network.get("preprocessing", "auto"),
-        size=tuple(arguments["size"]),
-        seed=network.get("seed", 0),
-        trust=trust,
-    )
+    loaded = NetworkSpec.of_manifest(manifest, backbone, trust=trust).load()
     if loaded.weights_sha256 != manifest["weights_sha256"]:
         raise UserError(
             "backbone", expected=f"the network that described the run (weights {manifest['weights_sha256'][:12]})",
@@ -169,22 +156,3 @@ def describer(
 def _together(manifest: Mapping[str, Any]) -> int:
     """Return the number of images in each batch of `extract`, which fills up the last one."""
     return min(manifest["run"]["settings"].get("batch_size", 32), manifest["facts"]["rows"])
-
-
-def _name(manifest: Mapping[str, Any], backbone: str | None) -> str:
-    """Return the name or path of the backbone.
-
-    Raises:
-        UserError: If it is not known.
-    """
-    name = (
-        architectures.named(backbone)
-        if backbone
-        else (manifest["run"]["settings"].get("network") or {}).get("backbone")
-    )
-    if name is None:
-        raise UserError(
-            "backbone", expected="given: these descriptors do not say which network made them", received="nothing",
-            remedy=f"Pass --backbone with {manifest['facts']['backbone']}.",
-        )  # fmt: skip
-    return name

@@ -22,7 +22,7 @@ from fashionprobe.stages.filters_seen import (
     of_classes,
     open_after,
 )
-from fashionprobe.stages.looked_at import Opened, check_network, open_network
+from fashionprobe.stages.looked_at import NetworkSpec, Opened
 
 if TYPE_CHECKING:
     from fashionprobe.feedback.relevance_curve import Relevance
@@ -120,33 +120,23 @@ def relevance(
     shared.at_least(FOLDS + 2, min_images=min_images)
     shared.check_seed(seed)
     folder = shared.run_path(run, runs_root)
-    check_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
-    )  # fmt: skip
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check()
     second_file = after_file(after)
+    second = None
     if second_file is not None:
-        check_network(
-            None, backbone=str(second_file), weights="pretrained", taps=None, preprocessing=preprocessing, trust=trust,
-        )  # fmt: skip
+        second = NetworkSpec(str(second_file), preprocessing=preprocessing, seed=seed, trust=trust)
+        second.check()
     if dataset is None:
         dataset = _trained_on(folder)
-    opened = open_network(
-        folder,
-        backbone=backbone,
-        weights=weights,
-        taps=taps,
-        preprocessing=preprocessing,
-        size=size,
-        seed=seed,
-        trust=trust,
-    )
+    opened = spec.open()
     records = shared.open_records(dataset, tfrecords_root)
     column = _label(shared.spelled(label or opened.label), records)
     drawn = choose(
         records, shared.listed("split", split), samples=samples, size=opened.backbone.size, fit=fit,
         batch_size=batch_size, seed=seed,
     )  # fmt: skip
-    second = open_after(second_file, opened, preprocessing, seed, trust=trust)
+    corrected = open_after(second, opened) if second else None
     found_masks = _open_masks(masks, folder, records, runs_root)
 
     from fashionprobe import devices
@@ -156,7 +146,7 @@ def relevance(
         opened=opened,
         dataset=records.path.name,
         found=open_filters(opened.model),
-        after=open_filters(second.model) if second else None,
+        after=open_filters(corrected.model) if corrected else None,
         images=of_classes(drawn, column, min_images),
         label=column,
         filters=filters,
@@ -166,7 +156,7 @@ def relevance(
     _check_after(job)
     inputs = {"records": records.fingerprint}
     inputs |= {"masks": found_masks.artifact.fingerprint} if found_masks else {}
-    inputs |= {"after": second.backbone.weights_sha256} if second else {}
+    inputs |= {"after": corrected.backbone.weights_sha256} if corrected else {}
     arguments = {
         **opened.arguments(), "layer": _place(opened, job.found.layer), "fit": fit, "label": column,
         "split": drawn.stream.splits, "samples": samples, "min_images": min_images, "filters": filters,

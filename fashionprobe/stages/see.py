@@ -14,12 +14,11 @@ from fashionprobe.plots.save import Figures
 from fashionprobe.stages.looked_at import (
     Column,
     Images,
+    NetworkSpec,
     Opened,
     applicable,
-    check_network,
     choose_columns,
     open_images,
-    open_network,
     relevance_of,
 )
 
@@ -163,24 +162,13 @@ def see(
     shared.check_seed(seed)
 
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
-    check_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
-        blocks=[] if block is None else [block], layers=[] if layer is None else [layer],
-    )  # fmt: skip
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check([block], layers=[layer])
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
-    opened = open_network(
-        folder,
-        backbone=backbone,
-        weights=weights,
-        taps=taps,
-        preprocessing=preprocessing,
-        size=size,
-        seed=seed,
-        trust=trust,
-    )
+    opened = spec.open()
     looked_at = opened.layer(block, layer)
 
     from fashionprobe.explain.targets import Channel

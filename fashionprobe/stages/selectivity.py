@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.stages.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import Opened, check_network, open_network
+from fashionprobe.stages.looked_at import NetworkSpec, Opened
 from fashionprobe.stages.selectivity_sheets import draw, pixels
 
 if TYPE_CHECKING:
@@ -103,10 +102,8 @@ def selectivity(
     shared.check_seed(seed)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run")
-    check_network(
-        folder, backbone=backbone, weights=weights, taps=taps, preprocessing=preprocessing, trust=trust,
-        blocks=shared.numbers(block) or [],
-    )  # fmt: skip
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check(shared.numbers(block) or [])
     records = shared.open_records(dataset, tfrecords_root)
     column = records.label(label and shared.spelled(label))
 
@@ -115,18 +112,9 @@ def selectivity(
     from fashionprobe import devices
     from fashionprobe.records.stream import Stream
 
-    opened = open_network(
-        folder,
-        backbone=backbone,
-        weights=weights,
-        taps=taps,
-        preprocessing=preprocessing,
-        size=size,
-        seed=seed,
-        trust=trust,
-    )
+    opened = spec.open()
     loaded = opened.backbone
-    blocks = _blocks(shared.numbers(block), loaded)
+    blocks = loaded.choose_blocks(shared.numbers(block))
     names = [layer.name for layer in loaded.model.layers]
     recipe = Recipe(
         "selectivity",
@@ -147,17 +135,6 @@ def selectivity(
         settings={"batch_size": batch_size, "device": devices.name()},
     )
     return _result(artifact)
-
-
-def _blocks(blocks: list[int] | None, backbone: "Backbone") -> list[int]:
-    if blocks is None:
-        return list(range(1, len(backbone.taps) + 1))
-    if not blocks or blocks[0] < 1 or blocks[-1] > len(backbone.taps):
-        raise UserError(
-            "block", expected=f"in 1 to {len(backbone.taps)} for {backbone.name}", received=blocks,
-            remedy="Leave --block out for all of them.",
-        )  # fmt: skip
-    return blocks
 
 
 def _write(

@@ -12,6 +12,7 @@ from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
+from fashionprobe.stages.looked_at import NetworkSpec
 from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
@@ -137,28 +138,18 @@ def train(
     backbone = architectures.named(backbone)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "train"
-    architectures.check(
-        backbone, weights=weights, taps=shared.listed("taps", taps), preprocessing=preprocessing,
-        blocks=shared.numbers(block) or [], trust=trust,
-    )  # fmt: skip
+    spec = NetworkSpec.of(None, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check(shared.numbers(block) or [])
     names = (shared.listed("augment", augment) or []) if augment else []
     check_augmentations(names)
     records = shared.open_records(dataset, tfrecords_root)
     items, classes = _choose(records, label, min_images, rare)
 
-    from fashionprobe import backbones, devices
+    from fashionprobe import devices
     from fashionprobe.training.fit import Plan
     from fashionprobe.training.job import Job
 
-    loaded = backbones.load(
-        backbone,
-        weights=weights,
-        taps=shared.listed("taps", taps),
-        preprocessing=preprocessing,
-        size=shared.image_size(size),
-        seed=seed,
-        trust=trust,
-    )
+    loaded = spec.load()
     blocks = shared.numbers(block) or [len(loaded.taps)]
     job = Job(
         records=records,

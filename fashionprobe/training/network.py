@@ -129,12 +129,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
 
 
 def _check(backbone: Backbone, blocks: Sequence[int], freeze: int) -> None:
-    most = len(backbone.taps)
-    if not blocks or min(blocks) < 1 or max(blocks) > most:
-        raise UserError(
-            "block", expected=f"in 1 to {most} for {backbone.name}", received=list(blocks),
-            remedy="Leave --block out for the last one.",
-        )  # fmt: skip
+    backbone.choose_blocks(blocks)
     smallest = smallest_size(backbone.model, backbone.taps[max(blocks) - 1])
     if min(backbone.size) < smallest:
         raise UserError(
