@@ -25,7 +25,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe import backbones, descriptors
+from fashionprobe import backbones
+from fashionprobe.backbones import descriptors
 from fashionprobe.records import read as reader
 from fashionprobe.records.record_set import RecordSet, open_record_set
 from fashionprobe.records.sources import garments

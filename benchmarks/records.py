@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from fashionprobe.preprocessing import PREPROCESSING
+from fashionprobe.backbones.preprocessing import PREPROCESSING
 from fashionprobe.records import write
 from fashionprobe.records.pack import Request, pack
 from fashionprobe.records.read import read

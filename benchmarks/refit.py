@@ -20,10 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe import backbones
-from fashionprobe.feedback.masks import at_tap
-from fashionprobe.feedback.network import Correctable
+from fashionprobe.feedback.correctable import Correctable
+from fashionprobe.feedback.masks.regions import at_tap
 from fashionprobe.feedback.refit import LOSSES, Plan, Stepper
-from fashionprobe.training.network import classifier
+from fashionprobe.training.classifier import classifier
 
 TARGETS = {"pasa": 1.15}
 """Upper bounds of the ratio to cross-entropy."""

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from fashionprobe.attributes import approximate, search
+from fashionprobe.attributes import approximate_neighbours, neighbours
 
 TARGETS = {1: 0.025, 1000: 2.5}
 """Seconds for so many queries at 44,000 x 1,024 on two quiet cores."""
@@ -37,12 +37,12 @@ def loop(points: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 def contestants(points: np.ndarray, mapped: np.ndarray, queries: np.ndarray) -> dict[str, tuple[Call, float]]:
     """Return each contestant as a function, and by how much its time is multiplied."""
-    norms = search.squared_norms_of(points)
+    norms = neighbours.squared_norms_of(points)
     brute = NearestNeighbors(n_neighbors=TOP, algorithm="brute").fit(points)
     few = queries[:2]
     return {
-        "ours": (lambda: search.nearest(points, queries, TOP, squared_norms=norms)[0], 1),
-        "ours, on disk": (lambda: search.nearest(mapped, queries, TOP, squared_norms=norms)[0], 1),
+        "ours": (lambda: neighbours.nearest(points, queries, TOP, squared_norms=norms)[0], 1),
+        "ours, on disk": (lambda: neighbours.nearest(mapped, queries, TOP, squared_norms=norms)[0], 1),
         "product": (lambda: product(points, queries), 1),
         "scikit-learn": (lambda: brute.kneighbors(queries, return_distance=False), 1),
         "NumPy loop": (lambda: loop(points, few), len(queries) / len(few)),
@@ -51,7 +51,7 @@ def contestants(points: np.ndarray, mapped: np.ndarray, queries: np.ndarray) -> 
 
 def product(points: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Multiply, in the chunks of the search, and keep the last chunk alone."""
-    found, step = np.empty(0), min(search.POINTS, search.SCORES // len(queries))
+    found, step = np.empty(0), min(neighbours.POINTS, neighbours.SCORES // len(queries))
     for start in range(0, len(points), step):
         found = queries @ points[start : start + step].T
     return found
@@ -78,14 +78,14 @@ def compare(answers: dict[str, np.ndarray]) -> str:
 
 def show_approximate(points: np.ndarray, queries: np.ndarray) -> None:
     """Print build time, time a query and recall of faiss at several efforts."""
-    exact = search.nearest(points, queries, TOP)[0]
-    for kind in approximate.KINDS:
+    exact = neighbours.nearest(points, queries, TOP)[0]
+    for kind in approximate_neighbours.KINDS:
         start = time.perf_counter()
-        index = approximate.build(points, kind=kind)
+        index = approximate_neighbours.build(points, kind=kind)
         built = time.perf_counter() - start
         for effort in (32, 64, 128):
             start = time.perf_counter()
-            rows = approximate.nearest(points, queries, TOP, index=index, effort=effort)[0]
+            rows = approximate_neighbours.nearest(points, queries, TOP, index=index, effort=effort)[0]
             taken = (time.perf_counter() - start) / len(queries) * 1000
             recall = np.mean([len(set(one) & set(other)) / TOP for one, other in zip(rows, exact, strict=True)])
             print(

@@ -4,7 +4,7 @@
     python benchmarks/wall.py --path FOLDER # pixels of Fashion-MNIST, a folder with its four IDX files
 
 The seconds are those of the layout, after the projection: medians over rounds, on the clock and of all threads (CPU).
-`neighbours` and `dpq` are explained in fashionprobe.attributes.grid.scores; targets are for Fashion-MNIST alone.
+`neighbours` and `dpq` are explained in fashionprobe.attributes.layouts.grid.scores; targets are for Fashion-MNIST alone.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from fashionprobe.attributes import grid
-from fashionprobe.attributes.gridcut import gridcut
-from fashionprobe.attributes.las import las
+from fashionprobe.attributes.layouts import grid
+from fashionprobe.attributes.layouts.gridcut import gridcut
+from fashionprobe.attributes.layouts.las import las
 
 LAYOUTS: dict[str, Callable[..., np.ndarray]] = {"las": las, "gridcut": gridcut}
 

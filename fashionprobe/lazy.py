@@ -2,8 +2,9 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
 
 
 def modules_of(package: str) -> tuple[Callable[[str], ModuleType], Callable[[], list[str]]]:
@@ -24,3 +25,20 @@ def modules_of(package: str) -> tuple[Callable[[str], ModuleType], Callable[[], 
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return get, names
+
+
+def names_of(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for a package that offers names of its modules, and the modules themselves.
+
+    Args:
+        package: Name of the package, its `__name__`.
+        places: The module of the package that each name is from.
+    """
+    module, modules = modules_of(package)
+
+    def get(name: str) -> Any:
+        if name in places:
+            return getattr(importlib.import_module(f"{package}.{places[name]}"), name)
+        return module(name)
+
+    return get, lambda: sorted({*places, *modules()})

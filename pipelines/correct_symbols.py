@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from jsonargparse import auto_cli
 
-from fashionprobe.feedback.compare import summary
+from fashionprobe.feedback.significance import summary
 from fashionprobe.kerasfile import opening
-from fashionprobe.plots.refit_methods import refit_methods
+from fashionprobe.plots.refit import refit_methods
 from fashionprobe.plots.save import save
 from fashionprobe.records.read import read
 from fashionprobe.records.record_set import open_record_set

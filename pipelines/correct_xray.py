@@ -17,8 +17,8 @@ import pandas as pd
 from jsonargparse import auto_cli
 from PIL import Image
 
-from fashionprobe.feedback.compare import summary
-from fashionprobe.plots.refit_methods import refit_methods
+from fashionprobe.feedback.significance import summary
+from fashionprobe.plots.refit import refit_methods
 from fashionprobe.plots.save import save
 from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import ingest, masks, refit, train

@@ -26,8 +26,9 @@ import tensorflow as tf
 import yaml
 from jsonargparse import auto_cli
 
-from fashionprobe import mini, progress
+from fashionprobe import progress
 from fashionprobe.attributes.classify import cross_validate
+from fashionprobe.backbones import mini
 from fashionprobe.records.read import read
 from fashionprobe.records.record_set import RecordSet, open_record_set
 from fashionprobe.records.select import select

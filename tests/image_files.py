@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from fashionprobe.records import images
+from fashionprobe.records.image_files import inspect
 
 
 def picture(size=(40, 30), mode="RGB"):
@@ -29,6 +29,6 @@ def exif(orientation, thumbnail=b""):
 
 
 def refusal(data, **options):
-    with pytest.raises(images.BadImage) as caught:
-        images.inspect(data, **options)
+    with pytest.raises(inspect.BadImage) as caught:
+        inspect.inspect(data, **options)
     return str(caught.value)

@@ -5,11 +5,12 @@ import keras
 import numpy as np
 import pytest
 
-from fashionprobe import backbones, mini
-from fashionprobe.blocks import find_taps
+from fashionprobe import backbones
+from fashionprobe.backbones import mini
+from fashionprobe.backbones.blocks import find_taps
 from fashionprobe.errors import UserError
 
-FILE = resources.files("fashionprobe.mini") / "weights.npz"
+FILE = resources.files("fashionprobe.backbones.mini") / "weights.npz"
 
 
 def test_the_shipped_file_is_small_and_the_one_that_belongs_here():

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fashionprobe.app.looking import Looking
-from fashionprobe.app.shelf import Shelf
+from fashionprobe.app.pictures import Shelf
+from fashionprobe.app.served_classifier import Looking
 from fashionprobe.errors import UserError
 from fashionprobe.explain.heatmaps import heatmap
-from fashionprobe.plots.heatmaps import colour_map, overlay, signed_picture
+from fashionprobe.plots.overlays import colour_map, overlay, signed_picture
 
 SIGNED = ("deconvnet", "guided_backpropagation", "guided_grad_cam")
 """Methods that are shown as pictures of signed colours, not as strength."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fashionprobe.app.shelf import Shelf
-from fashionprobe.attributes.search import nearest
+from fashionprobe.app.pictures import Shelf
+from fashionprobe.attributes.neighbours import nearest
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.report.points import Points, read_points
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashionprobe.app import encoded
-from fashionprobe.app.looking import Looking, remembered
-from fashionprobe.app.shelf import Shelf
+from fashionprobe.app import data_uris
+from fashionprobe.app.pictures import Shelf
+from fashionprobe.app.served_classifier import Looking, remembered
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.feedback import marks
-from fashionprobe.plots.heatmaps import colour_map
+from fashionprobe.feedback.masks.regions import drawings
+from fashionprobe.plots.overlays import colour_map
 
 SPLITS = ("train", "val")
 """Splits whose images may be marked: test measures."""
@@ -123,7 +123,7 @@ class Marking:
 
     def ids_marked(self) -> set[str]:
         """Return the ids of the images that have a mask."""
-        return {mark.id for mark in marks.load_all(self.folder) if mark.now.file}
+        return {mark.id for mark in drawings.load_all(self.folder) if mark.now.file}
 
     def guessed(self) -> float:
         """Return the share of the images whose class is guessed."""
@@ -149,8 +149,8 @@ class Marking:
         about = classes.index(target) if about is None else about
         return {
             "item": item, "id": row["id"], "width": self.canvas(picture)[1], "height": self.canvas(picture)[0],
-            "picture": encoded.jpeg(picture, side=MOST_SIDE),
-            "heat": encoded.png(colour_map(self.heatmap(item, method, about).astype(np.float32))) if method else "",
+            "picture": data_uris.jpeg(picture, side=MOST_SIDE),
+            "heat": data_uris.png(colour_map(self.heatmap(item, method, about).astype(np.float32))) if method else "",
             "true": classes[true], "guess": classes[guess], "sure": sure, "right": guess == true,
             "about": classes[about], "split": row["split"],
             **self.kept(item),
@@ -159,7 +159,7 @@ class Marking:
     def kept(self, item: int) -> dict[str, Any]:
         """Return what is kept of the mask of an image: the version that counts, and others that wait for a choice."""
         picture = self.picture(item)
-        mark = marks.load(self.folder, self.items["id"].iloc[item]) or marks.Mark("", "")
+        mark = drawings.load(self.folder, self.items["id"].iloc[item]) or drawings.Mark("", "")
         return {**self._shown(mark.now, picture), "others": [self._shown(each, picture) for each in mark.others]}
 
     def save(
@@ -183,8 +183,8 @@ class Marking:
             OSError: If the disk is full.
         """
         picture, row = self.picture(item), self.items.iloc[item]
-        drawn = encoded.read_mask(mask, (picture.shape[0], picture.shape[1]), self.canvas(picture))
-        saved = marks.save(
+        drawn = data_uris.read_mask(mask, (picture.shape[0], picture.shape[1]), self.canvas(picture))
+        saved = drawings.save(
             self.folder, row["id"], self.looking.classes[int(row["number"])], drawn, author=author,
             note=str(note or ""), base=str(base or ""), settles=[str(each) for each in settles],
         )  # fmt: skip
@@ -197,11 +197,11 @@ class Marking:
         scale = min(1.0, MOST_SIDE / max(height, width))
         return max(1, round(height * scale)), max(1, round(width * scale))
 
-    def _shown(self, version: marks.Version, picture: np.ndarray) -> dict[str, Any]:
-        mask = marks.mask_of(self.folder, version)
+    def _shown(self, version: drawings.Version, picture: np.ndarray) -> dict[str, Any]:
+        mask = drawings.mask_of(self.folder, version)
         uri = ""
         if mask is not None and mask.shape == picture.shape[:2]:
-            uri = encoded.mask_png(encoded.resized(mask, self.canvas(picture)))
+            uri = data_uris.mask_png(data_uris.resized(mask, self.canvas(picture)))
         return {
             "version": version.version, "mask": uri, "note": version.note, "author": version.author,
             "time": version.time, "share": version.share,

@@ -8,12 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from fashionprobe.app import explore_tab, map_tab, mark_tab, search_tab, views
-from fashionprobe.app.correcting import Correcting
+from fashionprobe.app import html as views
 from fashionprobe.app.exploring import Exploring
 from fashionprobe.app.mapping import Mapping
 from fashionprobe.app.marking import Marking
+from fashionprobe.app.refit_job import Correcting
 from fashionprobe.app.searching import Searching
+from fashionprobe.app.tabs import explore, map, mark, search
 
 HERE = Path(__file__).parent
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
@@ -49,13 +50,13 @@ def build(parts: Parts) -> gr.Blocks:
         gr.HTML(f'<header class="fp-head"><h1>{html.escape(parts.run)}</h1><p>{lead}</p></header>', js_on_load=None)
         with gr.Tabs(selected=_first(parts)):
             with gr.Tab("Mark", id="mark"):
-                _tab(parts.marking, lambda marking: mark_tab.build(page, marking, parts.correcting, parts.run))
+                _tab(parts.marking, lambda marking: mark.build(page, marking, parts.correcting, parts.run))
             with gr.Tab("Explore", id="explore") as tab:
-                _tab(parts.exploring, lambda exploring: explore_tab.build(tab, exploring))
+                _tab(parts.exploring, lambda exploring: explore.build(tab, exploring))
             with gr.Tab("Search", id="search"):
-                _tab(parts.searching, search_tab.build)
+                _tab(parts.searching, search.build)
             with gr.Tab("Map", id="map") as tab:
-                _tab(parts.mapping, lambda mapping: map_tab.build(tab, mapping))
+                _tab(parts.mapping, lambda mapping: map.build(tab, mapping))
     return page
 
 

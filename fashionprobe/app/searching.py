@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from fashionprobe.app import encoded
+from fashionprobe.app import data_uris
 from fashionprobe.attributes import confidence
 from fashionprobe.attributes.classes import Classes
 from fashionprobe.attributes.index import BOTH, Index
@@ -123,10 +123,10 @@ class Searching:
         Raises:
             UserError: If it is too large, or no image that can be read.
         """
-        picture = encoded.read_upload(data, name)
+        picture = data_uris.read_upload(data, name)
         with self._lock:
             search, reading = self.backing.describe(data, name)
-        return Query(name, encoded.jpeg(picture, side=480), search, reading)
+        return Query(name, data_uris.jpeg(picture, side=480), search, reading)
 
     def of_id(self, name: str) -> Query:
         """Take an image of the index.
@@ -142,7 +142,7 @@ class Searching:
         except UserError:
             # Put into the index later, when only what is searched was kept.
             reading = {}
-        return Query(name, encoded.stored_jpeg(index.thumbnail(row)), search, reading, row)
+        return Query(name, data_uris.stored_jpeg(index.thumbnail(row)), search, reading, row)
 
     def hits(self, query: Query, by: str, weights: Mapping[str, float], top: int) -> list[Hit]:
         """Return the nearest images.
@@ -167,7 +167,7 @@ class Searching:
         columns = list(dict.fromkeys(group.label for group in index.groups.values() if group.label in index.items))
         labels = [", ".join(filter(None, row)) for row in index.items[columns].iloc[found.rows].itertuples(index=False)]
         return [
-            Hit(name, encoded.stored_jpeg(index.thumbnail(int(row))), float(distance), words or name)
+            Hit(name, data_uris.stored_jpeg(index.thumbnail(int(row))), float(distance), words or name)
             for row, name, distance, words in zip(found.rows, found.ids, found.distances, labels, strict=True)
         ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from fashionprobe.app import page, rules
+from fashionprobe.app import access, page
 from fashionprobe.app.page import Parts
 
 
@@ -45,7 +45,7 @@ class Server:
         self.close()
 
 
-def start(parts: Parts, door: rules.Door, run: Path) -> Server:
+def start(parts: Parts, door: access.Door, run: Path) -> Server:
     """Start the server of a run.
 
     Args:
@@ -56,7 +56,7 @@ def start(parts: Parts, door: rules.Door, run: Path) -> Server:
     blocks = page.build(parts)
     # Events wait for their turn no longer than this; those that look things up may run side by side.
     blocks.queue(default_concurrency_limit=4, api_open=False)
-    told: dict[str, Any] = {**page.look(), **rules.options(door, run)}
+    told: dict[str, Any] = {**page.look(), **access.options(door, run)}
     _, url, _ = blocks.launch(prevent_thread_lock=True, **told)
     return Server(blocks, url, lambda: _stop(parts))
 

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe.artifacts import write_text
-from fashionprobe.attributes import approximate, search
+from fashionprobe.attributes import approximate_neighbours
+from fashionprobe.attributes import neighbours as search
 from fashionprobe.attributes.normalization import Normalization
 from fashionprobe.attributes.ranking import squared_norms_of
 from fashionprobe.errors import UserError, unknown_name
@@ -271,7 +272,9 @@ def _nearest_in(
     points, graph = part.points(group), part.graph(group)
     if graph is None:
         return search.nearest(points, point, count, squared_norms=part.squared_norms(group), exclude=exclude)
-    return approximate.nearest(points, point, count, index=approximate.load(graph), exclude=exclude)
+    return approximate_neighbours.nearest(
+        points, point, count, index=approximate_neighbours.load(graph), exclude=exclude
+    )
 
 
 def create(folder: Path, network: Mapping[str, Any], groups: Sequence[Group], *, coverage: float) -> None:
@@ -362,7 +365,9 @@ def write_part(
                 writer.append([points])
         np.save(part.path(f"{group.name}.norms.npy"), norms)
         if graphs:
-            approximate.save(approximate.build(part.points(group.name)), part.path(f"{group.name}.faiss"))
+            approximate_neighbours.save(
+                approximate_neighbours.build(part.points(group.name)), part.path(f"{group.name}.faiss")
+            )
     items.to_csv(part.path("items.csv"), index=False)
     with part.path("thumbnails.bin").open("wb") as file:
         file.writelines(thumbnails)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fashionprobe.attributes import search
+from fashionprobe.attributes import neighbours
 from fashionprobe.attributes.normalization import fit
 from fashionprobe.errors import UserError
 
@@ -51,7 +51,7 @@ class Setting:
 
     queries: int = 500
     top: int = 10
-    metric: search.Metric = "euclidean"
+    metric: neighbours.Metric = "euclidean"
     seed: int = 0
 
 
@@ -177,7 +177,7 @@ def find(
     copies = _copies(same, queries)
     _check_top(setting.top, len(descriptors), copies)
     points = fit(normalization, descriptors)(descriptors)
-    rows, distances = search.nearest(points, points[queries], setting.top, metric=setting.metric, exclude=copies)
+    rows, distances = neighbours.nearest(points, points[queries], setting.top, metric=setting.metric, exclude=copies)
     return Found(queries, rows, distances)
 
 
@@ -204,18 +204,18 @@ def find_by_all(
     copies = _copies(same, queries)
     _check_top(setting.top, len(same), copies)
     points = [fit(name, each)(each) for name, each in zip(normalizations, descriptors, strict=True)]
-    norms = [search.squared_norms_of(each) for each in points]
+    norms = [neighbours.squared_norms_of(each) for each in points]
     rows, sums = np.empty((len(queries), setting.top), np.intp), np.empty((len(queries), setting.top))
     for start in range(0, len(queries), CHUNK):
         part = queries[start : start + CHUNK]
         found = [
-            search.distances(each, each[part], metric=setting.metric, squared_norms=own)
+            neighbours.distances(each, each[part], metric=setting.metric, squared_norms=own)
             for each, own in zip(points, norms, strict=True)
         ]
-        total = search.combined(found)
+        total = neighbours.combined(found)
         for place, rows_left_out in enumerate(copies[start : start + CHUNK]):
             total[place, rows_left_out] = np.inf
-        rows[start : start + CHUNK] = nearest = search.smallest(total, setting.top)
+        rows[start : start + CHUNK] = nearest = neighbours.smallest(total, setting.top)
         sums[start : start + CHUNK] = np.take_along_axis(total, nearest, axis=1)
     return Found(queries, rows, sums)
 

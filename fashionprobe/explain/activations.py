@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
-from fashionprobe.explain.network import check_images, find_map, flat
+from fashionprobe.explain.explained_model import check_images, find_map, flat
 
 
 def activations(model: keras.Model, layers: Sequence[str]) -> Callable[[np.ndarray | tf.Tensor], list[tf.Tensor]]:

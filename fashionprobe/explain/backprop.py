@@ -10,9 +10,9 @@ import tensorflow as tf
 from fashionprobe import progress
 from fashionprobe.errors import UserError
 from fashionprobe.explain.cam import grad_cam
+from fashionprobe.explain.explained_model import Classes, Explainer, Network, check_images
 from fashionprobe.explain.heatmaps import resize
-from fashionprobe.explain.network import Classes, Explainer, Network, check_images
-from fashionprobe.explain.relu import with_relu_rule
+from fashionprobe.explain.relu_rules import with_relu_rule
 from fashionprobe.explain.targets import Target
 
 GREATEST_SEED = 2**31 - 1

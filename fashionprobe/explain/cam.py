@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fashionprobe.backbones.graph import CHANNELS_FIRST, channels_first
 from fashionprobe.errors import UserError
 from fashionprobe.explain import functions
-from fashionprobe.explain.network import (
+from fashionprobe.explain.explained_model import (
     PASSING,
     SQUASHING,
     Classes,
@@ -22,7 +23,6 @@ from fashionprobe.explain.network import (
     logits,
 )
 from fashionprobe.explain.targets import Channel, Neuron, Target
-from fashionprobe.graphs import CHANNELS_FIRST, channels_first
 
 Weigh = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """Takes the feature map and the gradient (batch, height, width, channels), gives the weights (batch, channels)."""

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.explain.receptive import ReceptiveField
+from fashionprobe.channels.receptive_field import ReceptiveField
 
 Pair = tuple[int, int]
 

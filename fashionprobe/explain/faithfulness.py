@@ -10,11 +10,11 @@ import pandas as pd
 import tensorflow as tf
 
 from fashionprobe import progress
+from fashionprobe.backbones.graph import copy_model, kept_random_state
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.backprop import GREATEST_SEED, check_baseline, check_count
-from fashionprobe.explain.network import Classes, Explainer, Network, check_images, find_layer, flat
+from fashionprobe.explain.explained_model import Classes, Explainer, Network, check_images, find_layer, flat
 from fashionprobe.explain.targets import Target
-from fashionprobe.graphs import copy_model, kept_random_state
 
 Baseline = Literal["mean", "blur"] | float | np.ndarray
 """What stands where an image is erased: its own mean colour, the image itself blurred, one value, or an image."""

@@ -8,7 +8,7 @@ from fashionprobe.errors import UserError, unknown_name
 if TYPE_CHECKING:
     import keras
 
-    from fashionprobe.explain.network import Explainer
+    from fashionprobe.explain.explained_model import Explainer
     from fashionprobe.explain.targets import Target
 
 MAPS = ("cam", "grad_cam", "percentile_cam", "grad_cam_plus_plus", "score_cam", "layer_cam", "occlusion")

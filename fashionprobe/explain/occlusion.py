@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from fashionprobe import progress
 from fashionprobe.errors import UserError
-from fashionprobe.explain.network import Classes, Explainer, Network, check_images
+from fashionprobe.explain.explained_model import Classes, Explainer, Network, check_images
 from fashionprobe.explain.targets import Target
 
 WINDOWS = (1 / 7, 2 / 7)

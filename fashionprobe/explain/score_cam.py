@@ -9,7 +9,7 @@ import tensorflow as tf
 from fashionprobe import progress
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.cam import open_at
-from fashionprobe.explain.network import Classes, Explainer, Network, check_images, find_map, flat
+from fashionprobe.explain.explained_model import Classes, Explainer, Network, check_images, find_map, flat
 from fashionprobe.explain.targets import Target
 
 Weights = Literal["probability", "softmax"]

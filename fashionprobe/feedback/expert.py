@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.masks import at_tap
+from fashionprobe.feedback.masks.regions import at_tap
 
 RESAMPLES = 500
 """Draws of the bootstrap over masked images."""

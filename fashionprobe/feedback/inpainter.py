@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe import progress
+from fashionprobe.backbones.graph import kept_random_state
 from fashionprobe.errors import UserError
 from fashionprobe.feedback.replace import Paint
-from fashionprobe.graphs import kept_random_state
 
 STRIDE = 8
 """Height and width of what the network takes are multiples of it: it halves them three times."""

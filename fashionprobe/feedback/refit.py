@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from fashionprobe.errors import UserError
 from fashionprobe.feedback import losses
+from fashionprobe.feedback.correctable import Correctable
 from fashionprobe.feedback.methods import LOSSES, Loss
-from fashionprobe.feedback.network import Correctable
 
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 """Yields images, float32 (batch, height, width, 3) in [0, 255], and class numbers, int (batch,), without end."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fashionprobe.plots import style
-from fashionprobe.plots.heatmaps import colour_map
 from fashionprobe.plots.mosaic import mosaic
+from fashionprobe.plots.overlays import colour_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

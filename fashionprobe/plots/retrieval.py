@@ -8,7 +8,7 @@ import numpy as np
 
 from fashionprobe.errors import UserError
 from fashionprobe.plots import style
-from fashionprobe.plots.contact import Row, contact_sheet
+from fashionprobe.plots.sheets import Row, contact_sheet
 
 if TYPE_CHECKING:
     import pandas as pd

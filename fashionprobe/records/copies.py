@@ -15,8 +15,8 @@ from PIL import Image
 
 from fashionprobe import progress
 from fashionprobe.groups import join
-from fashionprobe.records import images, jpeg
-from fashionprobe.records.info import BadImage
+from fashionprobe.records.image_files import inspect, jpeg
+from fashionprobe.records.image_files.info import BadImage
 
 SIDE = 16
 """Height and width of the small versions that near copies are found by: 768 bytes a picture."""
@@ -102,7 +102,7 @@ def _each(names: Sequence[str], look: Callable[[str], object], threads: int, des
     if not names:
         return found
     with (
-        images.quiet(),
+        inspect.quiet(),
         ThreadPoolExecutor(threads) as pool,
         progress.bar(total=len(names), unit="image", description=description) as bar,
     ):
@@ -113,7 +113,7 @@ def _each(names: Sequence[str], look: Callable[[str], object], threads: int, des
 
 
 def _looks(data: bytes) -> Looks:
-    info = images.inspect(data)
+    info = inspect.inspect(data)
     size = (info.width, info.height) if info.orientation > 4 else (info.height, info.width)
     if info.format != "JPEG":
         return Looks(size, "", "", "")
@@ -139,13 +139,13 @@ def _doubtful(looks: dict[str, Looks | None]) -> list[str]:
 
 
 def _digest(data: bytes) -> str:
-    picture = images.picture(data, images.inspect(data)).convert("RGB")
+    picture = inspect.picture(data, inspect.inspect(data)).convert("RGB")
     return f"{picture.size} {hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()}"
 
 
 def _small(data: bytes) -> np.ndarray:
     """Return the small version, uint8 (SIDE * SIDE * 3,)."""
-    picture = images.picture(data, images.inspect(data), draft=DRAFT).convert("RGB")
+    picture = inspect.picture(data, inspect.inspect(data), draft=DRAFT).convert("RGB")
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
 
 

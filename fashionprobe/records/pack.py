@@ -16,7 +16,7 @@ from fashionprobe import progress
 from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records import copies
-from fashionprobe.records.info import Resizing
+from fashionprobe.records.image_files.info import Resizing
 from fashionprobe.records.record_set import SPLITS, RecordSet
 from fashionprobe.records.select import assign_splits, check_parts, label_columns, select
 from fashionprobe.records.sources import (

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from fashionprobe.artifacts import write_text
 from fashionprobe.errors import UserError
-from fashionprobe.records import images, schema
+from fashionprobe.records import schema
+from fashionprobe.records.image_files import inspect
 from fashionprobe.records.record_set import SPLITS
 from fashionprobe.records.select import label_columns, shuffled
 
@@ -93,7 +94,7 @@ def write_shards(
     """
     waiting = [shard for shard in shards if not _note_path(folder, shard).is_file()]
     report(sum(len(shard.items) for shard in shards) - sum(len(shard.items) for shard in waiting))
-    with images.quiet():
+    with inspect.quiet():
         pool = ThreadPoolExecutor(max_workers=threads)
         try:
             for _ in pool.map(lambda shard: _write_shard(folder, shard, read, packing, report), waiting):
@@ -138,7 +139,7 @@ def _write_shard(
 ) -> None:
     """Write one shard and then its note; a shard without a note is written anew."""
     skipped: list[tuple[str, str]] = []
-    infos: list[images.ImageInfo] = []
+    infos: list[inspect.ImageInfo] = []
     draft = folder / f".{shard.name}.part"
     columns = [column for column in shard.items.columns if column != "id"]
     # As plain lists: pandas would make a string of its own for each cell.
@@ -149,7 +150,7 @@ def _write_shard(
             for name, values in _reported(rows, report):
                 try:
                     image, info = _pack(read(name), packing)
-                except images.BadImage as error:
+                except inspect.BadImage as error:
                     if packing.strict:
                         raise UserError(
                             name,
@@ -178,14 +179,14 @@ def _write_shard(
     write_text(_note_path(folder, shard), json.dumps(note))
 
 
-def _pack(data: bytes, packing: Packing) -> tuple[bytes, images.ImageInfo]:
+def _pack(data: bytes, packing: Packing) -> tuple[bytes, inspect.ImageInfo]:
     """Check one image and bring it into the form that is stored."""
-    info = images.inspect(data, decode=packing.check)
+    info = inspect.inspect(data, decode=packing.check)
     if packing.size is not None:
-        resized = images.resize(data, packing.size, packing.fit, info)
-        return resized, images.inspect(resized)
+        resized = inspect.resize(data, packing.size, packing.fit, info)
+        return resized, inspect.inspect(resized)
     if packing.strip_metadata:
-        return images.strip_metadata(data, info), info
+        return inspect.strip_metadata(data, info), info
     return data, info
 
 

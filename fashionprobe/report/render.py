@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from fashionprobe.errors import UserError
 from fashionprobe.plots.curves import Curve
-from fashionprobe.report import pictures
+from fashionprobe.report import figures
 from fashionprobe.report.exhibits import Room
 from fashionprobe.report.headline import amount, by_label, headline, run_names
 from fashionprobe.report.section import Section
@@ -94,11 +94,11 @@ def _view(section: Section) -> dict[str, object]:
         "families": {curve.classifier for curve in section.curves()},
         "blocks": _blocks(section),
         "table": _table(section),
-        "curves": pictures.block_curves(section),
-        "bars": pictures.class_bars(section),
-        "confusion": pictures.confusion_matrix(section),
-        "confused": pictures.confused(section),
-        "samples": {name: [pictures.jpeg(data) for data in files] for name, files in section.samples.items()},
+        "curves": figures.block_curves(section),
+        "bars": figures.class_bars(section),
+        "confusion": figures.confusion_matrix(section),
+        "confused": figures.confused(section),
+        "samples": {name: [figures.jpeg(data) for data in files] for name, files in section.samples.items()},
         "classes": section.per_class.sort_values("accuracy", ascending=False, kind="stable").to_dict("records"),
     }
 
@@ -150,7 +150,7 @@ def _named(group: Sequence[Section]) -> list[tuple[Section, str]]:
     return list(zip(group, run_names(group), strict=True))
 
 
-def _comparisons(sections: Sequence[Section]) -> list[tuple[str, pictures.Picture]]:
+def _comparisons(sections: Sequence[Section]) -> list[tuple[str, figures.Picture]]:
     """Draw, for every label of several sections, its runs in one picture."""
-    drawn = [(label, pictures.run_curves(group)) for label, group in by_label(sections).items() if len(group) > 1]
+    drawn = [(label, figures.run_curves(group)) for label, group in by_label(sections).items() if len(group) > 1]
     return [(label, picture) for label, picture in drawn if picture is not None]

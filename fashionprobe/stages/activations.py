@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.images import Images, open_images
+from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import Images, NetworkSpec, Opened, open_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,7 @@ def activations(
 
 def _layers(opened: Opened, blocks: list[int] | None, names: list[str] | None) -> dict[str, str]:
     """Return the layers to draw by the names that they are shown under: their own, or those of the blocks."""
-    from fashionprobe.explain.network import find_map
+    from fashionprobe.explain.explained_model import find_map
 
     if names is not None:
         if blocks is not None:

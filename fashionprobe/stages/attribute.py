@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import locked
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.described import open_described
-from fashionprobe.stages.indexed import STORE, class_names, group_of, learn, open_classes, open_index
-from fashionprobe.stages.newcomers import describe_files, resizing_of
+from fashionprobe.inputs.descriptors import open_described
+from fashionprobe.inputs.index import STORE, class_names, group_of, learn, open_classes, open_index
+from fashionprobe.inputs.new_images import describe_files, resizing_of
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.index import Index
@@ -72,7 +72,7 @@ def add(
     Raises:
         UserError: If there is no such group, the class is there already, an image cannot be read, or all are copies.
     """
-    from fashionprobe.attributes import store
+    from fashionprobe.attributes import added_classes
 
     if (images is None) == (id is None):
         received = "neither" if images is None else "both"
@@ -97,13 +97,13 @@ def add(
         descriptors = described.of_ids(ids, described.blocks)
     started = time.perf_counter()
     descriptors, ids = _distinct(descriptors, ids)
-    made = store.Added(group, name, ids, index.network["weights_sha256"], descriptors)
+    made = added_classes.Added(group, name, ids, index.network["weights_sha256"], descriptors)
     learned = learn(made, of, index)
     with locked(folder / STORE, patience=10):
         if not overwrite:
             # Again: another process may have added it meanwhile.
             _check_new(folder, index, group, name)
-        store.save(folder / STORE, made)
+        added_classes.save(folder / STORE, made)
     log.info(
         "added %s %s from %d images in %.2f s; it reaches %.2f. Next: fashionprobe tag --run %s --image IMAGE",
         group, name, len(ids), time.perf_counter() - started, learned.reach[0], folder.name,
@@ -124,7 +124,7 @@ def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs")
     Raises:
         UserError: If there is no such group or class.
     """
-    from fashionprobe.attributes import store
+    from fashionprobe.attributes import added_classes
 
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
@@ -135,7 +135,7 @@ def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs")
         if name not in there:
             listing = f"`fashionprobe attribute list --run {folder.name}` lists them all."
             raise unknown_name("name", name, there, what=f"a class of {group}", listing=listing)
-        store.remove(folder / STORE, group, name)
+        added_classes.remove(folder / STORE, group, name)
     log.info("removed %s %s. Next: fashionprobe attribute list --run %s", group, name, folder.name)
 
 

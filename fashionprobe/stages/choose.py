@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fashionprobe.stages.arguments as shared
-from fashionprobe import progress
+import fashionprobe.inputs.arguments as shared
+from fashionprobe import progress, text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.inputs.descriptors import Choice, Described, folds_of, open_described
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages import tables
-from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.choose import Choice as Chosen
@@ -190,7 +189,7 @@ def _sample(choice: Choice, images: int, seed: int) -> tuple[Any, Any]:
 
 def _draw(figures: Figures, label: str, found: "Chosen", *, chance: float) -> None:
     """Draw the figures of one label."""
-    from fashionprobe.plots.ablation import ablation_curves, ablation_table
+    from fashionprobe.plots.choice import ablation_curves, ablation_table
 
     name = shared.file_name(label)
     honest = (found.accuracy, found.low, found.high)
@@ -211,7 +210,7 @@ def _draw(figures: Figures, label: str, found: "Chosen", *, chance: float) -> No
 def _result(artifact: Artifact) -> Choices:
     picks = []
     log.info("accuracy by block: the best way to read each, mean ± standard deviation over the folds")
-    for line in tables.by_block(artifact.path / "ablation.csv", "accuracy_mean", spread="accuracy_std"):
+    for line in text_tables.by_block(artifact.path / "ablation.csv", "accuracy_mean", spread="accuracy_std"):
         log.info("%s", line)
     for label, best in artifact.facts["best"].items():
         parameter = "" if best["classifier"] == "nearest_mean" else str(best["parameter"])

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
+from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.inputs.descriptors import Choice, Described, folds_of, open_described
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages import tables
-from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,7 +203,7 @@ def _write_reduced(draft: Path, table: "pd.DataFrame", chances: dict[str, float]
 
 def _write_label(draft: Path, name: str, scores: "Scores") -> None:
     """Write the tables and figures of one label."""
-    from fashionprobe.plots.accuracy import accuracy_by_block
+    from fashionprobe.plots.accuracy_by_block import accuracy_by_block
     from fashionprobe.plots.confusion import confusion
     from fashionprobe.plots.per_class import per_class
     from fashionprobe.plots.save import save

@@ -5,16 +5,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import NetworkSpec
 
 if TYPE_CHECKING:
     from fashionprobe.backbones import Backbone
-    from fashionprobe.explain.channels import TopImages
-    from fashionprobe.explain.convergent import Correlations, Pairs
+    from fashionprobe.channels.convergent import Correlations, Pairs
+    from fashionprobe.channels.top_images import TopImages
     from fashionprobe.records.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ def converge(
 
     items, splits = records.in_splits(shared.listed("split", split), least=2)
 
-    from fashionprobe import devices
+    from fashionprobe.backbones import devices
     from fashionprobe.records.stream import Stream
 
     loaded = spec.load()
@@ -188,8 +188,8 @@ def _write(
     import pandas as pd
 
     from fashionprobe import backbones
-    from fashionprobe.explain.channels import top_images
-    from fashionprobe.explain.convergent import bipartite, correlate, semi_matching
+    from fashionprobe.channels.convergent import bipartite, correlate, semi_matching
+    from fashionprobe.channels.top_images import top_images
 
     models = [backbones.on_pixels(side.backbone) for side in sides]
     layers = [side.layer for side in sides]
@@ -268,7 +268,7 @@ def _draw_pairs(
     """Draw the best and the worst pairs of channels that are not silent, each with its top images."""
     import numpy as np
 
-    from fashionprobe.plots.contact import Row, contact_sheet
+    from fashionprobe.plots.sheets import Row, contact_sheet
 
     alive = np.nonzero(found.alive[match.channels] & found.other_alive[match.others])[0]
     chosen = {"best": alive[:count], "worst": alive[::-1][:count]}

@@ -1,7 +1,7 @@
 """Stage `demo`: the whole chain on drawn garments, offline."""
 
-import fashionprobe.stages.arguments as shared
-from fashionprobe.stages.arguments import at_least
+import fashionprobe.inputs.arguments as shared
+from fashionprobe.inputs.arguments import at_least
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.ingest import ingest

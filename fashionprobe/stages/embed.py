@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
-from fashionprobe import architectures, blocks, progress
+import fashionprobe.inputs.arguments as shared
+from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
+from fashionprobe.backbones import architectures, blocks
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.embedding import choose, make_job
+from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.embedded import choose, make_job
-from fashionprobe.stages.looked_at import NetworkSpec
 from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from fashionprobe.siamese.embedding_training import Job, Trained
     from fashionprobe.siamese.evaluate import Evaluation
-    from fashionprobe.siamese.job import Job, Trained
 
 log = logging.getLogger(__name__)
 
@@ -163,8 +164,8 @@ def embed(
 
     import numpy as np
 
-    from fashionprobe import devices
-    from fashionprobe.siamese.job import Settings
+    from fashionprobe.backbones import devices
+    from fashionprobe.siamese.embedding_training import Settings
     from fashionprobe.training.fit import Plan
 
     if pooling == "auto":
@@ -235,8 +236,8 @@ def _check(given: dict[str, Any]) -> None:
 
 def _write(draft: Path, job: "Job", ks: list[int]) -> dict[str, Any]:
     """Train, measure, and fill the files of the artifact."""
+    from fashionprobe.siamese.embedding_training import decoded, embedded, train
     from fashionprobe.siamese.evaluate import evaluate
-    from fashionprobe.siamese.job import decoded, embedded, train
 
     plan = job.settings.plan
     with progress.bar(total=len(job.numbers()), unit="image", description="decode") as bar:
@@ -270,7 +271,7 @@ def _draw(figures: Figures, job: "Job", trained: "Trained", found: "Evaluation",
 
     from fashionprobe.plots.confusion import confusion
     from fashionprobe.plots.embedding_training import embedding_training
-    from fashionprobe.plots.scatter import scatter
+    from fashionprobe.plots.maps import scatter
 
     label = job.classes.label
     curves = embedding_training(trained.history, title=f"Embedding by {label}")

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.records.record_set import RecordSet
-from fashionprobe.stages.looked_at import NetworkSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def extract(
     records = shared.open_records(dataset, tfrecords_root)
     items, splits = _items(records, shared.listed("split", split))
 
-    from fashionprobe import devices
+    from fashionprobe.backbones import devices
 
     loaded = spec.load()
     blocks = loaded.choose_blocks(shared.numbers(block))
@@ -146,7 +146,7 @@ def _write(
     """Fill the files of one extraction, from the last commit on; `settings` learns how many rows were there."""
     import tensorflow as tf
 
-    from fashionprobe.descriptors import channels, extractor, same_shape
+    from fashionprobe.backbones.descriptors import channels, extractor, same_shape
     from fashionprobe.npy import RowWriter
     from fashionprobe.records.pack import resizing
     from fashionprobe.records.read import read, readable

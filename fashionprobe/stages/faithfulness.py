@@ -6,28 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
+from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.explain.methods import check_methods
+from fashionprobe.inputs.images import Images, open_images
+from fashionprobe.inputs.methods import Column, applicable, choose_columns, relevance_of
+from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages import tables
-from fashionprobe.stages.looked_at import (
-    Column,
-    Images,
-    NetworkSpec,
-    Opened,
-    applicable,
-    choose_columns,
-    open_images,
-    relevance_of,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fashionprobe.explain.explained_model import Explainer
     from fashionprobe.explain.faithfulness import Curve
-    from fashionprobe.explain.network import Explainer
 
 log = logging.getLogger(__name__)
 
@@ -204,8 +197,8 @@ def _measure(job: _Job, batch_size: int) -> "tuple[dict[str, dict[str, Curve]], 
     """Return the curves of each kind and method over all images, and one row an image, method and kind."""
     import numpy as np
 
+    from fashionprobe.explain.explained_model import probabilities
     from fashionprobe.explain.faithfulness import Curve, deletion, insertion
-    from fashionprobe.explain.network import probabilities
 
     model = job.opened.model
     predict = probabilities(model)

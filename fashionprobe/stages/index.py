@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Recipe, Result, build, load, locked
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.described import Described, open_described, records_of
-from fashionprobe.stages.indexed import normalized, open_index
-from fashionprobe.stages.newcomers import check_describer, describe_files, resizing_of
+from fashionprobe.inputs.descriptors import Described, open_described, records_of
+from fashionprobe.inputs.index import normalized, open_index
+from fashionprobe.inputs.new_images import check_describer, describe_files, resizing_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -246,8 +246,8 @@ def _append(folder: Path, paths: list[str], backbone: str | None, tfrecords_root
     import pandas as pd
 
     from fashionprobe.attributes.index import write_part
-    from fashionprobe.records.files import picture
-    from fashionprobe.report.thumbnails import thumbnail
+    from fashionprobe.records.image_files.read import picture
+    from fashionprobe.records.thumbnails import thumbnail
 
     resizing = resizing_of(folder, there.network, tfrecords_root)
     descriptors = describe_files(there.network, paths, there.blocks, resizing=resizing, backbone=backbone, trust=trust)

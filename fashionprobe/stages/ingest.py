@@ -4,10 +4,10 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Result
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.stages.arguments import at_least, check_seed, image_size, listed, records_path, spelled
+from fashionprobe.inputs.arguments import at_least, check_seed, image_size, listed, records_path, spelled
 
 log = logging.getLogger(__name__)
 

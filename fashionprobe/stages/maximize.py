@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import NetworkSpec, Opened
 
 if TYPE_CHECKING:
     import keras
 
     from fashionprobe.backbones import Backbone
-    from fashionprobe.explain import maximize as explain
-    from fashionprobe.explain.regularizers import Penalty, Transform
+    from fashionprobe.explain.maximization import maximize as explain
+    from fashionprobe.explain.maximization.regularizers import Penalty, Transform
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def maximize(
     spec = NetworkSpec.of(asked, backbone, weights, taps, preprocessing, size, seed, trust)
     spec.check([block], layers=[layer])
 
-    from fashionprobe import devices
+    from fashionprobe.backbones import devices
 
     opened = spec.open()
     opened = opened if size is not None else _sized(opened)
@@ -177,7 +177,7 @@ def _check(given: dict[str, Any]) -> None:
 
 def _sized(opened: Opened) -> Opened:
     """Return the network at the size of the pictures: one of any size is not held to that of its training."""
-    from fashionprobe.explain.units import SIZE
+    from fashionprobe.explain.maximization.units import SIZE
 
     free = None in opened.backbone.model.input_shape[1:3]
     return replace(opened, backbone=replace(opened.backbone, size=SIZE)) if free else opened
@@ -187,7 +187,7 @@ def _channels(opened: Opened, block: int | None, layer: str | None, channels: li
     """Return the channels that are asked for, or some from all over the layer."""
     import numpy as np
 
-    from fashionprobe.explain.network import find_layer
+    from fashionprobe.explain.explained_model import find_layer
 
     found = find_layer(opened.model, str(opened.layer(block, layer)))
     most = int(found.output.shape[-1])
@@ -236,7 +236,13 @@ def _title(backbone: "Backbone", units: list[_Unit]) -> str:
 
 def _regularizers(given: dict[str, Any]) -> "list[Penalty | Transform]":
     """Return the penalties and transforms that the numbers ask for."""
-    from fashionprobe.explain.regularizers import L2, Blur, DropSmallContribution, DropSmallNorm, TotalVariation
+    from fashionprobe.explain.maximization.regularizers import (
+        L2,
+        Blur,
+        DropSmallContribution,
+        DropSmallNorm,
+        TotalVariation,
+    )
 
     every = given["every"]
     made = {
@@ -263,7 +269,7 @@ def _write(
     import tensorflow as tf
     from PIL import Image
 
-    from fashionprobe.explain import maximize as explain
+    from fashionprobe.explain.maximization import maximize as explain
     from fashionprobe.explain.targets import Channel
     from fashionprobe.plots.mosaic import mosaic
 

@@ -6,20 +6,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
+from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.descriptors import Choice, Described, folds_of, open_described
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages import tables
-from fashionprobe.stages.described import Choice, Described, folds_of, open_described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
 
-    from fashionprobe.attributes.neurons import Neurons
+    from fashionprobe.channels.attribute_neurons import Neurons
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _J
 def _neurons(
     descriptors: "np.ndarray", choice: Choice, same: "np.ndarray", label: str, job: _Job, report: "Callable[[], object]"
 ) -> "Neurons":
-    from fashionprobe.attributes.neurons import attribute_neurons
+    from fashionprobe.channels.attribute_neurons import attribute_neurons
 
     return attribute_neurons(
         descriptors, choice.classes, same=same, name=label, ranking=job.ranking, neighbours=job.neighbours,
@@ -178,8 +178,8 @@ def _write_block(
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.attributes.profiles import profiles, separation
-    from fashionprobe.plots.profiles import class_profiles, separating_channels
+    from fashionprobe.channels.profiles import profiles, separation
+    from fashionprobe.plots.channels import class_profiles, separating_channels
 
     name = f"{shared.file_name(label)}_block{block}"
     found = profiles(descriptors, classes)

@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
-from fashionprobe import progress
+import fashionprobe.inputs.arguments as shared
+from fashionprobe import progress, text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.inputs.descriptors import Described, open_described, records_of
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages import tables
-from fashionprobe.stages.described import Described, open_described, records_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -316,7 +315,7 @@ def _write_map(
     shown: "np.ndarray",
 ) -> str:  # fmt: skip
     """Draw one map, as a figure and as points for the report; return the name of both."""
-    from fashionprobe.plots.scatter import MISSING, looks, scatter, without_gaps
+    from fashionprobe.plots.maps import MISSING, looks, scatter, without_gaps
     from fashionprobe.plots.style import short
     from fashionprobe.report.points import points_table
 
@@ -346,7 +345,7 @@ def _points_table(described: Described, job: _Job, points: "np.ndarray", cluster
 def _result(artifact: Artifact) -> Reduced:
     answers = []
     log.info("AMI of clusters and classes by block: the best number of dimensions of each")
-    for line in tables.by_block(artifact.path / "clusters.csv", "ami"):
+    for line in text_tables.by_block(artifact.path / "clusters.csv", "ami"):
         log.info("%s", line)
     for label, best in artifact.facts["best"].items():
         answer = Agreed(label, **{name: best[name] for name in Agreed.__dataclass_fields__ if name != "label"})

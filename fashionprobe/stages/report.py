@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, Result, build, load
 from fashionprobe.errors import UserError
-from fashionprobe.stages.described import records_of
+from fashionprobe.inputs.descriptors import records_of
 
 if TYPE_CHECKING:
     from fashionprobe.report.exhibits import Room
@@ -268,7 +268,7 @@ def _samples(run: _Answers, label: str, classes: list[str], count: int) -> dict[
     """Return thumbnails of the first images of each class; records are stored in random order."""
     if run.records is None or not count:
         return {}
-    from fashionprobe.report.thumbnails import thumbnail
+    from fashionprobe.records.thumbnails import thumbnail
 
     items = run.records.items
     described = set(run.extracted.manifest["arguments"]["split"])

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
+from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.inputs.descriptors import Choice, Described, open_described, records_of
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages import tables
-from fashionprobe.stages.described import Choice, Described, open_described, records_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, sha256
 from fashionprobe.errors import UserError
-from fashionprobe.stages.indexed import normalized, open_index
-from fashionprobe.stages.newcomers import describe_files, resizing_of
+from fashionprobe.inputs.index import normalized, open_index
+from fashionprobe.inputs.new_images import describe_files, resizing_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,8 +138,8 @@ def _write(
 
 
 def _file(path: str) -> "np.ndarray":
-    from fashionprobe.records.files import picture
-    from fashionprobe.report.thumbnails import thumbnail
+    from fashionprobe.records.image_files.read import picture
+    from fashionprobe.records.thumbnails import thumbnail
 
     return _picture(thumbnail(picture(path)))
 
@@ -158,7 +158,7 @@ def _picture(data: bytes) -> "np.ndarray":
 
 def _sheet(asked: "np.ndarray", name: str, pictures: "list[np.ndarray]", table: "pd.DataFrame", by: str) -> Any:
     from fashionprobe.attributes.index import BOTH
-    from fashionprobe.plots.contact import Row, contact_sheet
+    from fashionprobe.plots.sheets import Row, contact_sheet
 
     across = 9
     captions = [f"{row.rank}. {row.id}\n{row.distance:.3f}" for row in table.itertuples()]

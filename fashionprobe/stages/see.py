@@ -5,27 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
 from fashionprobe.explain.methods import check_methods
+from fashionprobe.inputs.images import Images, open_images
+from fashionprobe.inputs.methods import Column, applicable, choose_columns, relevance_of
+from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import (
-    Column,
-    Images,
-    NetworkSpec,
-    Opened,
-    applicable,
-    choose_columns,
-    open_images,
-    relevance_of,
-)
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.explain.network import Explainer
+    from fashionprobe.explain.explained_model import Explainer
     from fashionprobe.explain.targets import Target
 
 log = logging.getLogger(__name__)
@@ -240,7 +233,7 @@ def _write(draft: Path, job: _Job, explainers: "dict[str, Explainer]", batch_siz
     """Explain the images batch by batch, and write the page."""
     import pandas as pd
 
-    from fashionprobe.explain.network import probabilities
+    from fashionprobe.explain.explained_model import probabilities
 
     predict = None if job.explained is not None else probabilities(job.opened.model)
     rows, figures = [], Figures(draft)
@@ -295,7 +288,7 @@ def _write_image(
     import numpy as np
     from PIL import Image
 
-    from fashionprobe.plots.heatmaps import colour_map, explained, overlay, signed_picture
+    from fashionprobe.plots.overlays import colour_map, explained, overlay, signed_picture
 
     image = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
     np.savez(figures.folder / f"image_{number:03d}.npz", **raw)  # pyright: ignore[reportArgumentType]

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
+from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.looked_at import NetworkSpec, Opened
 from fashionprobe.stages.selectivity_sheets import draw, pixels
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fashionprobe.backbones import Backbone
-    from fashionprobe.explain.selectivity import Selectivity
+    from fashionprobe.channels.selectivity import Selectivity
     from fashionprobe.records.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def selectivity(
 
     items, splits = records.in_splits(shared.listed("split", split), least=2)
 
-    from fashionprobe import devices
+    from fashionprobe.backbones import devices
     from fashionprobe.records.stream import Stream
 
     opened = spec.open()
@@ -143,8 +143,8 @@ def _write(
     """Compute, and fill the files of the artifact."""
     import numpy as np
 
-    from fashionprobe.explain.selectivity import selectivity as compute
-    from fashionprobe.explain.selectivity import table
+    from fashionprobe.channels.selectivity import selectivity as compute
+    from fashionprobe.channels.selectivity import table
 
     model, backbone = opened.model, opened.backbone
     passes = iter(("top images", "crops and grey versions"))

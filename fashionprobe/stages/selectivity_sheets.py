@@ -7,7 +7,7 @@ from fashionprobe.plots.save import Figures
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.explain.selectivity import Selectivity
+    from fashionprobe.channels.selectivity import Selectivity
     from fashionprobe.records.stream import Stream
 
 SHEET = 8
@@ -33,7 +33,7 @@ def draw(
         results: What was found, by block.
         features: Neuron features drawn a block.
     """
-    from fashionprobe.plots.contact import Row, contact_sheet
+    from fashionprobe.plots.sheets import Row, contact_sheet
 
     chosen = {block: _chosen(found, features) for block, found in results.items()}
     wanted = {
@@ -106,8 +106,8 @@ def _masked(model: Any, found: "Selectivity", channel: int, pictures: "dict[int,
     """Return two rows of a sheet: the images that activate a channel most, and what the channel sees of them."""
     import numpy as np
 
-    from fashionprobe.explain.channels import channel_mask
-    from fashionprobe.plots.contact import Row
+    from fashionprobe.channels.top_images import channel_mask
+    from fashionprobe.plots.sheets import Row
 
     values = found.top.values[channel, :SHEET]
     values = values[values > 0]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.errors import UserError
-from fashionprobe.stages.described import open_described
-from fashionprobe.stages.indexed import group_of, open_classes, open_index, readable
-from fashionprobe.stages.newcomers import describe_files, resizing_of
+from fashionprobe.inputs.descriptors import open_described
+from fashionprobe.inputs.index import group_of, open_classes, open_index, readable
+from fashionprobe.inputs.new_images import describe_files, resizing_of
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.classes import Tag

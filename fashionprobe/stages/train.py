@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
-from fashionprobe import architectures, progress
+import fashionprobe.inputs.arguments as shared
+from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
+from fashionprobe.backbones import architectures
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
-from fashionprobe.stages.looked_at import NetworkSpec
 from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from fashionprobe.training.classes import Classes
-    from fashionprobe.training.job import Job, Trained
+    from fashionprobe.training.classifier_training import Job, Trained
     from fashionprobe.training.scores import Scores
 
 log = logging.getLogger(__name__)
@@ -145,9 +146,9 @@ def train(
     records = shared.open_records(dataset, tfrecords_root)
     items, classes = _choose(records, label, min_images, rare)
 
-    from fashionprobe import devices
+    from fashionprobe.backbones import devices
+    from fashionprobe.training.classifier_training import Job
     from fashionprobe.training.fit import Plan
-    from fashionprobe.training.job import Job
 
     loaded = spec.load()
     blocks = shared.numbers(block) or [len(loaded.taps)]
@@ -211,8 +212,8 @@ def _choose(
 def _write(draft: Path, job: "Job", folder: Path, strategy: "tf.distribute.Strategy") -> dict[str, Any]:
     """Train, measure, and fill the files of the artifact."""
     from fashionprobe.report.model_card import model_card
-    from fashionprobe.training.job import total_batches, train
-    from fashionprobe.training.network import finished
+    from fashionprobe.training.classifier import finished
+    from fashionprobe.training.classifier_training import total_batches, train
     from fashionprobe.training.scores import score
 
     with progress.bar(total=total_batches(job), unit="batch", description="train") as bar:
@@ -248,8 +249,8 @@ def _write_tables(draft: Path, job: "Job", scores: "dict[str, Scores]") -> None:
 
 def _draw(figures: Figures, history: "pd.DataFrame", scores: "Scores", job: "Job") -> None:
     from fashionprobe.plots.best_worst import best_and_worst
-    from fashionprobe.plots.learning import learning_curves
     from fashionprobe.plots.pairs import confused_pairs
+    from fashionprobe.plots.training import learning_curves
 
     label = job.classes.label
     best = int(history["epoch"][history["val_accuracy"].argmax()])

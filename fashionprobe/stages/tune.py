@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.embedding import open_embedded
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.embedded import open_embedded
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.siamese.job import Job
-    from fashionprobe.siamese.search import Space
+    from fashionprobe.siamese.embedding_training import Job
+    from fashionprobe.siamese.tuning import Space
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def tune(
     import numpy as np
 
     from fashionprobe.attributes.folds import check_classes, fitting_folds
-    from fashionprobe.siamese.search import Space
+    from fashionprobe.siamese.tuning import Space
 
     soft = job.settings.margin == "soft"
     if soft and margin is not None:
@@ -129,9 +129,9 @@ def _range(name: str, value: Sequence[float] | float | None, default: Sequence[f
 
 def _write(draft: Path, job: "Job", space: "Space", options: dict[str, Any]) -> dict[str, Any]:
     from fashionprobe.attributes.folds import assign_folds
-    from fashionprobe.plots.trials import trials as draw
-    from fashionprobe.siamese.job import decoded
-    from fashionprobe.siamese.search import best_of, search
+    from fashionprobe.plots.embedding import trials as draw
+    from fashionprobe.siamese.embedding_training import decoded
+    from fashionprobe.siamese.tuning import best_of, search
 
     (draft / ".pictures").mkdir(exist_ok=True)
     with progress.bar(total=len(job.numbers()), unit="image", description="decode") as bar:
@@ -180,7 +180,7 @@ def _score(draft: Path, job: "Job", pictures: "np.ndarray", fold_of: "np.ndarray
     import numpy as np
     from sklearn.neighbors import KNeighborsClassifier
 
-    from fashionprobe.siamese.job import embedded_pictures, train
+    from fashionprobe.siamese.embedding_training import embedded_pictures, train
 
     folder = draft / ".training"
     shutil.rmtree(folder, ignore_errors=True)

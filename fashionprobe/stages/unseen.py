@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, write_text
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.inputs.embedding import open_embedded
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.embedded import open_embedded
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.siamese.job import Job
+    from fashionprobe.siamese.embedding_training import Job
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) ->
     import pandas as pd
 
     from fashionprobe.plots.unseen import unseen_classes
-    from fashionprobe.siamese.job import decoded
+    from fashionprobe.siamese.embedding_training import decoded
 
     (draft / ".pictures").mkdir(exist_ok=True)
     with progress.bar(total=len(job.numbers()), unit="image", description="decode") as bar:
@@ -140,8 +140,8 @@ def _measure(
     """Train one network, without a class or with all ("" is left out), and score each class by it."""
     import numpy as np
 
+    from fashionprobe.siamese.embedding_training import embedded, train
     from fashionprobe.siamese.evaluate import class_auc
-    from fashionprobe.siamese.job import embedded, train
 
     names = job.classes.names
     numbers, splits = job.items["number"].to_numpy(), job.items["split"].to_numpy(str)

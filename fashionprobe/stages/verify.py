@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Artifact, changed_files, read_manifest
 from fashionprobe.errors import UserError
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import fashionprobe.stages.arguments as shared
+import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.inputs.descriptors import Choice, Described, open_described
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.described import Choice, Described, open_described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,7 +163,7 @@ def _write(
 ) -> dict[str, Any]:
     import pandas as pd
 
-    from fashionprobe.attributes.grid import shape
+    from fashionprobe.attributes.layouts.grid import shape
     from fashionprobe.plots.wall import layout_scores
 
     pictures = _pictures(described.thumbnails(chosen.rows, tfrecords_root, height=arguments["cell"]))
@@ -209,9 +209,9 @@ def _lay(
     """Lay out one block; return the cell of each image by layout, and the table of scores."""
     import numpy as np
 
-    from fashionprobe.attributes.grid import project, scores
-    from fashionprobe.attributes.gridcut import gridcut
-    from fashionprobe.attributes.las import las
+    from fashionprobe.attributes.layouts.grid import project, scores
+    from fashionprobe.attributes.layouts.gridcut import gridcut
+    from fashionprobe.attributes.layouts.las import las
     from fashionprobe.attributes.normalization import fit
 
     seed = arguments["seed"]

@@ -46,7 +46,7 @@ def test_nothing_is_to_be_had_without_the_password_and_ctrl_c_ends_it_well(tmp_p
 def test_a_mask_has_the_name_of_who_logged_in():
     import getpass
 
-    from fashionprobe.app.mark_tab import _user
+    from fashionprobe.app.tabs.mark import _user
 
     server = SimpleNamespace(tokens={"t1": "kim"})
     for cookies, name in (

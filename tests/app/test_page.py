@@ -10,7 +10,7 @@ import pytest
 from app_runs import Server
 from PIL import Image
 
-from fashionprobe.feedback import marks
+from fashionprobe.feedback.masks.regions import drawings
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 SLOW = 60_000
@@ -73,7 +73,7 @@ def words(page, name):
 
 
 def masks(run):
-    return {mark.id: marks.mask_of(run / "marks", mark.now) for mark in marks.load_all(run / "marks")}
+    return {mark.id: drawings.mask_of(run / "marks", mark.now) for mark in drawings.load_all(run / "marks")}
 
 
 def shown(page):
@@ -122,7 +122,7 @@ def test_a_person_marks_three_images_erases_undoes_reloads_and_finds_the_masks(p
     for _ in range(2):
         turn(page, "ArrowLeft")
     assert page.get_by_label("Note").input_value() == "the mark, <b>not</b> the letter"
-    assert marks.load(copied / "marks", names[0]).now.note == "the mark, <b>not</b> the letter"
+    assert drawings.load(copied / "marks", names[0]).now.note == "the mark, <b>not</b> the letter"
 
 
 def test_arrow_keys_move_the_cursor_while_a_note_is_typed(page):
@@ -193,14 +193,14 @@ def test_two_browsers_never_lose_each_others_masks(browser, page, server, copied
     other.wait_for_selector("#fp-mark [data-is=clash]:not([hidden])")
     # What was saved first counts, and the second is there, too.
     assert np.array_equal(masks(copied)[name], first) and first.sum() > before
-    (second,) = marks.load(copied / "marks", name).others
-    assert marks.mask_of(copied / "marks", second)[int(0.3 * 72), int(0.6 * 72)]
+    (second,) = drawings.load(copied / "marks", name).others
+    assert drawings.mask_of(copied / "marks", second)[int(0.3 * 72), int(0.6 * 72)]
     do(other, "both")
     other.wait_for_selector("#fp-mark [data-is=clash]", state="hidden")
     saved(other)
     union = masks(copied)[name]
     assert union[int(0.3 * 72), int(0.6 * 72)] and union[int(0.1 * 72), int(0.6 * 72)]
-    assert not marks.load(copied / "marks", name).others
+    assert not drawings.load(copied / "marks", name).others
     other.close()
 
 
@@ -354,12 +354,12 @@ def test_uploads_are_limited(page, server):
 
 
 def test_another_sites_page_cannot_save_a_mask(page, server, copied):
-    before = list(marks.load_all(copied / "marks"))
+    before = list(drawings.load_all(copied / "marks"))
     component = page.evaluate("() => window.gradio_config.components.find((c) => c.props.elem_id === 'fp-mark').id")
     data = {"item": 40, "mask": "", "note": "not mine", "base": "", "settles": []}
     body = {"data": data, "fn_name": "save", "component_id": component, "session_hash": "x"}
     for origin, status in (("https://evil.example", 403), ("null", 403), (server.url.rstrip("/"), 200)):
-        assert list(marks.load_all(copied / "marks")) == before
+        assert list(drawings.load_all(copied / "marks")) == before
         answer = page.request.post(f"{server.url}gradio_api/component_server", data=body, headers={"Origin": origin})
         assert answer.status == status
     assert answer.json()["note"] == "not mine" and answer.json()["author"] == getpass.getuser()

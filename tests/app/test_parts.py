@@ -9,12 +9,13 @@ import pytest
 from image_files import encode
 from PIL import Image
 
-from fashionprobe.app import encoded
-from fashionprobe.app.correcting import Correcting, Wish
+from fashionprobe.app import data_uris
 from fashionprobe.app.marking import FIRST_GUESS, TRUE_CLASS
+from fashionprobe.app.refit_job import Correcting, Wish
 from fashionprobe.errors import UserError
-from fashionprobe.feedback import marks
-from fashionprobe.stages import app_parts, masks, tag
+from fashionprobe.feedback.masks.regions import drawings
+from fashionprobe.stages import masks, tag
+from fashionprobe.stages.app import parts as app_parts
 
 
 def place(run):
@@ -56,7 +57,7 @@ def test_pictures_are_those_of_the_record_set(marking):
     stored = dict(pictures(records, names, [records.path / shard for shard in marking.items["shard"].unique()]))
     assert all(np.array_equal(marking.picture(item), stored[name]) for item, name in enumerate(names))
     many = marking.shelf.thumbnails(names)
-    assert marking.shelf.thumbnails(names[5:7]) == many[5:7] == [encoded.jpeg(stored[name]) for name in names[5:7]]
+    assert marking.shelf.thumbnails(names[5:7]) == many[5:7] == [data_uris.jpeg(stored[name]) for name in names[5:7]]
 
 
 @pytest.mark.parametrize("item", [-1, 10**6, "0", None, True, 0.0])
@@ -123,7 +124,7 @@ def test_a_mask_is_saved_at_the_size_of_the_image_and_becomes_an_artifact(copied
     drawn[50:60, 3:20] = True
     items = marking.choose(split="train")["items"][:2] + marking.choose(split="val")["items"][:1]
     for item in items:
-        kept = marking.save(item, encoded.mask_png(drawn), author=f"kim {item}", note="corner", base="")
+        kept = marking.save(item, data_uris.mask_png(drawn), author=f"kim {item}", note="corner", base="")
         assert not kept["clash"] and kept["share"] == round(170 / 72**2, 6)
     assert marking.choose(marked="marked")["items"] == items[:2] and marking.kept(items[0])["note"] == "corner"
     made = masks(dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent))
@@ -133,7 +134,7 @@ def test_a_mask_is_saved_at_the_size_of_the_image_and_becomes_an_artifact(copied
         and set(table["author"]) == {f"kim {item}" for item in items}
         and set(table["note"]) == {"corner"}
     )
-    assert set(table["time"]) == {mark.now.time for mark in marks.load_all(copied / "marks")}
+    assert set(table["time"]) == {mark.now.time for mark in drawings.load_all(copied / "marks")}
     again = masks(dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent))
     assert again.reused
     with pytest.raises(UserError, match=r"`note` must be left out for app, where each mask has its own"):
@@ -151,22 +152,22 @@ def test_the_page_begins_with_the_masks_that_are_there_and_takes_them_once(run, 
         author="rule", runs_root=str(root / "runs"),
     )  # fmt: skip
     opened = app_parts.marking(place(here))
-    taken = {mark.id: mark for mark in marks.load_all(here / "marks")}
+    taken = {mark.id: mark for mark in drawings.load_all(here / "marks")}
     assert len(taken) == 3 and {mark.now.author for mark in taken.values()} == {"rule"}
     name = next(iter(taken))
     item = opened.items.index[opened.items["id"] == name][0]
     opened.save(int(item), "", author="kim", note="", base=taken[name].now.version)
     app_parts.marking(place(here))
-    assert {mark.id for mark in marks.load_all(here / "marks")} == set(taken) - {name}
+    assert {mark.id for mark in drawings.load_all(here / "marks")} == set(taken) - {name}
 
 
 def test_masks_of_another_record_set_are_named(copied, marking):
-    marks.save(copied / "marks", "elsewhere", "x", np.eye(4) > 0, author="", note="", base="")
+    drawings.save(copied / "marks", "elsewhere", "x", np.eye(4) > 0, author="", note="", base="")
     with pytest.raises(UserError, match=r"must be masks of images of the record set. Received: 1 unknown: elsewhere"):
         masks(
             dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent), overwrite=True
         )
-    marks.save(copied / "marks", "elsewhere", "x", np.zeros((4, 4), bool), author="", note="", base="")
+    drawings.save(copied / "marks", "elsewhere", "x", np.zeros((4, 4), bool), author="", note="", base="")
 
 
 def test_search_finds_the_image_itself_first_and_leaves_it_out_when_asked_by_id(searching, marking):

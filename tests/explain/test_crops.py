@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fashionprobe.channels.receptive_field import ReceptiveField
 from fashionprobe.explain.crops import crop, windows
-from fashionprobe.explain.receptive import ReceptiveField
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_saturation(limit, function):
 
 
 def test_a_head_that_is_not_known_is_said(caplog):
-    from fashionprobe.explain.network import probabilities
+    from fashionprobe.explain.explained_model import probabilities
 
     image = keras.Input((4, 4, 3))
     pooled = layers.GlobalAveragePooling2D()(image)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from fashionprobe.explain import backprop, cam, occlusion, score_cam
-from fashionprobe.explain.network import probabilities
+from fashionprobe.explain.explained_model import probabilities
 
 CLASSES = 4
 SIZE = (12, 10)

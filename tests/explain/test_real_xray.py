@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from fashionprobe.explain.cam import cam, grad_cam
+from fashionprobe.explain.explained_model import probabilities
 from fashionprobe.explain.heatmaps import resize
-from fashionprobe.explain.network import probabilities
 
 DATA = os.environ.get("FASHIONPROBE_REAL_DATA")
 PHOTOS = Path(DATA or ".") / "gdxray_objects.zip"

@@ -12,9 +12,9 @@ from scipy.special import log_softmax
 
 from fashionprobe.errors import UserError
 from fashionprobe.feedback import losses
-from fashionprobe.feedback.masks import at_tap
+from fashionprobe.feedback.correctable import Correctable
+from fashionprobe.feedback.masks.regions import at_tap
 from fashionprobe.feedback.methods import LOSSES
-from fashionprobe.feedback.network import Correctable
 from fashionprobe.feedback.refit import Masked, Plan, Stepper, _compiled, kept_channels, refit
 
 SIDE, CLASSES = 16, 3

@@ -12,7 +12,7 @@ from keras import layers, ops
 from keras_files import HONEST, function, write
 
 import fashionprobe
-from fashionprobe import mini, nets
+from fashionprobe.backbones import mini, nets
 from fashionprobe.errors import UserError
 from fashionprobe.kerasfile import opening
 

@@ -7,7 +7,7 @@ import matplotlib as mpl
 import pytest
 from PIL import Image
 
-from fashionprobe.plots.accuracy import accuracy_by_block
+from fashionprobe.plots.accuracy_by_block import accuracy_by_block
 from fashionprobe.plots.per_class import per_class
 from fashionprobe.plots.save import png, save, svg
 
@@ -76,8 +76,8 @@ def test_threads_do_not_disturb_each_other_or_the_settings(accuracy):
 
 def test_importing_the_figures_imports_no_matplotlib():
     code = (
-        "import sys, fashionprobe.plots.accuracy, fashionprobe.plots.best_worst, fashionprobe.plots.confusion, "
-        "fashionprobe.plots.learning, fashionprobe.plots.pairs, fashionprobe.plots.per_class, "
+        "import sys, fashionprobe.plots.accuracy_by_block, fashionprobe.plots.best_worst, fashionprobe.plots.confusion, "
+        "fashionprobe.plots.training, fashionprobe.plots.pairs, fashionprobe.plots.per_class, "
         "fashionprobe.plots.save, fashionprobe.report.render; sys.exit('matplotlib' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -85,7 +85,7 @@ def test_importing_the_figures_imports_no_matplotlib():
 
 def test_drawing_never_imports_pyplot(accuracy):
     code = (
-        "import sys, pandas, fashionprobe.plots.accuracy as a, fashionprobe.plots.save as s; "
+        "import sys, pandas, fashionprobe.plots.accuracy_by_block as a, fashionprobe.plots.save as s; "
         "t = pandas.DataFrame({'label': ['x'], 'block': [1], 'classifier': ['knn'], 'parameter': ['4'], "
         "'accuracy_mean': [0.5], 'accuracy_std': [0.1]}); "
         "s.svg(a.accuracy_by_block(t)); sys.exit('matplotlib.pyplot' in sys.modules)"

@@ -7,7 +7,8 @@ import pytest
 from image_files import encode, exif, picture
 from PIL import Image, PngImagePlugin
 
-from fashionprobe.records import copies, images
+from fashionprobe.records import copies
+from fashionprobe.records.image_files import inspect
 
 
 def noise(number, size=(24, 20)):
@@ -27,9 +28,9 @@ def equal(files):
 @pytest.fixture
 def decoded(monkeypatch):
     """The number of pictures that were decoded."""
-    seen, decode = [], images.picture
+    seen, decode = [], inspect.picture
     monkeypatch.setattr(
-        images, "picture", lambda data, info, **options: seen.append(data) or decode(data, info, **options)
+        inspect, "picture", lambda data, info, **options: seen.append(data) or decode(data, info, **options)
     )
     return seen
 
@@ -82,7 +83,7 @@ def test_jpegs_of_another_coding_are_equal_and_other_sizes_are_not_decoded(decod
 def test_a_jpeg_and_what_it_decodes_to_are_equal():
     data = encode(picture())
     turned = encode(picture(), exif=exif(6))
-    upright = images.picture(turned, images.inspect(turned))
+    upright = inspect.picture(turned, inspect.inspect(turned))
     found = equal({
         "a": data, "b": encode(Image.open(io.BytesIO(data)), "PNG"), "c": turned, "d": encode(upright, "PNG"),
     })  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from image_files import encode, picture
 from PIL import Image, ImageOps
 
-from fashionprobe.records import images
+from fashionprobe.records.image_files import inspect
 
 tf = pytest.importorskip("tensorflow")
 from fashionprobe.records import decode  # noqa: E402
@@ -32,7 +32,7 @@ def on_white(data):
 
 def read(data, formats=None, orientations=None, alpha=None):
     """Decode through a tf.data map, as the reader does."""
-    info = images.inspect(data)
+    info = inspect.inspect(data)
     options = {
         "formats": formats or {info.format},
         "orientations": orientations or {info.orientation},
@@ -67,7 +67,7 @@ def test_cmyk_without_adobe_marker_is_not_inverted():
     marked = encode(picture(mode="CMYK"), quality=95)
     bare = drop_adobe(marked)
     # Without the marker the same numbers mean the complement, to the reader and to `images.resize` alike.
-    resized = images.resize(bare, (30, 40), "stretch", images.inspect(bare))
+    resized = inspect.resize(bare, (30, 40), "stretch", inspect.inspect(bare))
     assert np.abs(read(bare) - on_white(resized)).mean() < 2
     assert np.abs(read(bare) - read(marked)).mean() > 50
 
@@ -129,12 +129,12 @@ def test_orientation_equals_pillow(orientation, known):
     np.testing.assert_array_equal(read(data, orientations=known), on_white(data))
 
 
-@pytest.mark.parametrize("kind", images.FORMATS)
+@pytest.mark.parametrize("kind", inspect.FORMATS)
 def test_a_mixed_data_set_decodes_each_format(kind):
     data = encode(picture(), kind)
     expected = on_white(data)
-    np.testing.assert_array_equal(read(data, formats=images.FORMATS, alpha=True), expected)
-    np.testing.assert_array_equal(read(data, formats=images.FORMATS), expected)
+    np.testing.assert_array_equal(read(data, formats=inspect.FORMATS, alpha=True), expected)
+    np.testing.assert_array_equal(read(data, formats=inspect.FORMATS), expected)
 
 
 def test_upright_jpegs_are_decoded_by_one_op():
@@ -249,8 +249,8 @@ def test_a_palette_keeps_its_own_alpha_even_where_it_is_what_tensorflow_fills_in
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_the_transparent_grey_of_few_bits_is_white_to_reader_and_resize(depth):
     data = few_bits(0, depth, struct.pack(">H", 1))
-    info = images.inspect(data)
+    info = inspect.inspect(data)
     levels = np.arange(2**depth) * (255 // (2**depth - 1))
     levels[1] = 255
     assert read(data)[0, ::9, 0].tolist() == levels.tolist()
-    assert np.asarray(images.picture(data, info))[0, ::9, 0].tolist() == levels.tolist()
+    assert np.asarray(inspect.picture(data, info))[0, ::9, 0].tolist() == levels.tolist()

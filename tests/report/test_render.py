@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.report import pictures
+from fashionprobe.records.thumbnails import thumbnail
+from fashionprobe.report import figures
 from fashionprobe.report.render import Section, render
-from fashionprobe.report.thumbnails import thumbnail
 
 EVIL = '<script>alert("1")</script>'
 VOID = {"img", "meta"}
@@ -66,7 +66,7 @@ def html(full):
 @pytest.fixture
 def outlines(monkeypatch):
     """Leave the figures unsaved, for tests of the page around them: saving takes most of the time."""
-    monkeypatch.setattr(pictures, "svg", lambda figure: b"<?xml")
+    monkeypatch.setattr(figures, "svg", lambda figure: b"<?xml")
 
 
 def test_the_page_opens_with_the_headline(html):

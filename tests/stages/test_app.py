@@ -4,7 +4,7 @@ import pytest
 
 from fashionprobe.errors import UserError
 from fashionprobe.stages import app
-from fashionprobe.stages import app_parts as parts
+from fashionprobe.stages.app import parts
 
 
 def test_without_gradio_the_extra_is_named(command, monkeypatch):

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fashionprobe.attributes import store
+from fashionprobe.attributes import added_classes
 from fashionprobe.errors import UserError
-from fashionprobe.stages import attribute, extract, index, ingest, newcomers, search, tag
-from fashionprobe.stages.described import open_described
+from fashionprobe.inputs import new_images
+from fashionprobe.inputs.descriptors import open_described
+from fashionprobe.stages import attribute, extract, index, ingest, search, tag
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_images_are_described_in_batches(root, photo, monkeypatch):
     Image.new("RGB", (40, 32), "teal").save(other)
     Image.new("RGB", (32, 32), "red").save(third)
     alone = [answer for path in (photo, other, third) for answer in tag(image=str(path), **runs(root))]
-    monkeypatch.setattr(newcomers, "_together", lambda manifest: 2)
+    monkeypatch.setattr(new_images, "_together", lambda manifest: 2)
     together = tag(image=[photo, str(other), str(third)], **runs(root))
     assert [(each.image, each.name) for each in together] == [(each.image, each.name) for each in alone]
     assert [each.distance for each in together] == pytest.approx([each.distance for each in alone], abs=1e-5)
@@ -170,7 +171,7 @@ def test_a_class_outlives_a_new_index_of_other_blocks(root, photo):
 
 def test_a_class_of_another_network_is_refused_and_can_be_removed(root, photo):
     blocks = {1: np.ones((2, 4), np.float32), 2: np.ones((2, 16), np.float32)}
-    store.save(root / "runs/g/attributes", store.Added("colour", "alien", ("a", "b"), "0" * 64, blocks))
+    added_classes.save(root / "runs/g/attributes", added_classes.Added("colour", "alien", ("a", "b"), "0" * 64, blocks))
     with pytest.raises(UserError, match=r"class alien` must be described by the network of the index"):
         tag(image=photo, **runs(root))
     attribute.remove(name="alien", group="colour", **runs(root))

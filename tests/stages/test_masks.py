@@ -82,7 +82,7 @@ def test_equal_runs_have_one_fingerprint_whatever_the_time(make, monkeypatch):
     again = make(samples=3)
     assert again.reused and again.masks == made.masks
     first = load(made.path, stage="masks", remedy="").fingerprint
-    import fashionprobe.stages.masked as masked
+    import fashionprobe.inputs.masks as masked
 
     class Later:
         @staticmethod

@@ -10,8 +10,8 @@ from described_runs import described_run
 
 from fashionprobe.attributes import reduce as reduction
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.descriptors import Described
 from fashionprobe.report.exhibits import exhibits, gallery
-from fashionprobe.stages.described import Described
 from fashionprobe.stages.reduce import reduce
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.bench import Bench
+from fashionprobe.feedback.comparison import Bench
 from fashionprobe.feedback.methods import RIVALS
 from fashionprobe.stages import ingest, masks, refit, see, train
 
@@ -58,7 +58,7 @@ def own(root, tmp_path, undrawn):
 def predicted(root, model):
     """The class of each test image, by the saved network alone; and the truth."""
     from fashionprobe.artifacts import read_manifest
-    from fashionprobe.stages.correction import open_data, open_trained
+    from fashionprobe.inputs.classifier import open_data, open_trained
 
     data = open_data(open_trained(root / "runs" / "s"), None, str(root / "tfrecords"))
     test = data.of("test")
@@ -199,7 +199,7 @@ def test_a_function_of_the_user_fills_the_regions(own, monkeypatch):
 
 
 def test_rivals_that_cannot_be_are_left_out_with_the_reason(own, monkeypatch, caplog):
-    monkeypatch.setattr("fashionprobe.stages.refitting._wrong", lambda job, network: [])
+    monkeypatch.setattr("fashionprobe.stages.refit.experiment._wrong", lambda job, network: [])
     with caplog.at_level("INFO"):
         made = call(own, rivals="misclassified,continued")
     assert "Emphasis on errors not run: `rivals` must be without misclassified" in caplog.text

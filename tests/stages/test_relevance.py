@@ -240,7 +240,7 @@ def test_the_network_after_must_be_another_with_the_same_filters(root, tmp_path)
 
 
 def test_masks_that_cover_the_whole_map_are_told():
-    from fashionprobe.stages.filters_seen import Inside
+    from fashionprobe.stages.relevance.activity import Inside
 
     inside, whole = np.array([[1.0, 2.0], [1.0, 2.0]]), np.array([[1.0, 2.0 + 1e-12], [1.0, 2.5]])
     assert Inside(inside, whole, None, {}, np.ones((2, 4, 4), bool), None).covered == 1

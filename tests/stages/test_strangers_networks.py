@@ -91,9 +91,9 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
     theirs = {"run": "theirs", **runs}
 
     def in_app(path: str) -> object:
-        from fashionprobe.stages import app_parts
+        from fashionprobe.stages.app import parts
 
-        return app_parts.marking(app_parts.Place(root / "runs/theirs", "small", data["tfrecords_root"]))
+        return parts.marking(parts.Place(root / "runs/theirs", "small", data["tfrecords_root"]))
 
     return {
         "train": lambda path: stages.train(dataset="small", label="colour", backbone=path, **plain, **roots),

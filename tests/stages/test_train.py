@@ -118,11 +118,11 @@ def test_descriptors_computed_once_train_the_same_head(given, undrawn):
 
 
 def test_descriptors_are_computed_once_only_when_nothing_below_the_head_changes(given, undrawn, monkeypatch):
-    from fashionprobe.training import job
+    from fashionprobe.training import classifier_training
 
     described = []
-    original = job._describe
-    monkeypatch.setattr(job, "_describe", lambda *given: described.append(1) or original(*given))
+    original = classifier_training._describe
+    monkeypatch.setattr(classifier_training, "_describe", lambda *given: described.append(1) or original(*given))
     train(**given, run="a", freeze=1)
     train(**given, run="b", freeze=2, augment="flip")
     train(**given, run="c", freeze=2, cache=False)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fashionprobe.attributes.grid import scores
+from fashionprobe.attributes.layouts.grid import scores
 from fashionprobe.errors import UserError
 from fashionprobe.report.exhibits import exhibits
 from fashionprobe.stages import wall

@@ -13,12 +13,12 @@ import pandas as pd
 
 from fashionprobe.artifacts import load
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.records import images
-from fashionprobe.records.info import BadImage
+from fashionprobe.records.image_files import inspect
+from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.record_set import RecordSet
 from fashionprobe.records.sources import Catalogue
+from fashionprobe.records.sources.corner_marks import CORNER, MOST, check_rate, with_mark
 from fashionprobe.records.sources.drawing import png
-from fashionprobe.records.sources.marks import CORNER, MOST, check_rate, with_mark
 
 
 def catalogue(
@@ -142,7 +142,7 @@ def _picture(path: Path, offset: int, length: int) -> np.ndarray:
         file.seek(offset)
         feature = tf.train.Example.FromString(file.read(length)).features.feature
     data, orientation = feature[schema.IMAGE].bytes_list.value[0], feature[schema.ORIENTATION].int64_list.value[0]
-    info = images.inspect(data)
+    info = inspect.inspect(data)
     try:
         decoded = decode.decode(
             tf.constant(data), tf.constant(orientation), formats={info.format}, orientations={orientation},

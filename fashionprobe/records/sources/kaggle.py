@@ -14,7 +14,7 @@ import unicodedata
 import pandas as pd
 
 from fashionprobe.errors import UserError
-from fashionprobe.records.info import BadImage
+from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.record_set import SPLITS
 from fashionprobe.records.sources import TAKEN, Catalogue
 from fashionprobe.records.sources.tree import FileTree

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from fashionprobe import progress
 from fashionprobe.errors import UserError
-from fashionprobe.records.info import BadImage
+from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.sources import Catalogue
 from fashionprobe.records.sources.drawing import png, stroke
 from fashionprobe.records.sources.tree import FileTree

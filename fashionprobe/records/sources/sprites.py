@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe.errors import UserError
-from fashionprobe.records import images
-from fashionprobe.records.info import BadImage
+from fashionprobe.records.image_files import inspect
+from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.record_set import SPLITS
 from fashionprobe.records.sources import TAKEN, Catalogue
 from fashionprobe.records.sources.drawing import content, png
@@ -174,9 +174,9 @@ def _read_tiles(tree: FileTree, name: str, labels: int) -> tuple[np.ndarray, tup
 def _decoded(data: bytes, where: str) -> tuple[np.ndarray, int]:
     """Return the pixels of the sheet, grey or RGB, and the range of grey values that a blank tile of it may have."""
     try:
-        with images.quiet():
-            info = images.inspect(data)
-            return np.asarray(images.picture(data, info)), 0 if info.format == "PNG" else NOISE
+        with inspect.quiet():
+            info = inspect.inspect(data)
+            return np.asarray(inspect.picture(data, info)), 0 if info.format == "PNG" else NOISE
     except BadImage as error:
         raise UserError(
             where, expected="a whole PNG or JPEG picture", received=f"a bad one ({error})",

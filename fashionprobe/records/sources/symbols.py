@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw
 from fashionprobe.errors import UserError
 from fashionprobe.records.select import assign_splits
 from fashionprobe.records.sources import Catalogue
+from fashionprobe.records.sources.corner_marks import box, check_rate, with_symbol
 from fashionprobe.records.sources.drawing import png, stroke
-from fashionprobe.records.sources.marks import box, check_rate, with_symbol
-from fashionprobe.records.sources.silhouettes import trace
+from fashionprobe.records.sources.garments.silhouettes import trace
 
 SIZE = (72, 72)
 SIDES = (24, 2048)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fashionprobe.errors import UserError
-from fashionprobe.records.info import MAX_BYTES, BadImage
+from fashionprobe.records.image_files.info import MAX_BYTES, BadImage
 
 
 class FileTree:

@@ -13,7 +13,7 @@ pytest.importorskip("tensorflow")
 from fashionprobe.records.pack import Request, pack
 from fashionprobe.records.read import pictures, shard_paths
 from fashionprobe.records.sources import decoy
-from fashionprobe.records.sources.marks import box
+from fashionprobe.records.sources.corner_marks import box
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from fashionprobe.errors import UserError
-from fashionprobe.records.sources import fabric, garments, silhouettes
+from fashionprobe.records.sources import garments
+from fashionprobe.records.sources.garments import fabric, silhouettes
 
 
 def decoded(catalogue, name):

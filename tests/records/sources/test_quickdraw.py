@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fashionprobe.errors import UserError
-from fashionprobe.records.info import BadImage
+from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.sources import quickdraw
 
 # A square with its diagonal, and a level line.

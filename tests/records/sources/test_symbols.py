@@ -9,7 +9,7 @@ from PIL import Image
 
 from fashionprobe.errors import UserError
 from fashionprobe.records.sources import symbols
-from fashionprobe.records.sources.marks import CORNER, box
+from fashionprobe.records.sources.corner_marks import CORNER, box
 
 
 def pixels(catalogue, name):

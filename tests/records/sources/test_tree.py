@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.records.info import BadImage
+from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.sources.tree import FileTree
 
 FILES = {"a/1.jpg": b"one", "a/b/2.jpg": b"two", "ä/é 3.jpg": b"three"}

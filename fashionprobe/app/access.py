@@ -1,0 +1,292 @@
+"""The rules of the server: who may come in, what may be uploaded and fetched, and that nothing leaves the machine."""
+
+import atexit
+import ipaddress
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fashionprobe.app.data_uris import MOST_UPLOADED
+from fashionprobe.errors import UserError
+
+log = logging.getLogger(__name__)
+
+HERE = "127.0.0.1"
+ENVIRONMENT = "FASHIONPROBE_AUTH"
+"""Environment variable that may hold USER:PASSWORD."""
+
+LEAST_PASSWORD = 8
+
+OFF = {
+    "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1",
+    "GRADIO_SHARE": "False", "GRADIO_MCP_SERVER": "False", "GRADIO_RUN_HISTORY": "False",
+    # No proxy stands in front of this server: what a request says about one is made up.
+    "FORWARDED_ALLOW_IPS": "", "GRADIO_ALLOWED_PATHS": "", "GRADIO_NUM_PORTS": "1", "GRADIO_SSR_MODE": "False",
+    # The figures of a refit are drawn in a thread, where no window may be opened.
+    "MPLBACKEND": "Agg",
+}  # fmt: skip
+"""Environment of Gradio, which reads it when it is imported: no telemetry, no look-ups on the web, no share links."""
+
+LONGEST_PATH = 2000
+API = "/gradio_api"
+CLOSED = tuple(
+    f"{API}/{name}"
+    for name in ("proxy=", "api/", "run/", "call/", "dev/", "mcp", "stream", "vibe", "process_recording")
+)
+"""Routes of Gradio that the page does not use: one fetches from other servers, others call functions by name."""
+
+GUARDS = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"same-origin",
+    b"content-security-policy": b"; ".join((
+        # Gradio starts with scripts and styles within the page, and builds functions from the scripts of components.
+        b"default-src 'self'", b"script-src 'self' 'unsafe-inline' 'unsafe-eval'", b"style-src 'self' 'unsafe-inline'",
+        b"img-src 'self' data: blob:", b"font-src 'self' data:", b"connect-src 'self'", b"worker-src 'self' blob:",
+        b"object-src 'none'", b"base-uri 'self'", b"form-action 'self'", b"frame-ancestors 'none'",
+    )),
+}  # fmt: skip
+"""Headers of each answer."""
+
+UNREADABLE = (KeyError, IndexError, AttributeError, TypeError, ValueError, AssertionError)
+"""What Gradio raises over a request that does not have the form it expects."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where the server listens and whom it lets in.
+
+    Attributes:
+        host: Name or address of the network interface.
+        port: Its port.
+        users: User names and passwords; empty where everybody on this machine may come in.
+    """
+
+    host: str = HERE
+    port: int = 7860
+    users: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names under which a browser may ask; of a page of another name no request is answered."""
+        if not is_local(self.host):
+            return ["*"]
+        return ["127.0.0.1", "localhost", "[::1]", self.host]
+
+
+def quiet() -> None:
+    """Turn off, for this process, what Gradio would say to other machines; call it before Gradio is imported.
+
+    What is uploaded goes to a folder that nobody else can read, and that goes when this process ends.
+    """
+    os.environ.update(OFF)
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="fashionprobe-app-")
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def is_local(host: str) -> bool:
+    """Tell whether only this machine can reach an interface."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def door(host: str, port: int, auth: str | None, environment: Mapping[str, str] | None = None) -> Door:
+    """Check where the server shall listen, and read who may come in.
+
+    Args:
+        host: Name or address of the network interface.
+        port: The port.
+        auth: Path of a file with a line USER:PASSWORD for each user; None for the environment variable
+            `FASHIONPROBE_AUTH`, or nobody.
+        environment: The environment.
+
+    Raises:
+        UserError: If the port is none, the file cannot be read, a password is too short, or another machine could come
+            in without one.
+    """
+    if not 1 <= port <= 65535:
+        raise UserError("port", expected="in 1 to 65535", received=port)
+    words = (os.environ if environment is None else environment).get(ENVIRONMENT, "")
+    users = _users(_file(auth).splitlines() if auth is not None else [words])
+    if not users and not is_local(host):
+        raise UserError(
+            "auth", expected=f"given for --host {host}, which other machines can reach", received="nothing",
+            remedy=f"Put USER:PASSWORD into a file and pass it as --auth FILE, or into the environment variable "
+            f"{ENVIRONMENT}; or leave --host out and come in through ssh -L {port}:127.0.0.1:{port}.",
+        )  # fmt: skip
+    return Door(host, port, users)
+
+
+def need_free(door: Door) -> None:
+    """Check that nobody listens there yet: before the minutes that a large run may take to open.
+
+    Raises:
+        UserError: If the port is taken, or there is no such interface.
+    """
+    family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        if os.name == "posix":
+            # A port that was just left is free; elsewhere this option would let two have it.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((door.host, door.port))
+        except OSError as error:
+            raise UserError(
+                "port", expected=f"free on {door.host}", received=f"{door.port} ({error.strerror or error})",
+                remedy="Pass another --port.",
+            ) from error  # fmt: skip
+
+
+def _file(auth: str) -> str:
+    """Return the content of the file of users."""
+    expected = "the path of a file with a line USER:PASSWORD"
+    remedy = "A password on the command line could be read by everybody on this machine."
+    if not Path(auth).is_file():
+        # Not repeated: it may be the password itself.
+        raise UserError("auth", expected=expected, received="something that is no file", remedy=remedy)
+    path = Path(auth)
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise UserError("auth", expected="a file that only you can read", received=auth, remedy=f"chmod 600 {auth}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError("auth", expected=expected, received=f"{auth}, which is no text") from error
+
+
+def _users(lines: list[str]) -> tuple[tuple[str, str], ...]:
+    users = []
+    for line in filter(None, (each.strip() for each in lines)):
+        user, colon, password = line.partition(":")
+        if not (user and colon and len(password) >= LEAST_PASSWORD):
+            expected = f"lines USER:PASSWORD, each password of {LEAST_PASSWORD} characters or more"
+            raise UserError("auth", expected=expected, received="a line that is not so")
+        users.append((user, password))
+    return tuple(users)
+
+
+def options(door: Door, run: Path) -> dict[str, Any]:
+    """Return what `gradio.Blocks.launch` has to be told.
+
+    Args:
+        door: Where the server listens.
+        run: Folder of the run. No file of it is served: pictures go to the page inside of answers. It is blocked by
+            name, too, because it may lie in a folder that Gradio would serve.
+    """
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    guards = [
+        Middleware(Guarded),
+        Middleware(TrustedHostMiddleware, allowed_hosts=door.names),
+        Middleware(SameOrigin),
+    ]
+    return {
+        "server_name": door.host, "server_port": door.port, "auth": list(door.users) or None, "share": False,
+        "max_file_size": MOST_UPLOADED, "allowed_paths": [], "blocked_paths": [str(run.resolve())],
+        "strict_cors": True, "enable_monitoring": False, "pwa": False, "mcp_server": False, "ssr_mode": False,
+        "run_history": False, "footer_links": [], "show_error": False, "quiet": True, "inbrowser": False,
+        "app_kwargs": {"middleware": guards, "docs_url": None, "redoc_url": None, "openapi_url": None},
+    }  # fmt: skip
+
+
+class Guarded:
+    """Answers requests that nothing could mean with 4xx, hides what they claim about proxies, and guards the answers.
+
+    Gradio builds the addresses of the page from `X-Forwarded-Host` and its like, and answers an upload without a file
+    name, or an event that is not there, with 500.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on without headers of proxies; answer one that cannot be read with 400."""
+        from starlette.responses import PlainTextResponse
+
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = [(name, value) for name, value in scope["headers"] if not _is_of_a_proxy(name)]
+        started = False
+
+        async def answer(message: Any) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                kept = [each for each in message.get("headers", ()) if each[0].lower() not in GUARDS]
+                message = {**message, "headers": [*kept, *GUARDS.items()]}
+            await send(message)
+
+        if problem := _refused(scope["path"]):
+            await PlainTextResponse(*problem)(scope, receive, answer)
+            return
+        try:
+            await self._app({**scope, "headers": headers}, receive, answer)
+        except UNREADABLE as error:
+            if started:
+                raise
+            log.warning("refused %s %.200r: %s: %.200s", scope["method"], scope["path"], type(error).__name__, error)
+            await PlainTextResponse("This request cannot be read.", 400)(scope, receive, answer)
+
+
+def _is_of_a_proxy(name: bytes) -> bool:
+    return name.lower() == b"forwarded" or name.lower().startswith(b"x-")
+
+
+def _refused(path: str) -> tuple[str, int] | None:
+    """Return the answer to a path that leads nowhere, and its status."""
+    if len(path) > LONGEST_PATH:
+        return "This address is too long.", 414
+    if not path.isprintable():
+        return "This address cannot be read.", 400
+    if path.startswith(CLOSED):
+        return "Not found.", 404
+    return None
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+class SameOrigin:
+    """Refuses what another site's page would have the browser send here, such as a mask to be saved.
+
+    Gradio keeps such a page from reading the answer, but it would act first.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or answer it with 403."""
+        from starlette.responses import PlainTextResponse
+
+        headers = {name.lower(): value for name, value in scope.get("headers", ())}
+        origin, host = headers.get(b"origin", b"").decode("latin-1"), headers.get(b"host", b"").decode("latin-1")
+        foreign = origin != "" and _netloc(origin) != host
+        if scope["type"] == "http" and foreign and scope["method"] not in ("GET", "HEAD"):
+            await PlainTextResponse("This page may only be used from its own address.", 403)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

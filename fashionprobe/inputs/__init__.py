@@ -1,0 +1,1 @@
+"""What several commands open: networks, images, descriptors, indexes, masks, classifiers and embeddings."""

@@ -1,0 +1,131 @@
+"""The methods that explain an image, as commands choose them: with options, title and order."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fashionprobe.errors import UserError
+from fashionprobe.inputs.network import Opened
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from fashionprobe.explain.explained_model import Explainer
+    from fashionprobe.explain.targets import Target
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One method with its options: one picture an image.
+
+    Attributes:
+        name: The method, with the option that tells it from its neighbours.
+        method: The name in `explain.methods`.
+        options: Its options.
+    """
+
+    name: str
+    method: str
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def title(self) -> str:
+        """Return the name as a person writes it."""
+        words = {"grad_cam": "Grad-CAM", "grad_cam_plus_plus": "Grad-CAM++", "cam": "CAM", "smooth_grad": "SmoothGrad"}
+        words |= {"score_cam": "Score-CAM", "layer_cam": "Layer-CAM", "guided_grad_cam": "guided Grad-CAM"}
+        return words.get(self.name, self.name.replace("_", " ").replace("cam", "CAM"))
+
+    def explainer(self, model: "keras.Model", layer: str | None, target: "Target") -> "Explainer":
+        """Make the method for a model."""
+        from fashionprobe.explain.methods import explainer
+
+        return explainer(self.method, model, layer=layer, target=target, **self.options)
+
+
+def choose_columns(
+    methods: list[str],
+    opened: Opened,
+    *,
+    of_channel: bool,
+    percentile: list[int],
+    windows: list[int],
+    score_channels: int,
+    noise_samples: int,
+    steps: int,
+    seed: int,
+) -> list[Column]:
+    """Return one column a method with the options of each, and one a percentile.
+
+    Raises:
+        UserError: If there is no such method, or no class to explain.
+    """
+    from fashionprobe.explain.methods import METHODS, OF_CLASSES, check_methods
+
+    if not of_channel and not opened.is_classifier:
+        raise UserError(
+            "backbone", expected="a classifier, such as the model.keras that `fashionprobe train` writes",
+            received=f"{opened.backbone.name}, which ends in features",
+            remedy="Or explain a channel of it: --block 5 --channel 0.",
+        )  # fmt: skip
+    if methods == ["all"]:
+        methods = [name for name in METHODS if not of_channel or name not in OF_CLASSES]
+    options = {
+        "occlusion": {"windows": windows, "seed": seed},
+        "score_cam": {"channels": score_channels},
+        "smooth_grad": {"samples": noise_samples, "seed": seed},
+        "integrated_gradients": {"steps": steps},
+    }
+    check_methods(methods, of_channel=of_channel)
+    columns = []
+    for method in methods:
+        if method == "percentile_cam":
+            columns += [Column(f"{method}_{q}", method, {"q": q}) for q in percentile]
+        else:
+            columns.append(Column(method, method, options.get(method, {})))
+    return columns
+
+
+def applicable(
+    columns: list[Column], opened: Opened, layer: str | None, target: "Target", *, typed: bool
+) -> "dict[Column, Explainer]":
+    """Make the methods; those that nobody asked for by name and that do not fit the network are left out, and said.
+
+    Args:
+        columns: The methods.
+        opened: The network.
+        layer: The layer that they look at.
+        target: What they explain.
+        typed: Whether the user named the methods: then all must fit.
+
+    Raises:
+        UserError: If one that the user named does not fit, or none does.
+    """
+    made, errors = {}, {}
+    for column in columns:
+        try:
+            made[column] = column.explainer(opened.model, layer, target)
+        except UserError as error:
+            if typed or error.argument != "model":
+                raise
+            errors[column] = error
+    if not made:
+        raise next(iter(errors.values()))
+    if errors:
+        log.info(
+            "Left out, for they do not fit %s: %s. --method %s says why.", opened.backbone.name,
+            ", ".join(column.title for column in errors), next(iter(errors)).method,
+        )  # fmt: skip
+    return made
+
+
+def relevance_of(maps: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
+    """Bring raw maps or signed gradients to relevance in [0, 1], float32 (batch, *size)."""
+    import numpy as np
+
+    from fashionprobe.explain.heatmaps import heatmap
+    from fashionprobe.plots.overlays import strength
+
+    return heatmap(maps, size) if maps.ndim == 3 else np.stack([strength(each) for each in maps])

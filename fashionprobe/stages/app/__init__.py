@@ -1,0 +1,143 @@
+"""Stage `app`: a run in the browser: mark what is irrelevant, explore, search, look at maps."""
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fashionprobe.inputs.arguments as shared
+from fashionprobe.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fashionprobe.app.access import Door
+    from fashionprobe.app.marking import Marking
+    from fashionprobe.app.server import Server
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What was shown.
+
+    Attributes:
+        run: The folder of the run.
+        url: Where the page was.
+    """
+
+    run: Path
+    url: str
+
+
+@shared.stage
+def app(
+    *,
+    run: shared.Place,
+    dataset: shared.Place | None = None,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    auth: str | None = None,
+    trust: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Served:
+    """Show a run in the browser, until Ctrl-C: mark what is irrelevant and refit, explore, search, look at maps.
+
+    Nothing leaves this machine: the page needs no network, and no other machine can open it unless --host says so.
+    Masks are saved at every stroke, to runs/NAME/marks; `fashionprobe masks --source app` makes an artifact of them.
+
+    Args:
+        run: Name of the run, or what a stage that wrote into it returned.
+        dataset: Record set whose images are shown. Default: the one that the run is about.
+        host: Network interface to listen on. One that other machines can reach, such as 0.0.0.0, demands --auth.
+        port: Its port.
+        auth: File with a line USER:PASSWORD for each person who may come in, which only you can read. Default: the
+            environment variable FASHIONPROBE_AUTH, else nobody is asked.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        What was shown, when it is closed.
+
+    Raises:
+        UserError: If there is no such run, an argument does not fit, or the port is taken.
+        OSError: If a folder may not be read.
+    """
+    _need_gradio()
+    from fashionprobe.app.access import door, need_free
+
+    opened = door(host, port, auth)
+    folder = shared.run_path(run, runs_root)
+    if not folder.is_dir():
+        raise UserError(
+            "run", expected="a run", received=f"{folder}, which does not exist",
+            remedy=f"Make one first: fashionprobe train --dataset DATASET --run {folder.name}",
+        )  # fmt: skip
+    need_free(opened)
+    with serve(folder, opened, dataset=dataset, tfrecords_root=tfrecords_root, trust=trust) as server:
+        log.info("%s is open at %s. Stop it with Ctrl-C.", folder, server.url)
+        server.wait()
+    return Served(folder, server.url)
+
+
+def serve(
+    folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords_root: str, trust: bool = False
+) -> "Server":
+    """Open what a run holds and start its server, which goes on in threads until it is closed.
+
+    Args:
+        folder: Folder of the run.
+        door: Where to listen, and whom to let in.
+        dataset: Record set whose images are shown; None for the one that the run is about.
+        tfrecords_root: Folder that holds the record sets.
+        trust: Whether networks of the run may hold more than layers of Keras.
+    """
+    from fashionprobe.app.access import quiet
+
+    quiet()
+    from fashionprobe.app.page import Parts
+    from fashionprobe.app.server import start
+    from fashionprobe.stages.app import parts as app_parts
+
+    place = app_parts.Place(folder, dataset, tfrecords_root, trust)
+    marking = _tried(lambda: app_parts.marking(place))
+    if not isinstance(marking, str):
+        marking.start()
+    correcting = marking if isinstance(marking, str) else app_parts.correcting(place, marking)
+    exploring = marking if isinstance(marking, str) else _tried(lambda: app_parts.exploring(place, marking))
+    searching = _tried(lambda: app_parts.searching(place))
+    mapping = _tried(lambda: app_parts.mapping(place))
+    parts = Parts(
+        run=folder.name, lead=_lead(marking), marking=marking, correcting=correcting, exploring=exploring,
+        searching=searching, mapping=mapping,
+    )  # fmt: skip
+    return start(parts, door, folder)
+
+
+def _need_gradio() -> None:
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError(
+            "app", expected="installed with the extra app", received="no gradio",
+            remedy="pip install 'fashionprobe[app]'",
+        )  # fmt: skip
+
+
+def _tried(make: "Callable[[], Any]") -> Any:
+    """Return what is made; where something is missing, the words that say which command makes it."""
+    try:
+        return make()
+    except UserError as error:
+        return str(error)
+
+
+def _lead(marking: "Marking | str") -> str:
+    if isinstance(marking, str):
+        return "What there is of this run, tab by tab."
+    count = len(marking.items)
+    # A label is often called "class".
+    of = "" if marking.label.lower() in ("class", "classes") else f" of {marking.label}"
+    return f"{len(marking.looking.classes)} classes{of}, {count:,} images of train and val."

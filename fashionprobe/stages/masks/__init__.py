@@ -1,0 +1,338 @@
+"""Stage `masks`: which regions of which images are irrelevant: drawn by an expert elsewhere, or found automatically."""
+
+import itertools
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.inputs.arguments as shared
+from fashionprobe import progress
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.inputs.masks import Drawn, write_masks
+from fashionprobe.inputs.network import NetworkSpec
+from fashionprobe.plots.save import Figures
+from fashionprobe.records.record_set import RecordSet
+from fashionprobe.stages.masks.sources import (
+    APP,
+    DRAWN,
+    IMPORTED,
+    Find,
+    Said,
+    by_background,
+    by_box,
+    by_filter,
+    choose,
+    from_app,
+    from_files,
+    read_masks,
+    refuse_test,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.plots.sheets import Row
+
+log = logging.getLogger(__name__)
+
+SOURCES = (*DRAWN, "otsu", "box", "outside_box", "filter")
+EXAMPLES = {
+    "path": "Pass --path PATH.",
+    "box": "For example --box [0.5,0,1,0.5], the lower left quarter: top, left, bottom, right.",
+    "channel": "Pass --channel NUMBER, the filter; `fashionprobe activations` shows which there are.",
+}
+REMARK = "What is tinted is irrelevant."
+BATCH = 16
+"""Pictures in memory at a time."""
+SHOWN_CLASSES, SHOWN = 8, 6
+"""Rows and columns of the contact sheet."""
+
+
+@dataclass(frozen=True)
+class Masked(Result):
+    """Masks on disk.
+
+    Attributes:
+        table: `masks.csv`.
+        masks: Number of masks.
+        share: Masked part of a picture, the mean over the masks, in [0, 1].
+        left_out: Number of images of which all or nothing would have been masked.
+    """
+
+    table: Path
+    masks: int
+    share: float
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """All that decides what one run of this stage writes."""
+
+    records: Artifact
+    items: "pd.DataFrame"
+    label: str | None
+    source: str
+    find: Find
+    author: str
+    note: str
+    said: "Mapping[str, Said]"
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the masks are found, not drawn: then an image that gives none is no mistake."""
+        return self.source not in DRAWN
+
+
+@shared.stage
+def masks(
+    *,
+    dataset: shared.Place,
+    source: Literal["app", "png", "coco", "pickle", "otsu", "box", "outside_box", "filter"],
+    run: str | None = None,
+    path: str | None = None,
+    categories: list[str] | str | None = None,
+    box: list[float] | None = None,
+    split: list[str] | str | None = None,
+    where: str | None = None,
+    label: str | None = None,
+    classes: list[str] | str | None = None,
+    samples: int | None = None,
+    id: list[str] | str | None = None,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    block: int | None = None,
+    layer: str | None = None,
+    channel: int | None = None,
+    percentile: float = 70,
+    author: str = "",
+    note: str = "",
+    seed: int = 0,
+    trust: bool = False,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Masked:
+    """Collect masks of irrelevant regions: read what an expert drew elsewhere, or find them automatically.
+
+    Images of the test split are never masked: it measures what a correction has changed.
+
+    Args:
+        dataset: Name of the record set, or what `ingest` returned.
+        source: app takes the masks that were drawn in this run by `fashionprobe app`; png, coco and pickle read masks
+            from `path`; otsu masks the background, box a box, outside_box all but
+            a box, and filter the region where one filter is strong.
+        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
+        path: For png a folder whose files are named like the ids (gun/1.png for the image gun/1.jpg), grey, 255 where
+            masked and 0 elsewhere; for coco a JSON file; for pickle a dictionary of masks by id.
+        categories: For coco: names of the categories that count. Default: all.
+        box: For box and outside_box: [top, left, bottom, right] as shares of the picture's height and width.
+        split: Splits whose images are masked automatically: train, val or both. Default: train.
+        where: Mask those automatically for which this pandas query over the label columns is true.
+        label: Label column of the classes. Default: the one by which the record set was split.
+        classes: Mask images of these classes alone.
+        samples: Number of images that are masked automatically, drawn with the seed; all if there are fewer.
+            Default: 50.
+        id: Or the ids of the images.
+        backbone: For filter: mini, resnet50, any other name of keras.applications, or the path of a .keras file.
+            Default: the network that `train` wrote into this run, if there is one, else resnet50.
+        weights: pretrained, imagenet, random, or the path of a weights file.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels. auto is right for keras.applications and `train`.
+        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        block: For filter: number of the block whose last layer has the filter. Default: the last.
+        layer: The same by the name of a layer.
+        channel: For filter: its number, from 0.
+        percentile: For filter: what is above this percentile of the filter's own map of an image is masked.
+        author: Who drew the masks, for the table. Default: the source; for app those who drew them.
+        note: Why, for the table; for app what they noted.
+        seed: Seed of the draw, and of random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
+        overwrite: Replace masks of this run that were made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The masks: path and counts.
+
+    Raises:
+        UserError: If an argument or a mask does not fit, or no mask is left.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    _check(locals())
+    records_path = shared.records_path(dataset, tfrecords_root)
+    folder = child(runs_root, records_path.name if run is None else run, argument="run")
+    records = shared.open_records(dataset, tfrecords_root)
+    items, column = records.items, _label(records, label)
+    arguments: dict[str, Any] = {"source": source, "label": column, "author": author, "note": note}
+    if source == APP:
+        chosen, way = from_app(folder, items)
+        refuse_test(chosen, "source")
+    elif source in IMPORTED:
+        found = read_masks(source, Path(path or ""), shared.listed("categories", categories), items["id"].tolist())
+        chosen, way = items[items["id"].isin(list(found))], from_files(found)
+        refuse_test(chosen, "path")
+    else:
+        chosen = choose(
+            items, splits=shared.listed("split", split), where=where and shared.spelled(where), label=column,
+            classes=shared.listed("classes", classes), samples=samples, ids=shared.listed("id", id), seed=seed,
+        )  # fmt: skip
+        arguments["id"] = chosen["id"].tolist()
+        if source == "filter":
+            spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+            spec.check([block], [layer])
+            opened = spec.open()
+            way = by_filter(opened, block, layer, channel or 0, percentile, fit)
+        else:
+            way = by_background() if source == "otsu" else by_box(box or (), inside=source == "box")
+    job = _Job(
+        records=records, items=chosen, label=column, source=source, find=way.find, author=author or source, note=note,
+        said=way.said,
+    )  # fmt: skip
+    recipe = Recipe(
+        "masks", arguments | way.arguments, {"records": records.fingerprint, **way.inputs}, way.weights_sha256
+    )
+    artifact = build(folder / "masks", recipe, lambda draft: _write(draft, job), overwrite=overwrite)
+    return _result(artifact)
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Check that each source has the arguments it needs, and none that it would not look at."""
+    source = given["source"]
+    if source not in SOURCES:
+        raise unknown_name("source", source, SOURCES)
+    shared.check_seed(given["seed"])
+    shared.at_least(1, samples=given["samples"])
+    shared.at_least(0, channel=given["channel"])
+    needed = {"path": IMPORTED, "box": ("box", "outside_box"), "channel": ("filter",)}
+    for name, sources in needed.items():
+        if source in sources and given[name] is None:
+            raise UserError(name, expected=f"given for {source}", received="nothing", remedy=EXAMPLES[name])
+    automatic = tuple(name for name in SOURCES if name not in DRAWN)
+    allowed = needed | {"categories": ("coco",), "block": ("filter",), "layer": ("filter",), "backbone": ("filter",)}
+    allowed |= {name: automatic for name in ("split", "where", "classes", "samples", "id")}
+    for name, sources in allowed.items():
+        if given[name] is not None and source not in sources:
+            raise UserError(name, expected=f"left out for {source}", received=given[name])
+    for name in ("author", "note"):
+        if given[name] and source == APP:
+            raise UserError(name, expected="left out for app, where each mask has its own", received=given[name])
+    for name in ("split", "where", "classes", "samples"):
+        if given["id"] is not None and given[name] is not None:
+            raise UserError(name, expected="left out where --id is given", received=given[name])
+
+
+def _label(records: RecordSet, label: str | None) -> str | None:
+    """Return the label column whose classes the masks are noted with; None for a record set without one."""
+    if label is None and records.facts.get("stratify") is None:
+        return None
+    return records.label(label and shared.spelled(label))
+
+
+def _write(draft: Path, job: _Job) -> dict[str, Any]:
+    """Write the masks, their table and a contact sheet."""
+    from fashionprobe.plots.sheets import contact_sheet
+
+    labels = job.items[job.label] if job.label else job.items["id"].map(lambda _: "")
+    left_out: list[str] = []
+    sheet: dict[str, Row] = {}
+    table = write_masks(draft, _drawn(job, dict(zip(job.items["id"], labels, strict=True)), left_out, sheet))
+    if table.empty:
+        raise UserError(
+            "source", expected="one that masks a part of an image, and not all of it",
+            received=f"{job.source}, which masks all or nothing of each of {len(left_out)} images",
+        )  # fmt: skip
+    rows = [sheet[name] for name in sorted(sheet)]
+    figures = Figures(draft)
+    contact = contact_sheet(rows, title=f"Masks of {job.records.path.name}", remark=REMARK)
+    caption = (
+        f"Some of {len(table)} images, each with its mask ({job.source}): what is tinted is irrelevant. "
+        f"On average {table['share'].mean():.0%} of an image is masked."
+    )
+    figures.add("masks", contact, "Masks of irrelevant regions", caption)
+    splits = job.items.set_index("id").loc[table["id"], "split"]
+    return {
+        "dataset": job.records.path.name, "source": job.source, "label": job.label, "masks": len(table),
+        "left_out": len(left_out), "share": round(float(table["share"].mean()), 6),
+        "classes": {str(name): int(count) for name, count in table["class"].value_counts().sort_index().items()},
+        "splits": {str(name): int(count) for name, count in splits.value_counts().sort_index().items()},
+        "figures": figures.notes,
+    }  # fmt: skip
+
+
+def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[str, Row]") -> Iterator[Drawn]:
+    """Yield the masks in stored order; note whose mask would be empty or full, and fill the rows of the sheet."""
+    images = job.records.pictures(list(labels))
+    with progress.bar(total=len(labels), unit="mask", description="masks") as bar:
+        while batch := list(itertools.islice(images, BATCH)):
+            found = job.find([name for name, _ in batch], [picture for _, picture in batch])
+            for (name, picture), mask in zip(batch, found, strict=True):
+                bar.update()
+                if not _is_part(name, mask, picture, job):
+                    left_out.append(name)
+                    continue
+                _show(sheet, labels[name], name, picture, mask)
+                said = job.said.get(name, Said(job.author, job.note))
+                yield Drawn(name, labels[name], mask, said.author, said.note, said.time)
+
+
+def _show(sheet: "dict[str, Row]", label: str, name: str, picture: "np.ndarray", mask: "np.ndarray") -> None:
+    """Add a picture to the row of its class, while there is room."""
+    from fashionprobe.plots.masks import outlined
+    from fashionprobe.plots.sheets import Row
+    from fashionprobe.plots.style import short
+
+    if label not in sheet and len(sheet) < SHOWN_CLASSES:
+        sheet[label] = Row(short(label, 20), [], [])
+    if label in sheet and len(sheet[label].images) < SHOWN:
+        sheet[label] = Row(
+            sheet[label].name,
+            [*sheet[label].images, outlined(picture, mask)],
+            [*sheet[label].captions, Path(name).stem],
+        )
+
+
+def _is_part(name: str, mask: "np.ndarray", picture: "np.ndarray", job: _Job) -> bool:
+    """Tell whether a mask covers a part of its picture, and refuse one that was drawn and does not.
+
+    Raises:
+        UserError: If it was drawn for a picture of another size, or is empty or full.
+    """
+    if mask.shape != picture.shape[:2]:
+        sizes = [f"{each.shape[0]} x {each.shape[1]}" for each in (picture, mask)]
+        raise UserError(
+            "path", expected=f"masks in the size of their pictures, {sizes[0]} (height x width) for image {name}",
+            received=sizes[1], remedy="The size is that of the upright picture as it stands in the record set.",
+        )  # fmt: skip
+    is_part = bool(mask.any() and not mask.all())
+    if not is_part and not job.automatic:
+        raise UserError(
+            "path", expected="masks of a part of each image",
+            received=f"{'a full' if mask.any() else 'an empty'} mask for image {name}",
+            remedy="Take it out: a full mask leaves nothing to learn from, an empty one says nothing.",
+        )  # fmt: skip
+    return is_part
+
+
+def _result(artifact: Artifact) -> Masked:
+    facts = artifact.facts
+    left_out = facts["left_out"]
+    if left_out:
+        log.info("%d image%s left out, of which all or nothing would be masked", left_out, "" if left_out == 1 else "s")
+    log.info(
+        "%s: %d mask%s, %.0f %% of an image on average. Next: fashionprobe refit --dataset %s --run %s",
+        artifact.outcome, facts["masks"], "" if facts["masks"] == 1 else "s",
+        100 * facts["share"], facts["dataset"], artifact.path.parent.name,
+    )  # fmt: skip
+    return Masked(
+        artifact.path, artifact.path / "masks.csv", facts["masks"], facts["share"], left_out, reused=artifact.reused
+    )

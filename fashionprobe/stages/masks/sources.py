@@ -1,0 +1,245 @@
+"""Where the masks of the stage `masks` come from: files, or a rule that finds them in a picture."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fashionprobe.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.inputs.network import Opened
+
+Find = Callable[[list[str], "list[np.ndarray]"], "list[np.ndarray]"]
+"""Takes ids and upright pictures, uint8 (height, width, 3), and returns the mask of each, bool (height, width)."""
+
+IMPORTED = ("png", "coco", "pickle")
+"""Sources that are files."""
+
+APP = "app"
+"""The source of masks that were drawn in the browser."""
+
+DRAWN = (APP, *IMPORTED)
+"""Sources of masks that a person drew: one that is empty or full is a mistake."""
+
+SPLITS = ("train", "val")
+"""Splits whose images may be masked."""
+
+SAMPLES = 50
+"""Images that are masked by a rule where the user gives no number."""
+
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is known of one mask.
+
+    Attributes:
+        author: Who drew it.
+        note: Why.
+        time: When, ISO 8601; "" for now.
+    """
+
+    author: str
+    note: str
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to masks.
+
+    Attributes:
+        find: Gives the masks.
+        arguments: What a recipe has to hold of it.
+        inputs: Fingerprints of what it reads.
+        weights_sha256: SHA-256 of the weights of the network that it uses.
+        said: What is known of each mask, by id, where that differs from mask to mask.
+    """
+
+    find: Find
+    arguments: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    weights_sha256: str | None = None
+    said: Mapping[str, Said] = field(default_factory=dict)
+
+
+def read_masks(
+    source: str, path: Path, categories: Sequence[str] | None, ids: Sequence[str]
+) -> "dict[str, np.ndarray]":
+    """Read the masks of files: bool (height, width) by the id of the image.
+
+    Raises:
+        UserError: If a file holds no masks, or masks of other images.
+    """
+    from fashionprobe.feedback.masks.coco import read_coco
+    from fashionprobe.feedback.masks.files import by_id, read_folder
+    from fashionprobe.feedback.masks.pickled import read_pickle
+
+    if source == "coco":
+        return by_id(read_coco(path, categories), ids)
+    return by_id(read_folder(path) if source == "png" else read_pickle(path), ids)
+
+
+def from_files(found: "Mapping[str, np.ndarray]") -> Way:
+    """Return the way to masks that were read."""
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(f"{name}\0{found[name].shape}\0".encode())
+        digest.update(np.packbits(found[name]).tobytes())
+    return Way(lambda names, pictures: [found[name] for name in names], inputs={"masks": digest.hexdigest()})
+
+
+def from_app(run: Path, items: "pd.DataFrame") -> "tuple[pd.DataFrame, Way]":
+    """Return the rows of the images that were marked in the browser, and the way to their masks.
+
+    Raises:
+        UserError: If there is none, one is damaged, or one is of an image that the record set has not got.
+    """
+    from fashionprobe.feedback.masks.regions import drawings
+
+    folder = run / drawings.FOLDER
+    found, said = {}, {}
+    for mark in drawings.load_all(folder):
+        mask = drawings.mask_of(folder, mark.now)
+        if mask is not None:
+            found[mark.id], said[mark.id] = mask, Said(mark.now.author, mark.now.note, mark.now.time)
+    if not found:
+        raise UserError(
+            "source", expected="another one, or masks that were drawn in the browser", received=f"{APP}, without any",
+            remedy=f"Draw some: fashionprobe app --run {run.name}",
+        )  # fmt: skip
+    unknown = sorted(set(found) - set(items["id"]))
+    if unknown:
+        listed = ", ".join(unknown[:_LISTED]) + (" ..." if len(unknown) > _LISTED else "")
+        raise UserError(
+            str(folder), expected="masks of images of the record set", received=f"{len(unknown)} unknown: {listed}",
+            remedy="They were drawn on another record set: pass its --dataset, or move that folder away.",
+        )  # fmt: skip
+    way = from_files(found)
+    told = sorted((name, each.author, each.note) for name, each in said.items())
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return items[items["id"].isin(list(found))], replace(way, inputs={**way.inputs, "notes": digest}, said=said)
+
+
+def by_background() -> Way:
+    """Return the way to masks of the background, by Otsu's threshold."""
+    from fashionprobe.feedback.masks.regions import background
+
+    return Way(lambda names, pictures: [background(picture[None])[0] for picture in pictures])
+
+
+def by_box(box: Sequence[float], *, inside: bool) -> Way:
+    """Return the way to masks of a box, or of all but a box.
+
+    Raises:
+        UserError: If it is no box.
+    """
+    from fashionprobe.feedback.masks.regions import inside_box, outside_box
+
+    mask = inside_box if inside else outside_box
+    mask((1, 1, 1), box)  # refused here, before anything is written
+    return Way(
+        lambda names, pictures: [mask((1, *picture.shape[:2]), box)[0] for picture in pictures],
+        {"box": [float(side) for side in box]},
+    )
+
+
+def by_filter(
+    opened: "Opened", block: int | None, layer: str | None, channel: int, percentile: float,
+    fit: Literal["pad", "stretch"],
+) -> Way:  # fmt: skip
+    """Return the way to masks of the region where a filter is strong, in the picture without its padding.
+
+    Raises:
+        UserError: If there is no such filter, or the percentile is out of range.
+    """
+    from fashionprobe.feedback.masks.regions import above, filter_maps
+
+    size = opened.backbone.size
+    name = opened.layer(len(opened.backbone.taps) if block is None and layer is None else block, layer)
+    maps_of = filter_maps(opened.model, str(name), channel)
+    if not 0 <= percentile < 100:
+        raise UserError("percentile", expected="in the range [0, 100)", received=percentile)
+
+    def find(names: list[str], pictures: "list[np.ndarray]") -> "list[np.ndarray]":
+        import numpy as np
+        import tensorflow as tf
+
+        from fashionprobe.explain.heatmaps import resize
+        from fashionprobe.records.decode import fit as fitted
+        from fashionprobe.records.image_files.inspect import window
+
+        maps = maps_of(np.stack([fitted(tf.constant(picture), size, fit).numpy() for picture in pictures]))
+        masks = []
+        for found, picture in zip(maps, pictures, strict=True):
+            top, left, rows, columns = window(picture.shape, size, fit)
+            inner = found[None, top : top + rows, left : left + columns]
+            masks.append(above(resize(inner, picture.shape[:2]), percentile)[0])
+        return masks
+
+    used = {
+        **opened.arguments(), "fit": fit, "layer": opened.places([str(name)]), "channel": channel,
+        "percentile": float(percentile),
+    }  # fmt: skip
+    return Way(find, used, weights_sha256=opened.backbone.weights_sha256)
+
+
+def choose(
+    items: "pd.DataFrame",
+    *,
+    splits: Sequence[str] | None,
+    where: str | None,
+    label: str | None,
+    classes: Sequence[str] | None,
+    samples: int | None,
+    ids: Sequence[str] | None,
+    seed: int,
+) -> "pd.DataFrame":
+    """Return the rows of the images to mask: those named, or a random sample of a choice.
+
+    Raises:
+        UserError: If there is no such image, class or split, the query is not valid, or the split is test.
+    """
+    import numpy as np
+
+    from fashionprobe.records.select import select
+
+    if ids is not None:
+        unknown = [name for name in ids if name not in set(items["id"])]
+        if unknown:
+            listed = ", ".join(unknown[:_LISTED]) + (" ..." if len(unknown) > _LISTED else "")
+            received = f"{len(unknown)} unknown: {listed}"
+            raise UserError("id", expected="ids of the record set", received=received, remedy="See its items.csv.")
+        chosen = items[items["id"].isin(list(ids))]
+        refuse_test(chosen, "id")
+        return chosen
+    for split in splits or ():
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS, remedy="Images of test are never masked: test measures.")
+    chosen = items[items["split"].isin(list(splits or ("train",)))]
+    if chosen.empty:
+        received = ", ".join(splits or ("train",))
+        raise UserError("split", expected="one with images", received=f"{received}, without one")
+    chosen = select(chosen, where=where, label=label if classes is not None else None, classes=classes)
+    rows = np.random.default_rng(seed).choice(len(chosen), min(samples or SAMPLES, len(chosen)), replace=False)
+    return chosen.iloc[np.sort(rows)]
+
+
+def refuse_test(chosen: "pd.DataFrame", argument: str) -> None:
+    """Refuse masks of images of the test split."""
+    names = chosen.loc[chosen["split"] == "test", "id"].tolist()
+    if names:
+        listed = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
+        raise UserError(
+            argument, expected="of train and val images: the test split measures, and so is never masked",
+            received=f"{len(names)} of test: {listed}", remedy="Take them out.",
+        )  # fmt: skip

@@ -1,0 +1,216 @@
+"""Stage `refit`: a trained network goes on training with an expert's masks, and is measured against rivals."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import fashionprobe.inputs.arguments as shared
+from fashionprobe import text_tables
+from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.inputs.classifier import find_trained, open_data, open_trained
+from fashionprobe.training.augment import check as check_augmentations
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refitted(Result):
+    """A corrected classifier on disk, and what became of its rivals.
+
+    Attributes:
+        model: The corrected network, `model.keras`: RGB images in [0, 255] -> class probabilities.
+        method: The method that made it.
+        before: Accuracy of the network before, on the test images.
+        after: Mean accuracy afterwards over the seeds, on the test images.
+        best: The method with the highest mean accuracy on the test images.
+    """
+
+    model: Path
+    method: str
+    before: float
+    after: float
+    best: str
+
+
+@shared.stage
+def refit(
+    *,
+    run: shared.Place,
+    dataset: shared.Place | None = None,
+    masks: shared.Place | None = None,
+    loss: Literal["ce", "pas", "pasa", "rrr", "rrr_g", "dropout"] = "pasa",
+    replace: Literal["none", "telea", "navier_stokes", "generative", "crops", "noise", "function"] = "none",
+    paint: str | None = None,
+    head: Literal["keep", "refit"] = "keep",
+    rivals: list[str] | str = "all",
+    iterations: int = 100,
+    random: int = 50,
+    masked: int = 5,
+    learning_rate: float | None = None,
+    lam: float | list[float] = 1.0,
+    scale: Literal["relative", "absolute"] = "relative",
+    b: float | list[float] = 0.4,
+    th: float | list[float] = 0.7,
+    mask_count: int | list[int] | None = None,
+    dropped: int = 20,
+    freeze: int = 0,
+    augment: list[str] | str = "flip,shift,zoom,rotate",
+    check_every: int = 10,
+    seeds: int = 3,
+    by: str | None = None,
+    seed: int = 0,
+    trust: bool = False,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Refitted:
+    """Correct a trained network with masks of irrelevant regions, and compare the method with its rivals.
+
+    The network that `train` wrote goes on training: each batch holds random images and a few masked ones, and the loss
+    punishes what the network sees inside the masks. All methods start from the same weights and take the same number
+    of iterations; the iteration kept is chosen without the test images. The trained network itself stays as it is.
+
+    Args:
+        run: Name of the run that holds the trained network, or what `train` returned.
+        dataset: Record set to refit and measure with. Default: the one of the training.
+        masks: Run or folder that holds the masks. Default: those of this run.
+        loss: pasa (activations inside the mask, by the certainty of the class), pas (activations inside the mask), rrr
+            (gradients inside the mask), rrr_g (class activation map inside the mask), dropout (selective dropout), or
+            ce (cross-entropy alone).
+        replace: Fill the masked regions instead of punishing them: telea or navier_stokes (OpenCV), generative (a
+            small network trained on these images), crops (of other images), noise, or function (see `paint`).
+        paint: Your own function for `replace`, as package.module:name; it takes an image, uint8 (height, width, 3), and
+            a mask, bool (height, width), and returns an image. The code of that module runs.
+        head: Keep the last layer as the refit leaves it, or fit it again on images whose masked regions are swapped.
+        rivals: What the method is compared with: all, none, or some of continued, misclassified, augmentation,
+            with_validation, telea, navier_stokes, generative, crops, noise, dropout, rrr, rrr_g, head, pas, pasa,
+            pasa_head.
+        iterations: Batches.
+        random: Random training images in a batch.
+        masked: Masked images in a batch.
+        learning_rate: Default: that of the training.
+        lam: Weight of the penalty. Several, as 0.3,1,3, are tried, and the best by validation is taken.
+        scale: relative: at lam 1 the penalty weighs as much as the cross-entropy at the start. absolute: as in the
+            formula of the loss.
+        b: Base of PASA: below 1 the penalty fades as the network gets sure, above 1 it grows. Several are tried.
+        th: Threshold of PASA. Several are tried.
+        mask_count: Number of masks used, drawn at random. Default: all. Several are tried.
+        dropped: Channels that selective dropout leaves out of an image.
+        freeze: Keep the weights of blocks 1 to this one.
+        augment: Changes to the images in the rival that trains from scratch.
+        check_every: Iterations between two measurements on validation.
+        seeds: Runs of each method, with other random images and orders.
+        by: A label column; accuracy on test is also shown for each of its values.
+        seed: The first seed.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
+        overwrite: Replace a refit of this run that was made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The corrected network: paths and headline numbers.
+
+    Raises:
+        UserError: If an argument does not fit, or the network, the records or the masks are missing or damaged.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    _check_numbers(locals())
+    folder = shared.run_path(run, runs_root)
+
+    from fashionprobe.feedback import methods
+
+    main = methods.method(loss, replace="" if replace == "none" else replace, head=head == "refit")
+    chosen = methods.choose(shared.listed("rivals", rivals) or ["all"], main)
+    augmentations = shared.listed("augment", augment) or []
+    check_augmentations(augmentations)
+    find_trained(folder, trust=trust)
+
+    from fashionprobe.feedback.refit import Plan
+    from fashionprobe.inputs.masks import open_masks
+    from fashionprobe.stages.refit.experiment import Job, write
+
+    trained = open_trained(folder, trust=trust)
+    data = open_data(trained, dataset, tfrecords_root)
+    by = by and shared.spelled(by)
+    if by is not None and by not in data.records.facts["columns"]:
+        raise unknown_name("by", by, data.records.facts["columns"], what=f"a label column of {data.records.path.name}")
+    job = Job(
+        trained=trained,
+        data=data,
+        masks=open_masks(folder / "masks" if masks is None else masks, data.records, runs_root=runs_root),
+        methods=chosen,
+        main=main,
+        plan=Plan(
+            iterations=iterations, masked=masked, optimizer=trained.arguments["optimizer"],
+            learning_rate=learning_rate or trained.arguments["learning_rate"], relative=scale == "relative",
+            dropped=dropped, check_every=check_every,
+        ),
+        random=random,
+        swept={"lam": _several(lam), "b": _several(b), "th": _several(th)},
+        mask_counts=shared.numbers(mask_count) or [],
+        freeze=freeze,
+        paint=paint,
+        augment=augmentations,
+        seeds=list(range(seed, seed + seeds)),
+        by=by,
+    )  # fmt: skip
+    job.check()  # what does not fit is refused here, before anything is written
+    artifact = build(
+        folder / "refit",
+        Recipe("refit", job.arguments(), job.inputs(), trained.backbone.weights_sha256),
+        lambda draft: write(draft, job),
+        overwrite=overwrite,
+    )
+    return _result(artifact)
+
+
+def _several(value: float | Sequence[float]) -> list[float]:
+    """Return the values to try, in their order, each once."""
+    return [float(value)] if isinstance(value, int | float) else list(dict.fromkeys(map(float, value)))
+
+
+def _check_numbers(given: dict[str, Any]) -> None:
+    """Check the arguments that are numbers, or belong together."""
+    from fashionprobe.feedback.ranges import check
+
+    shared.check_seed(given["seed"])
+    names = ("iterations", "random", "masked", "dropped", "check_every", "seeds")
+    shared.at_least(1, **{name: given[name] for name in names})
+    shared.at_least(0, freeze=given["freeze"])
+    for count in shared.numbers(given["mask_count"]) or []:
+        shared.at_least(2, mask_count=count)
+    for name in ("lam", "b", "th"):
+        for value in _several(given[name]):
+            check(**{name: value})
+    rate = given["learning_rate"]
+    if rate is not None and not 0 < rate < float("inf"):
+        raise UserError("learning_rate", expected="a number above 0", received=rate)
+    if (given["paint"] is not None) != (given["replace"] == "function"):
+        raise UserError(
+            "paint", expected="package.module:name together with --replace function, and left out otherwise",
+            received=f"{given['paint']} with --replace {given['replace']}",
+        )  # fmt: skip
+
+
+def _result(artifact: Artifact) -> Refitted:
+    facts = artifact.facts
+    for name, reason in facts["left_out"].items():
+        log.info("%s not run: %s", name, reason)
+    found, base = facts["test"][facts["method"]], facts["test"]["Base"]
+    path, method, run = artifact.path, facts["method"], artifact.path.parent.name
+    best = max(facts["test"], key=lambda name: facts["test"][name][0])
+    ranked = sorted(facts["test"].items(), key=lambda row: -row[1][0])
+    rows = [[name, f"{mean:.3f}", f"{mean - base[0]:+.3f}"] for name, (mean, *_) in ranked]
+    for line in text_tables.aligned([["method", "test accuracy", "change"], *rows]):
+        log.info("%s", line)
+    spread = f" (sd {found[1]:.3f} over {facts['seeds']} seeds)" if facts["seeds"] > 1 else ""
+    log.info(
+        "%s: %s takes the accuracy on test from %.3f to %.3f%s; the best of %d is %s, %.3f. "
+        "Next: fashionprobe see --run %s_corrected --dataset %s --backbone %s, or fashionprobe report --run %s",
+        artifact.outcome, method, base[0], found[0], spread,
+        len(facts["test"]), best, facts["test"][best][0], run, facts["dataset"], path / "model.keras", run,
+    )  # fmt: skip
+    return Refitted(path, path / "model.keras", method, base[0], found[0], best, reused=artifact.reused)

@@ -1,0 +1,324 @@
+"""Stage `relevance`: which filters of a network matter, which an expert would do without, and what a refit changed."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import fashionprobe.inputs.arguments as shared
+from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_manifest
+from fashionprobe.errors import UserError
+from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.plots.save import Figures
+from fashionprobe.stages.relevance.activity import (
+    Activity,
+    Chosen,
+    Job,
+    after_file,
+    choose,
+    learned_from,
+    look,
+    look_inside,
+    masked_images,
+    of_classes,
+    open_after,
+)
+
+if TYPE_CHECKING:
+    from fashionprobe.channels.relevance import Relevance
+    from fashionprobe.inputs.masks import Masks
+
+log = logging.getLogger(__name__)
+
+FOLDS = 5
+"""Folds where the images are of one split, and of the one-filter classifiers."""
+
+
+@dataclass(frozen=True)
+class Ranked(Result):
+    """Filters ranked on disk.
+
+    Attributes:
+        table: One row a filter, `relevance.csv`.
+        filters: Number of filters.
+        enough: How many of the best give 95 % of the accuracy of all.
+        accuracy: Accuracy of a linear classifier with all filters.
+        suspicious: Filters that the expert's masks call irrelevant and the ranking relevant; None without masks.
+    """
+
+    table: Path
+    filters: int
+    enough: int
+    accuracy: float
+    suspicious: tuple[int, ...] | None
+
+
+@shared.stage
+def relevance(
+    *,
+    run: shared.Place,
+    dataset: shared.Place | None = None,
+    label: str | None = None,
+    masks: shared.Place | None = None,
+    after: shared.Place | None = None,
+    backbone: str | None = None,
+    weights: str = "pretrained",
+    taps: list[str] | str | None = None,
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
+    size: int | list[int] | None = None,
+    fit: Literal["pad", "stretch"] = "pad",
+    split: list[str] | str | None = None,
+    samples: int = 2000,
+    min_images: int = 10,
+    filters: int = 4,
+    batch_size: int = 32,
+    seed: int = 0,
+    trust: bool = False,
+    overwrite: bool = False,
+    tfrecords_root: str = "tfrecords",
+    runs_root: str = "runs",
+) -> Ranked:
+    """Rank the filters of the last feature map by what they tell about the classes, and show what they look at.
+
+    With masks, filters that are most active where an expert sees nothing of use are set against that ranking. With a
+    second network, such as a refit of the first, the change of every filter is measured.
+
+    Args:
+        run: Name of the run that holds the trained network, or what `train` returned; the result goes there too.
+        dataset: Record set whose images are looked at. Default: the one of the training.
+        label: Label column whose classes are meant. Default: the one of the training.
+        masks: Run or folder that holds masks. Default: those of this run, if there are any.
+        after: The network after a refit, a .keras file, or what `refit` returned.
+        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
+            network that `train` wrote into this run.
+        weights: pretrained, imagenet, random, or the path of a weights file.
+        taps: Names of the layers that end block 1, 2, ...; default: known or found.
+        preprocessing: What the weights expect of the pixels. auto is right for keras.applications and `train`.
+        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
+        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
+        split: Which of train, val and test. Default: all. Rankings and classifiers see train and are measured on the
+            others; where there is only one of both, by cross-validation.
+        samples: Images looked at, drawn at random from these splits.
+        min_images: Classes with fewer of them to learn from are left out.
+        filters: Filters shown: the most relevant ones, and those that a refit changed most.
+        batch_size: Images a forward pass.
+        seed: Seed of the samples, of the ranking and of random weights.
+        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
+        overwrite: Replace what this run holds, made with other arguments.
+        tfrecords_root: Folder that holds the record sets.
+        runs_root: Folder that holds the runs.
+
+    Returns:
+        The ranking: paths and headline numbers.
+
+    Raises:
+        UserError: If an argument does not fit, or the network, the records or the masks are missing or damaged.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    shared.at_least(1, filters=filters, batch_size=batch_size)
+    shared.at_least(2, samples=samples)
+    shared.at_least(FOLDS + 2, min_images=min_images)
+    shared.check_seed(seed)
+    folder = shared.run_path(run, runs_root)
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec.check()
+    second_file = after_file(after)
+    second = None
+    if second_file is not None:
+        second = NetworkSpec(str(second_file), preprocessing=preprocessing, seed=seed, trust=trust)
+        second.check()
+    if dataset is None:
+        dataset = _trained_on(folder)
+    opened = spec.open()
+    records = shared.open_records(dataset, tfrecords_root)
+    column = _label(shared.spelled(label or opened.label), records)
+    drawn = choose(
+        records, shared.listed("split", split), samples=samples, size=opened.backbone.size, fit=fit,
+        batch_size=batch_size, seed=seed,
+    )  # fmt: skip
+    corrected = open_after(second, opened) if second else None
+    found_masks = _open_masks(masks, folder, records, runs_root)
+
+    from fashionprobe.backbones import devices
+    from fashionprobe.channels.filters import open_filters
+
+    job = Job(
+        opened=opened,
+        dataset=records.path.name,
+        found=open_filters(opened.model),
+        after=open_filters(corrected.model) if corrected else None,
+        images=of_classes(drawn, column, min_images),
+        label=column,
+        filters=filters,
+        seed=seed,
+    )
+    masked = (found_masks, masked_images(found_masks, drawn.stream)) if found_masks else None
+    _check_after(job)
+    inputs = {"records": records.fingerprint}
+    inputs |= {"masks": found_masks.artifact.fingerprint} if found_masks else {}
+    inputs |= {"after": corrected.backbone.weights_sha256} if corrected else {}
+    arguments = {
+        **opened.arguments(), "layer": _place(opened, job.found.layer), "fit": fit, "label": column,
+        "split": drawn.stream.splits, "samples": samples, "min_images": min_images, "filters": filters,
+        "seed": seed,
+    }  # fmt: skip
+    artifact = build(
+        folder / "relevance",
+        Recipe("relevance", arguments, inputs, opened.backbone.weights_sha256),
+        lambda draft: _write(draft, job, masked),
+        overwrite=overwrite,
+        settings={"batch_size": batch_size, "device": devices.name()},
+    )
+    return _result(artifact)
+
+
+def _trained_on(folder: Path) -> str:
+    """Return the name of the record set that the network of a run was trained on."""
+    if not (folder / "train").is_dir():
+        raise UserError("dataset", expected="given for a run without a trained network", received="nothing")
+    return load(folder / "train", stage="train", remedy=f"fashionprobe train --run {folder.name} ...").facts["dataset"]
+
+
+def _label(column: str, records: Artifact) -> str:
+    if not column:
+        classes = [name for name, facts in records.facts["columns"].items() if "classes" in facts]
+        listed = ", ".join(classes) or "none is here"
+        raise UserError(
+            "label", expected=f"given for a network whose classes are not known: {listed}", received="nothing"
+        )
+    records.classes(column)
+    return column
+
+
+def _check_after(job: Job) -> None:
+    if job.after and job.after.count != job.found.count:
+        raise UserError(
+            "after", expected=f"a network with {job.found.count} filters in its last feature map, as before",
+            received=f"one with {job.after.count}",
+        )  # fmt: skip
+
+
+def _open_masks(masks: shared.Place | None, folder: Path, records: Artifact, runs_root: str) -> "Masks | None":
+    """Open the masks that are named, else those of the run, if it has any."""
+    from fashionprobe.inputs.masks import open_masks
+
+    if masks is None:
+        own = folder / "masks"
+        if not own.is_dir():
+            return None
+        if read_manifest(own, remedy="Move that folder away.")["inputs"].get("records") != records.fingerprint:
+            log.info("The masks of this run are about another record set: left out.")
+            return None
+        masks = own
+    return open_masks(masks, records, runs_root=runs_root)
+
+
+def _place(opened: Opened, layer: str) -> int:
+    """Return where the layer stands: names that Keras gave differ from process to process."""
+    return [operation.name for operation in opened.model.operations].index(layer)
+
+
+def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict[str, Any]:
+    """Look at the images, rank, compare, and fill the files of the artifact."""
+    from fashionprobe.stages.relevance.figures import draw_changes, draw_curve, draw_expert, draw_view
+
+    activity = look(job)
+    found = _rank(job, activity)
+    order = _write_ranks(draft, job, found)
+    figures = Figures(draft)
+    draw_curve(figures, job, found)
+    draw_view(figures, job, found.ranks, activity)
+    facts = _facts(job, found, order)
+    inside = look_inside(job, *masked) if masked else None
+    if inside is not None:
+        from fashionprobe.feedback.expert import expert
+
+        table, agreement = expert(inside.inside, inside.whole, found.ranks["rank"].to_numpy(float), seed=job.seed)
+        table.to_csv(draft / "expert.csv", index=False, float_format="%.6g")
+        facts["expert"] = {
+            "masked": len(inside.inside),
+            "covered": inside.covered,
+            "suspicious": table.loc[table["suspicious"], "filter"].tolist(),
+            **{name: None if value != value else round(value, 4) for name, value in vars(agreement).items()},
+        }  # fmt: skip
+        draw_expert(figures, job, table, agreement, inside, found.ranks)
+    if activity.after is not None:
+        from fashionprobe.feedback.filter_changes import changes, histograms
+
+        pair = (inside.inside, inside.inside_after) if inside and inside.inside_after is not None else None
+        table = changes(activity.features, activity.after, pair)
+        table.to_csv(draft / "changes.csv", index=False, float_format="%.6g")
+        bars = histograms(activity.features, activity.after)
+        bars.to_csv(draft / "histograms.csv", index=False, float_format="%.6g")
+        draw_changes(figures, job, table, bars)
+    return {**facts, "figures": figures.notes}
+
+
+def _rank(job: Job, activity: Activity) -> "Relevance":
+    # The rooms do not know each other; the estimate is scikit-learn's, fifty times as fast.
+    from fashionprobe.channels.rankings import mutual_information
+    from fashionprobe.channels.relevance import relevance as compute
+
+    is_train = learned_from(job.images)
+    labels = job.images.column(job.label)
+    return compute(
+        activity.features, labels, None if is_train.all() else is_train, seed=job.seed, folds=FOLDS,
+        information=lambda values, numbers: mutual_information(values, numbers, seed=job.seed),
+    )  # fmt: skip
+
+
+def _write_ranks(draft: Path, job: Job, found: "Relevance") -> list[int]:
+    """Write the tables of the ranking; return the filters, the most relevant first."""
+    from fashionprobe.feedback.relevance import order
+
+    table = found.ranks.copy()
+    if job.found.weights is not None:
+        table["dense_norm"] = job.found.weights
+    best = order(table)
+    table.set_index("filter").loc[best].reset_index().to_csv(draft / "relevance.csv", index=False, float_format="%.6g")
+    found.curve.to_csv(draft / "curve.csv", index=False, float_format="%.6f")
+    found.l1.to_csv(draft / "l1.csv", index=False, float_format="%.6f")
+    return best.tolist()
+
+
+def _facts(job: Job, found: "Relevance", order: list[int]) -> dict[str, Any]:
+    """Gather what the manifest and later stages need to know."""
+    from fashionprobe.channels.relevance import enough
+
+    ranked = found.curve[found.curve["order"] == "ranked"]
+    return {
+        "dataset": job.dataset,
+        "label": job.label,
+        "classes": len(set(job.images.column(job.label))),
+        "images": len(job.images),
+        "measured_on": found.images,
+        "folds": found.folds,
+        "backbone": job.opened.backbone.name,
+        "layer": job.found.layer,
+        "filters": job.found.count,
+        "most_relevant": order[: job.filters],
+        "accuracy": round(float(ranked["accuracy"].iloc[-1]), 4),
+        "enough": enough(found.curve),
+    }
+
+
+def _result(artifact: Artifact) -> Ranked:
+    facts = artifact.facts
+    expert = facts.get("expert")
+    remark = ""
+    if expert:
+        count = len(expert["suspicious"])
+        remark = f"; {count} relevant filter{'' if count == 1 else 's'} most active in {expert['masked']} masks"
+        if expert["covered"]:
+            remark += f", of which {expert['covered']} cover the whole map and so say nothing"
+    log.info(
+        "%s: %d of %d filters reach 95 %% of the accuracy of all, %.3f on %d images of %d classes%s. "
+        "Next: fashionprobe report --run %s",
+        artifact.outcome, facts["enough"], facts["filters"], facts["accuracy"],
+        facts["measured_on"], facts["classes"], remark, artifact.path.parent.name,
+    )  # fmt: skip
+    suspicious = tuple(expert["suspicious"]) if expert else None
+    table = artifact.path / "relevance.csv"
+    return Ranked(
+        artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, reused=artifact.reused
+    )
