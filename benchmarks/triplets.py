@@ -21,8 +21,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.siamese.distances import distances
 from fashionprobe.siamese.losses import Mining, TripletLoss
+from fashionprobe.siamese.triplets import distances
 
 PER_CLASS = 8
 TARGET = 100

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from fashionprobe.app import data_uris
-from fashionprobe.attributes import confidence
+from fashionprobe.attributes import classes as confidence
 from fashionprobe.attributes.classes import Classes
 from fashionprobe.attributes.index import BOTH, Index
 from fashionprobe.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fashionprobe.attributes import neighbours
-from fashionprobe.attributes.ranking import directions
+from fashionprobe.attributes.neighbours import directions
 from fashionprobe.errors import UserError, unknown_name
 
 KINDS = ("hnsw", "ivf")

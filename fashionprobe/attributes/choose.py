@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours
+from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours, identical
 from fashionprobe.attributes.normalization import NORMALIZATIONS, fit
 from fashionprobe.errors import UserError
 from fashionprobe.intervals import wilson

@@ -9,8 +9,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from fashionprobe.attributes import reduce as reduction
-from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours
+from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours, identical
 from fashionprobe.attributes.normalization import fit
 from fashionprobe.errors import UserError
 from fashionprobe.intervals import wilson

@@ -20,8 +20,8 @@ import pandas as pd
 from fashionprobe.artifacts import write_text
 from fashionprobe.attributes import approximate_neighbours
 from fashionprobe.attributes import neighbours as search
+from fashionprobe.attributes.neighbours import squared_norms_of
 from fashionprobe.attributes.normalization import Normalization
-from fashionprobe.attributes.ranking import squared_norms_of
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.npy import RowWriter
 

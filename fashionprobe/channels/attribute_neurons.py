@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
-from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds, check_classes
+from fashionprobe.attributes.folds import assign_folds, check_classes, identical
 from fashionprobe.channels.rankings import RANKINGS, rank_channels
 from fashionprobe.errors import UserError, unknown_name
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe import progress
+from fashionprobe.channels.rankings import Information, check, order, ranks, standardized
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.relevance import Information, check, order, ranks, standardized
 from fashionprobe.intervals import wilson
 
 EVERY, POINTS = 64, 20

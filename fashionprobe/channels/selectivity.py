@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from fashionprobe.channels.receptive_field import ReceptiveField, receptive_fields
+from fashionprobe.channels.receptive_field import ReceptiveField, crop, receptive_fields, windows
 from fashionprobe.channels.top_images import TopImages, top_images
 from fashionprobe.errors import UserError
 from fashionprobe.explain.activations import activations
-from fashionprobe.explain.crops import crop, windows
 
 if TYPE_CHECKING:
     import pandas as pd

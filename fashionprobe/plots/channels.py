@@ -1,5 +1,6 @@
 """Mean activations of channels by class, and the channels that separate each class best."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ import numpy as np
 
 from fashionprobe.errors import UserError
 from fashionprobe.plots import style
+from fashionprobe.plots.overlays import colour_map
+from fashionprobe.plots.sheets import mosaic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,3 +170,236 @@ def _finish_rows(ax: "Axes", shown: Sequence[str], total: int) -> None:
         handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1.2, handletextpad=0.3,
         borderaxespad=0.2,
     )  # fmt: skip
+
+
+def channel_grid(maps: np.ndarray, *, title: str, most: int = 64) -> "Figure":
+    """Draw the channels of one feature map as a grid of pictures.
+
+    Each channel is scaled by its own range. A silent one (nowhere above 0) is left grey.
+
+    Args:
+        maps: float (rows, columns, channels).
+        title: Heading.
+        most: Channels to show; of more, those with the highest mean are taken, in their own order.
+
+    Returns:
+        The figure.
+    """
+    channels = maps.shape[-1]
+    chosen = np.sort(np.argsort(-maps.mean(axis=(0, 1)), kind="stable")[:most])
+    low, high = maps.min(axis=(0, 1)), maps.max(axis=(0, 1))
+    scaled = (maps - low) / np.where(high > low, high - low, 1)
+    pictures = [colour_map(scaled[..., channel]) if high[channel] > 0 else _silent(maps) for channel in chosen]
+    some = f"the {len(chosen)} strongest of {channels} channels" if channels > len(chosen) else f"{channels} channels"
+    return mosaic(np.stack(pictures), [str(channel) for channel in chosen], columns=8, title=f"{title}: {some}")
+
+
+def kernel_grid(kernels: np.ndarray, *, title: str = "Kernels of the first layer") -> "Figure":
+    """Draw first-layer kernels as pictures; mid-grey is 0.
+
+    Args:
+        kernels: float (kernels, height, width, 3) in [0, 1], RGB, or (..., 1), grey.
+        title: Heading.
+
+    Returns:
+        The figure.
+    """
+    pictures = np.broadcast_to(np.rint(kernels * 255), (*kernels.shape[:3], 3)).astype(np.uint8)
+    return mosaic(pictures, [str(number) for number in range(len(kernels))], columns=8, title=title)
+
+
+def _silent(maps: np.ndarray) -> np.ndarray:
+    return np.full((*maps.shape[:2], 3), 200, np.uint8)
+
+
+@style.house_style()
+def dead_by_depth(
+    names: Sequence[str], shares: np.ndarray, everywhere: np.ndarray, *, ax: "Axes | None" = None
+) -> "Figure":
+    """Draw the share of silent channels by depth.
+
+    Args:
+        names: Names of the layers, from the image to the output.
+        shares: float (layers, images) in [0, 1], the share of channels silent for each image.
+        everywhere: float (layers,) in [0, 1], the share of channels silent for all images.
+        ax: Axes to draw on; None makes a figure.
+
+    Returns:
+        The figure: the mean over the images with its standard deviation, and the share silent for all of them.
+    """
+    figure, ax = style.axes_of(ax, width=8.4, height=3.9)
+    place = np.arange(len(names))
+    one = ax.errorbar(
+        place, shares.mean(axis=1), yerr=shares.std(axis=1), color=style.BLUE, marker=style.MARKERS[0], capsize=4
+    )
+    all_ = ax.plot(place, everywhere, color=style.VERMILLION, marker=style.MARKERS[1], linestyle="--")[0]
+    images = shares.shape[1]
+    style.legend(
+        ax, [one.lines[0], all_], ["for one image (mean, deviation)", f"for all {images} images"], title="silent"
+    )
+    ax.set_xticks(place, [style.short(name, 18) for name in names], rotation=20, ha="right", parse_math=False)
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_ylabel("Share of channels")
+    ax.set_xlabel("Layer, from the image to the output")
+    ax.set_title("Channels that stay silent")
+    ax.grid(axis="y")
+    return figure
+
+
+# Steps of the colour map cividis, which looks the same to people with and without colour blindness.
+_SHADES = ("#00224E", "#434E6C", "#7D7C78", "#BCAF6F", "#FEE838")
+_EDGES = np.linspace(0, 1, len(_SHADES) + 1)
+_LETTERS = ("white", "white", "white", "#202124", "#202124")
+INDICES = {"class_index": "Class selectivity index", "colour_index": "Colour selectivity index"}
+
+
+@style.house_style()
+def selectivity_by_block(
+    table: "pd.DataFrame", index: str, *, title: str = "", remark: str = "", ax: "Axes | None" = None
+) -> "Figure":
+    """Draw how many of each block's channels have a low, a middle, a high index: a bar a block, cut in five shares.
+
+    Channels without an index (silent, or unlabelled) are left out of the shares and named beside the bar. An index
+    below 0 counts as 0.
+
+    Args:
+        table: Columns block and the index; one row a channel.
+        index: Name of the column, "class_index" or "colour_index".
+        title: Heading.
+        remark: What the reader has to know, below the axes.
+        ax: Axes to draw on; new ones by default.
+
+    Returns:
+        The figure.
+
+    Raises:
+        UserError: If the table has no rows.
+
+    Reference:
+        The shares of neurons by layer of Rafegas et al., Understanding trained CNNs by indexing neuron selectivity,
+        Pattern Recognition Letters 2020, https://arxiv.org/abs/1702.00382.
+    """
+    if table.empty:
+        raise UserError("table", expected="a table with one channel or more", received="no rows")
+    blocks = sorted(table["block"].unique())
+    notes = textwrap.wrap(remark, 82)
+    figure, ax = style.axes_of(ax, width=7.4, height=2.0 + 0.66 * len(blocks) + 0.2 * len(notes))
+    for place, block in enumerate(blocks):
+        values = table.loc[table["block"] == block, index].to_numpy(float)
+        known = np.clip(values[np.isfinite(values)], 0, 1)
+        shares = np.histogram(known, _EDGES)[0] / max(len(known), 1)
+        _bar(ax, place, shares)
+        silent = len(values) - len(known)
+        count = f"{len(known)} channels" + (f"\n+ {silent} without" if silent else "")
+        count += f"\nmedian {np.median(known):.2f}" if len(known) else ""
+        ax.text(1.02, place, count, transform=ax.get_yaxis_transform(), va="center", fontsize=10, color=style.GREY)
+    _write(ax, [f"block {block}" for block in blocks], index)
+    if notes:
+        ax.annotate(
+            "\n".join(notes), (0, 0), xycoords="axes fraction", xytext=(0, -46), textcoords="offset points", va="top",
+            fontsize=10, color=style.GREY,
+        )  # fmt: skip
+    ax.set_title(style.short(title, 60), parse_math=False, pad=48)
+    return figure
+
+
+def _bar(ax: "Axes", place: int, shares: np.ndarray) -> None:
+    """Draw one bar of shares, each with its percentage where there is room."""
+    start = 0.0
+    for share, shade, letters in zip(shares, _SHADES, _LETTERS, strict=True):
+        ax.barh(place, share, left=start, height=0.72, color=shade, edgecolor="white", linewidth=0.8)
+        if share >= 0.06:
+            ax.text(start + share / 2, place, f"{share:.0%}", ha="center", va="center", fontsize=10, color=letters)
+        start += share
+
+
+def _write(ax: "Axes", names: list[str], index: str) -> None:
+    """Label the axes and put the legend above them, in the order of the shares."""
+    from matplotlib.patches import Patch
+
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(0, 1)
+    ax.set_xticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)])
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("Share of the block's channels")
+    handles = [
+        Patch(color=shade, label=f"{low:.1f} to {high:.1f}")
+        for shade, low, high in zip(_SHADES, _EDGES, _EDGES[1:], strict=False)
+    ]
+    ax.legend(
+        handles=handles, title=INDICES.get(index, index), loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles),
+        borderaxespad=0.2, borderpad=0.1, columnspacing=1.1, handletextpad=0.4, handlelength=1.2, alignment="left",
+        fontsize=10, title_fontsize=10,
+    )  # fmt: skip
+
+
+_COLUMNS = 3
+
+
+@style.house_style()
+def accuracy_by_channels(
+    curve: "pd.DataFrame", answers: "pd.DataFrame", *, share: float, chance: float | None = None, title: str = ""
+) -> "Figure":
+    """Draw the accuracy over the number of channels, one panel a block, with the chosen size.
+
+    Args:
+        curve: Columns block, channels, accuracy_mean, accuracy_std, folds.
+        answers: One row a block: block, channels (the chosen size), total, accuracy, full.
+        share: Share of the accuracy of the whole block that the chosen size keeps.
+        chance: Accuracy of a blind guess.
+        title: Heading.
+
+    Returns:
+        The figure.
+
+    Raises:
+        UserError: If there is no block.
+    """
+    if answers.empty:
+        raise UserError("answers", expected="a table with one block or more", received="no rows")
+    from matplotlib.figure import Figure
+
+    columns = min(_COLUMNS, len(answers))
+    rows = -(-len(answers) // columns)
+    figure = Figure(figsize=(max(3.4 * columns, 5.2), 3.0 * rows + 1.0), layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for ax, (_, answer) in zip(axes.flat, answers.iterrows(), strict=False):
+        _panel(ax, curve[curve["block"] == answer["block"]], answer, share, chance)
+    for ax in axes.flat[len(answers) :]:
+        ax.set_visible(False)
+    top = float((curve["accuracy_mean"] + curve["accuracy_std"]).max())
+    axes.flat[0].set_ylim(0, min(1.0, np.ceil(top * 10 + 0.5) / 10))
+    folds = int(curve["folds"].iloc[0])
+    figure.supylabel(f"Accuracy of k-NN (mean, band: ± std over {folds} folds)", fontsize=12)
+    figure.supxlabel("Channels, the most telling first (logarithmic)", fontsize=12)
+    figure.suptitle(style.short(title, 70), x=0.02, ha="left", fontsize=14, fontweight="bold").set_parse_math(False)
+    return figure
+
+
+def _panel(ax: "Axes", curve: "pd.DataFrame", answer: "pd.Series", share: float, chance: float | None) -> None:
+    """Draw one block."""
+    sizes, mean, std = (curve[name].to_numpy(float) for name in ("channels", "accuracy_mean", "accuracy_std"))
+    ax.fill_between(sizes, mean - std, mean + std, color=style.SKY, alpha=0.35, linewidth=0)
+    ax.plot(sizes, mean, color=style.BLUE, linewidth=2)
+    ax.axhline(share * answer["full"], color=style.GREY, linestyle="--", linewidth=1.4)
+    if chance is not None:
+        ax.axhline(chance, color=style.GREY, linestyle=":", linewidth=1.8)
+    ax.plot(answer["channels"], answer["accuracy"], "o", color=style.VERMILLION, markersize=10, zorder=5)
+    # What the lines are is said where there is room for it, above the axis.
+    levels = f"--- {share:.4g} x {answer['full']:.2f}" + (f"   ··· chance {chance:.2g}" if chance is not None else "")
+    ax.text(0.98, 0.03, levels, transform=ax.transAxes, ha="right", va="bottom", fontsize=10, color=style.GREY)
+    ax.set_title(
+        f"block {answer['block']:.0f}: {answer['channels']:.0f} of {answer['total']:.0f}", fontsize=12, color="#202124"
+    )
+    ax.set_xscale("log", base=2)
+    ticks = _ticks(int(answer["total"]))
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xlim(0.9, max(answer["total"], 2) * 1.1)
+    ax.grid(axis="y")
+
+
+def _ticks(total: int) -> list[int]:
+    """Return powers of four below the number of channels."""
+    return [4**power for power in range(int(np.log2(max(total, 1)) / 2) + 1)]

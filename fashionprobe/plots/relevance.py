@@ -1,5 +1,6 @@
 """Which filters matter: the curve over the number of filters, the rankings, and the expert against the ranking."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -188,4 +189,170 @@ def expert_against_ranking(
     if agreement:
         ax.text(0, 1.02, agreement, transform=ax.transAxes, fontsize=11, color=style.GREY)
     style.legend(ax, handles, names)
+    return figure
+
+
+COLOURS = "viridis"
+"""Colour map of the relevance rank: dark for the most relevant."""
+
+
+@style.house_style()
+def masked_filters(
+    image: np.ndarray,
+    mask: np.ndarray,
+    inside: np.ndarray,
+    whole: np.ndarray,
+    relevance: np.ndarray,
+    *,
+    count: int = 10,
+    title: str = "",
+) -> "Figure":
+    """Draw an image with the outline of its mask, and the filters most active inside it.
+
+    Args:
+        image: uint8 (height, width, 3), RGB.
+        mask: bool (height, width), True where irrelevant.
+        inside: float (filters,): mean activation of each filter inside the mask.
+        whole: float (filters,): the same over the whole map, drawn as a tick.
+        relevance: float (filters,): rank of each filter, 1 for the most relevant.
+        count: Filters drawn.
+        title: Heading.
+
+    Returns:
+        The figure.
+
+    Raises:
+        UserError: If the mask has another size than the image, or the filters differ in number.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    if mask.shape != image.shape[:2]:
+        raise UserError("mask", expected=f"of the image's size, {list(image.shape[:2])}", received=list(mask.shape))
+    if not inside.shape == whole.shape == relevance.shape or inside.ndim != 1 or count < 1:
+        received = f"{list(inside.shape)}, {list(whole.shape)}, {list(relevance.shape)}"
+        raise UserError("inside", expected="(filters,), as `whole` and `relevance`", received=received)
+    best = np.argsort(-inside, kind="stable")[:count]
+    figure = Figure(figsize=(9.0, 1.5 + 0.3 * max(len(best), 8)), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    left.imshow(image, interpolation="nearest")
+    # Around the edge of the picture too: a mask that ends there gets its whole outline.
+    padded = np.pad(mask.astype(float), 1)
+    rows, columns = np.arange(-1, mask.shape[0] + 1), np.arange(-1, mask.shape[1] + 1)
+    for color, width in (("white", 3.6), (style.VERMILLION, 2.0)):
+        left.contour(columns, rows, padded, levels=[0.5], colors=[color], linewidths=[width])
+    left.set(xlim=(-1, mask.shape[1]), ylim=(mask.shape[0], -1))
+    left.set_axis_off()
+    left.set_title("image, mask outlined", fontsize=12, fontweight="normal")
+    scale = mpl.colors.Normalize(1, max(len(relevance), 2))
+    colours = mpl.colormaps[COLOURS](scale(relevance[best]))
+    places = np.arange(len(best))
+    right.barh(places, inside[best], color=colours, height=0.74)
+    right.plot(whole[best], places, "|", color="black", markersize=14, markeredgewidth=2.4)
+    for place, number in zip(places, best, strict=True):
+        text = f" rank {relevance[number]:g}"
+        right.text(max(inside[number], whole[number]), place, text, va="center", fontsize=10, color=style.GREY)
+    right.margins(x=0.16)
+    right.set_xlim(left=min(0.0, float(inside[best].min())))
+    right.set_yticks(places, [str(number) for number in best])
+    right.set_ylim(len(best) - 0.4, -0.6)
+    right.grid(axis="x")
+    right.set_ylabel("Filter")
+    right.set_xlabel("Mean activation in the mask (tick: over the whole map)")
+    bar = figure.colorbar(mpl.cm.ScalarMappable(scale, COLOURS), ax=right, pad=0.02)
+    bar.ax.invert_yaxis()
+    bar.set_label("Relevance rank (top: most relevant)")
+    figure.suptitle(style.short(title, 80), x=0.01, ha="left", fontsize=14, fontweight="bold")
+    return figure
+
+
+_COLUMNS = 4
+
+
+@style.house_style()
+def mean_changes(table: "pd.DataFrame", *, title: str = "", ax: "Axes | None" = None) -> "Figure":
+    """Draw the change of each filter's mean, over all images and inside the masks, each sorted by itself.
+
+    Args:
+        table: Columns change and change_error; with masks inside_change and inside_change_error.
+        title: Heading.
+        ax: Axes to draw on; new ones by default.
+
+    Returns:
+        The figure.
+
+    Raises:
+        UserError: If there is no filter.
+    """
+    if table.empty:
+        raise UserError("table", expected="a table with one filter or more", received="no rows")
+    figure, ax = style.axes_of(ax, width=8.4, height=4.4)
+    handles, names = [], []
+    looks = [("change", style.GREY, "over all images"), ("inside_change", style.VERMILLION, "inside the masks")]
+    for column, color, name in looks:
+        if column in table:
+            rows = table.sort_values(column)
+            change, error = rows[column].to_numpy(float), rows[f"{column}_error"].fillna(0).to_numpy(float)
+            places = np.arange(1, len(rows) + 1)
+            ax.fill_between(places, change - error, change + error, color=color, alpha=0.25, linewidth=0)
+            handles += ax.plot(places, change, color=color, linewidth=2.4, marker="o" if len(rows) < 40 else "")
+            fell = float(np.mean(change + error < 0))
+            names.append(f"{name}\n({fell:.0%} of filters fall)")
+    handles.append(ax.axhline(0, color="black", linestyle=":", linewidth=1.6))
+    names.append("no change")
+    ax.grid(axis="y")
+    ax.set_xlabel("Filters, the greatest fall first (each line in its own order)")
+    ax.set_ylabel("Change of the mean activation\n(band: 95 %)", multialignment="center")
+    ax.set_title(style.short(title, 70), parse_math=False)
+    style.legend(ax, handles, names)
+    return figure
+
+
+@style.house_style()
+def filter_histograms(
+    table: "pd.DataFrame", filters: Sequence[int], *, names: tuple[str, str] = ("before", "after"), title: str = ""
+) -> "Figure":
+    """Draw how the activations of some filters are spread over the images, before and after.
+
+    Args:
+        table: Columns filter, low, high, before, after (numbers of images).
+        filters: The filters to draw, in this order.
+        names: What the two networks are called.
+        title: Heading.
+
+    Returns:
+        The figure: four filters a row at most.
+
+    Raises:
+        UserError: If there is no filter to draw, or the table lacks one.
+    """
+    from matplotlib.figure import Figure
+
+    missing = sorted(set(filters) - set(table["filter"]))
+    if not len(filters) or missing:
+        raise UserError("filters", expected="filters of the table, one or more", received=missing or "none")
+    columns = min(len(filters), _COLUMNS)
+    rows = -(-len(filters) // columns)
+    figure = Figure(figsize=(max(2.3 * columns + 0.6, 5.0), 1.9 * rows + 1.2), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.ravel()[len(filters) :]:
+        ax.set_axis_off()
+    handles = []
+    for ax, number in zip(axes.ravel(), filters, strict=False):
+        part = table[table["filter"] == number]
+        edges = [*part["low"], part["high"].iloc[-1]]
+        handles = [
+            ax.stairs(part["before"], edges, color=style.BLUE, fill=True, alpha=0.35),
+            ax.stairs(part["after"], edges, color=style.VERMILLION, linewidth=2.2),
+        ]
+        ax.set_title(f"filter {number}", fontsize=12, fontweight="normal")
+        ax.tick_params(labelsize=10)
+        ax.grid(axis="y")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("Images")
+    figure.supxlabel("Mean activation of the filter in an image", fontsize=12)
+    legend = figure.legend(handles, list(names), loc="outside upper right", ncols=2)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    figure.suptitle(style.short(title, 26 * columns), x=0.01, ha="left", fontsize=14, fontweight="bold")
     return figure

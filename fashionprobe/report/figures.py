@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fashionprobe.plots.accuracy_by_block import accuracy_by_block, accuracy_by_run
-from fashionprobe.plots.confusion import confusion
-from fashionprobe.plots.curves import Curve, find
-from fashionprobe.plots.per_class import per_class
+from fashionprobe.plots.accuracy_by_block import Curve, accuracy_by_block, accuracy_by_run, find
+from fashionprobe.plots.per_class import confusion, per_class
 from fashionprobe.plots.save import svg
 from fashionprobe.report.headline import amount, leader, run_names
 from fashionprobe.report.section import Section

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.curves import Curve
+from fashionprobe.plots.accuracy_by_block import Curve
 from fashionprobe.report import figures
 from fashionprobe.report.exhibits import Room
 from fashionprobe.report.headline import amount, by_label, headline, run_names

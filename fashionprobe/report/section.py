@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fashionprobe.plots.curves import Curve, curves, find
+from fashionprobe.plots.accuracy_by_block import Curve, curves, find
 
 if TYPE_CHECKING:
     import pandas as pd

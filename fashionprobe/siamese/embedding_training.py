@@ -14,12 +14,11 @@ from fashionprobe.backbones import Backbone
 from fashionprobe.npy import RowWriter
 from fashionprobe.records.read import read, readable
 from fashionprobe.records.record_set import RecordSet
-from fashionprobe.siamese.batches import batches
-from fashionprobe.siamese.distances import Metric
 from fashionprobe.siamese.embedder import embedder
 from fashionprobe.siamese.losses import Mining, TripletLoss
-from fashionprobe.siamese.sampling import balanced, random_triplets
+from fashionprobe.siamese.sampling import balanced, batches, random_triplets
 from fashionprobe.siamese.schedule import Schedule, Watch
+from fashionprobe.siamese.triplets import Metric
 from fashionprobe.training import augment
 from fashionprobe.training.classes import Classes
 from fashionprobe.training.classifier import without_augmentation

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.siamese import triplets
-from fashionprobe.siamese.distances import METRICS, Metric, distances, spread
+from fashionprobe.siamese.triplets import METRICS, Metric, distances, spread
 
 Mining = Literal["random", "batch_hard", "semi_hard", "batch_all", "batch_weighted"]
 MININGS = ("random", "batch_hard", "semi_hard", "batch_all", "batch_weighted")

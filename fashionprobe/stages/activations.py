@@ -137,7 +137,7 @@ def _write(
 
     from fashionprobe.explain.activations import activations as feature_maps
     from fashionprobe.explain.activations import dead
-    from fashionprobe.plots.activations import channel_grid
+    from fashionprobe.plots.channels import channel_grid
 
     forward = feature_maps(opened.model, list(layers.values()))
     silent: list[list[np.ndarray]] = [[] for _ in layers]
@@ -169,7 +169,7 @@ def _write_dead(figures: Figures, layers: dict[str, str], silent: "list[np.ndarr
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.plots.activations import dead_by_depth
+    from fashionprobe.plots.channels import dead_by_depth
 
     shares = np.stack([each.mean(axis=1) for each in silent])
     everywhere = np.array([each.all(axis=0).mean() for each in silent])
@@ -192,7 +192,7 @@ def _write_dead(figures: Figures, layers: dict[str, str], silent: "list[np.ndarr
 def _write_kernels(figures: Figures, opened: Opened) -> None:
     """Draw the kernels of the first convolution, where the network starts with one."""
     from fashionprobe.explain.activations import kernels
-    from fashionprobe.plots.activations import kernel_grid
+    from fashionprobe.plots.channels import kernel_grid
 
     try:
         found = kernels(opened.model)

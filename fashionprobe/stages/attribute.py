@@ -186,7 +186,7 @@ def _distinct(descriptors: dict, ids: tuple[str, ...]) -> tuple[dict, tuple[str,
     """Leave copies of a picture out: with one left out, its copy would make the class look tighter than it is."""
     import numpy as np
 
-    from fashionprobe.attributes.copies import identical
+    from fashionprobe.attributes.folds import identical
 
     same = identical(descriptors[max(descriptors)])
     kept = np.flatnonzero(same == np.arange(len(same)))

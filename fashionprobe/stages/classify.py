@@ -184,9 +184,8 @@ def _beside_the_original(table: "pd.DataFrame", scores: "Scores", blocks: "dict[
 
 def _write_reduced(draft: Path, table: "pd.DataFrame", chances: dict[str, float]) -> dict[str, Any]:
     """Write table and figures of the reduced spaces, and return the best of each label and what the report shows."""
-    from fashionprobe.attributes.cluster import versions
-    from fashionprobe.plots.curves import classifier_name
-    from fashionprobe.plots.dimensions import accuracy_by_dimension, shown_classifier
+    from fashionprobe.attributes.reduce import versions
+    from fashionprobe.plots.accuracy_by_block import accuracy_by_dimension, classifier_name, shown_classifier
 
     table.to_csv(draft / "reduced.csv", index=False, float_format="%.6f")
     best, figures = {}, Figures(draft)
@@ -204,8 +203,7 @@ def _write_reduced(draft: Path, table: "pd.DataFrame", chances: dict[str, float]
 def _write_label(draft: Path, name: str, scores: "Scores") -> None:
     """Write the tables and figures of one label."""
     from fashionprobe.plots.accuracy_by_block import accuracy_by_block
-    from fashionprobe.plots.confusion import confusion
-    from fashionprobe.plots.per_class import per_class
+    from fashionprobe.plots.per_class import confusion, per_class
     from fashionprobe.plots.save import save
 
     scores.confusion.rename_axis("true / predicted").to_csv(draft / f"confusion_{name}.csv")

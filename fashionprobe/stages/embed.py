@@ -269,9 +269,9 @@ def _draw(figures: Figures, job: "Job", trained: "Trained", found: "Evaluation",
     """Draw training, maps and confusions; the pages show those of the last split."""
     import numpy as np
 
-    from fashionprobe.plots.confusion import confusion
-    from fashionprobe.plots.embedding_training import embedding_training
     from fashionprobe.plots.maps import scatter
+    from fashionprobe.plots.per_class import confusion
+    from fashionprobe.plots.training import embedding_training
 
     label = job.classes.label
     curves = embedding_training(trained.history, title=f"Embedding by {label}")

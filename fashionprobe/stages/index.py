@@ -270,7 +270,7 @@ def _unknown(there: "Index", paths: list[str], descriptors: "dict[int, np.ndarra
     """Return the places of the pictures that the index has not got, each once, and say which it has."""
     import numpy as np
 
-    from fashionprobe.attributes.copies import identical
+    from fashionprobe.attributes.folds import identical
 
     rows, first = there.equal(normalized(there, descriptors)), identical(descriptors[max(descriptors)])
     new = [place for place in range(len(paths)) if rows[place] < 0 and first[place] == place]

@@ -271,7 +271,7 @@ def _write(
 
     from fashionprobe.explain.maximization import maximize as explain
     from fashionprobe.explain.targets import Channel
-    from fashionprobe.plots.mosaic import mosaic
+    from fashionprobe.plots.sheets import mosaic
 
     targets = [Channel(unit.layer, unit.number) if unit.layer else unit.number for unit in units]
     options = {name: given[name] for name in ("steps", "learning_rate", "start", "fourier", "jitter", "seed")}

@@ -162,7 +162,7 @@ def _drawn(described: Described, choice: Choice, job: _Job) -> tuple[list[Any], 
     """Return the pairs, the same for all blocks, and how many copies of each other are none."""
     import numpy as np
 
-    from fashionprobe.attributes.copies import identical
+    from fashionprobe.attributes.folds import identical
     from fashionprobe.attributes.pairs import draw_pairs
 
     same = identical(described.matrix(described.blocks[0])[choice.rows])

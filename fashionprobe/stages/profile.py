@@ -137,7 +137,7 @@ def profile(
 
 
 def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _Job) -> dict[str, Any]:
-    from fashionprobe.attributes.copies import identical
+    from fashionprobe.attributes.folds import identical
 
     facts: dict[str, Any] = {"labels": {}}
     figures = Figures(draft)
@@ -202,7 +202,7 @@ def _write_neurons(figures: Figures, found: "dict[int, Neurons]", choice: Choice
     """Write the attribute neurons of one label, and return where it lives."""
     import pandas as pd
 
-    from fashionprobe.plots.neurons import accuracy_by_channels
+    from fashionprobe.plots.channels import accuracy_by_channels
 
     name = shared.file_name(label)
     rows = [

@@ -139,7 +139,7 @@ def reduce(
     labels = shared.listed("label", label) or []
     for name in labels:
         _check_label(described, name)
-    from fashionprobe.attributes.cluster import least_size
+    from fashionprobe.attributes.reduce import least_size
 
     _check_sizes(len(described.items), spaces, min_cluster_size, normalization)
     job = _Job(
@@ -196,7 +196,7 @@ def _write(draft: Path, described: Described, job: _Job, tfrecords_root: str | N
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.attributes.cluster import versions
+    from fashionprobe.attributes.reduce import versions
 
     shown = _shown(len(described.items), job.seed)
     _write_thumbnails(draft, described, shown, tfrecords_root)
@@ -224,7 +224,7 @@ def _reductions(described: Described, block: int, job: _Job) -> Any:
 
     from fashionprobe.attributes import normalization
     from fashionprobe.attributes import reduce as reduction
-    from fashionprobe.attributes.cluster import cluster
+    from fashionprobe.attributes.reduce import cluster
 
     matrix = np.asarray(described.matrix(block))
     # Nothing is evaluated on held-out images here, so all of them may shape the space.
@@ -238,7 +238,7 @@ def _agreements(
     described: Described, job: _Job, block: int, dimensions: int, clusters: "np.ndarray"
 ) -> list[dict[str, Any]]:
     """Compare the clusters with each label, over the images that have it."""
-    from fashionprobe.attributes.cluster import agreement
+    from fashionprobe.attributes.reduce import agreement
 
     rows = []
     for label in job.labels:
@@ -279,7 +279,7 @@ def _draw(
     shown: "np.ndarray", *, pictures: bool,
 ) -> None:  # fmt: skip
     """Draw everything; the pages show the bars of each label, then the maps, the best block first."""
-    from fashionprobe.plots.clusters import agreement_by_block
+    from fashionprobe.plots.maps import agreement_by_block
 
     seed = UNSEEDED if job.seed is None else ""
     ranked = []

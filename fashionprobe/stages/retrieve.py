@@ -226,7 +226,7 @@ def _same(described: Described, rows: "np.ndarray") -> "np.ndarray":
     """Return for each image the first with the same picture."""
     import numpy as np
 
-    from fashionprobe.attributes.copies import identical
+    from fashionprobe.attributes.folds import identical
 
     return identical(np.asarray(described.matrix(described.blocks[0])[rows]))
 

@@ -248,8 +248,7 @@ def _write_tables(draft: Path, job: "Job", scores: "dict[str, Scores]") -> None:
 
 
 def _draw(figures: Figures, history: "pd.DataFrame", scores: "Scores", job: "Job") -> None:
-    from fashionprobe.plots.best_worst import best_and_worst
-    from fashionprobe.plots.pairs import confused_pairs
+    from fashionprobe.plots.per_class import best_and_worst, confused_pairs
     from fashionprobe.plots.training import learning_curves
 
     label = job.classes.label

@@ -98,7 +98,7 @@ def unseen(
 def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) -> dict[str, Any]:
     import pandas as pd
 
-    from fashionprobe.plots.unseen import unseen_classes
+    from fashionprobe.plots.embedding import unseen_classes
     from fashionprobe.siamese.embedding_training import decoded
 
     (draft / ".pictures").mkdir(exist_ok=True)

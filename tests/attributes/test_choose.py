@@ -5,8 +5,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from fashionprobe.attributes.choose import choose
-from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds
+from fashionprobe.attributes.folds import assign_folds, identical
 from fashionprobe.errors import UserError
 
 

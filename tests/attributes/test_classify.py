@@ -11,8 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from fashionprobe.attributes import classify
 from fashionprobe.attributes import reduce as reduction
 from fashionprobe.attributes.classify import cross_validate, cross_validate_reduced
-from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds
+from fashionprobe.attributes.folds import assign_folds, identical
 from fashionprobe.errors import UserError
 
 

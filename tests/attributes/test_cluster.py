@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
 
-from fashionprobe.attributes.cluster import NOISE, agreement, cluster, least_size, versions
+from fashionprobe.attributes.reduce import NOISE, agreement, cluster, least_size, versions
 from fashionprobe.errors import UserError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fashionprobe.attributes.confidence import confidence, temperature
+from fashionprobe.attributes.classes import confidence, temperature
 from fashionprobe.errors import UserError
 
 

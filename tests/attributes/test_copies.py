@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fashionprobe.attributes.copies import identical
+from fashionprobe.attributes.folds import identical
 
 
 def test_identical_equals_a_slow_twin():

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
-from fashionprobe.attributes.copies import identical
-from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_folds
+from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_folds, identical
 from fashionprobe.errors import UserError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fashionprobe.attributes import neighbours
-from fashionprobe.attributes.ranking import squared_norms_of
+from fashionprobe.attributes.neighbours import squared_norms_of
 from fashionprobe.errors import UserError
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from fashionprobe.channels import rankings as ranking
 from fashionprobe.channels.relevance import PENALTIES, counts, enough, nested, relevance
 from fashionprobe.errors import UserError
-from fashionprobe.feedback import relevance as ranking
 
 
 @pytest.fixture(autouse=True)

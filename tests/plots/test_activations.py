@@ -1,6 +1,6 @@
 import numpy as np
 
-from fashionprobe.plots.activations import channel_grid, dead_by_depth, kernel_grid
+from fashionprobe.plots.channels import channel_grid, dead_by_depth, kernel_grid
 
 
 def texts(figure):

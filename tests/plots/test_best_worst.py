@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.best_worst import best_and_worst
+from fashionprobe.plots.per_class import best_and_worst
 from fashionprobe.plots.save import svg
 
 

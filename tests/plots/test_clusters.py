@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.clusters import agreement_by_block
+from fashionprobe.plots.maps import agreement_by_block
 
 
 def table(blocks=(2, 1)):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.confusion import confusion
+from fashionprobe.plots.per_class import confusion
 
 
 def matrix(count):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.confusion_change import confusion_change
+from fashionprobe.plots.correction import confusion_change
 
 
 def matrix(count, name="c"):

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.curves import classifier_name, curves, find
+from fashionprobe.plots.accuracy_by_block import classifier_name, curves, find
 
 
 def test_curves_come_in_reading_order_with_ascending_blocks(accuracy):

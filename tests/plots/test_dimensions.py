@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.dimensions import accuracy_by_dimension, shown_classifier
+from fashionprobe.plots.accuracy_by_block import accuracy_by_dimension, shown_classifier
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.embedding_training import embedding_training
+from fashionprobe.plots.training import embedding_training
 
 HISTORY = pd.DataFrame({
     "epoch": [1, 2, 3], "loss": [1.0, 0.5, 0.25], "active": [1.0, 0.6, 0.3], "spread": [0.5, 2.0, 9.0],

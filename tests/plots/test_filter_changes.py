@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.filter_changes import filter_histograms, mean_changes
+from fashionprobe.plots.relevance import filter_histograms, mean_changes
 
 TABLE = pd.DataFrame({
     "filter": [1, 0, 2], "change": [0.2, -0.5, 0.0], "change_error": [0.1, 0.1, 0.1],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.masked_filters import COLOURS, masked_filters
+from fashionprobe.plots.relevance import COLOURS, masked_filters
 
 IMAGE = np.full((8, 6, 3), 200, np.uint8)
 MASK = np.zeros((8, 6), bool)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from fashionprobe.plots.masks import outlined
+from fashionprobe.plots.overlays import outlined
 
 LINE = (213, 94, 0)
 

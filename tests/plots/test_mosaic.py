@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.mosaic import mosaic
 from fashionprobe.plots.save import png
+from fashionprobe.plots.sheets import mosaic
 
 
 def pictures(count):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.neurons import accuracy_by_channels
+from fashionprobe.plots.channels import accuracy_by_channels
 
 
 @pytest.fixture

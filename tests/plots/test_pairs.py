@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.pairs import confused_pairs
+from fashionprobe.plots.per_class import confused_pairs
 from fashionprobe.plots.save import svg
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.pasa_surface import SETTINGS, pasa_surface, penalty_factor
+from fashionprobe.plots.refit_settings import SETTINGS, pasa_surface, penalty_factor
 
 
 def test_the_factor_by_hand():

@@ -4,7 +4,7 @@ import pytest
 
 from fashionprobe.errors import UserError
 from fashionprobe.plots import style
-from fashionprobe.plots.per_class_change import per_class_change
+from fashionprobe.plots.correction import per_class_change
 
 
 def table(count=3):

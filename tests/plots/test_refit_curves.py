@@ -4,7 +4,7 @@ import pytest
 
 from fashionprobe.errors import UserError
 from fashionprobe.plots import style
-from fashionprobe.plots.refit_curves import refit_curves
+from fashionprobe.plots.refit import refit_curves
 
 
 def iterations(method="PASA", seeds=(4, 5), **columns):

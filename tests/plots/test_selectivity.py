@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
+from fashionprobe.plots.channels import selectivity_by_block
 from fashionprobe.plots.save import svg
-from fashionprobe.plots.selectivity import selectivity_by_block
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.unseen import unseen_classes
+from fashionprobe.plots.embedding import unseen_classes
 
 TABLE = pd.DataFrame({
     "class": ["bag", "bag", "coat", "coat", "bag", "coat"],

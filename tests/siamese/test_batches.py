@@ -1,6 +1,6 @@
 import numpy as np
 
-from fashionprobe.siamese.batches import batches
+from fashionprobe.siamese.sampling import batches
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (9, 4, 5, 3), np.uint8)
 NUMBERS = np.arange(9) // 3

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fashionprobe.siamese.distances import distances, spread
+from fashionprobe.siamese.triplets import distances, spread
 
 
 def test_distances_by_hand():

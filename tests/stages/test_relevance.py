@@ -87,7 +87,7 @@ def save_small(figure, path):
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fashionprobe.feedback.relevance.TREES", 10)
+        patch.setattr("fashionprobe.channels.rankings.TREES", 10)
         patch.setattr("fashionprobe.plots.save.save", save_small)
         yield
 
@@ -133,7 +133,7 @@ def test_facts_and_the_table_agree(made):
 def test_the_ranking_is_that_of_the_training_images(made, root):
     import keras
 
-    from fashionprobe.feedback.relevance import one_filter, standardized
+    from fashionprobe.channels.rankings import one_filter, standardized
 
     maps = maps_of(root / "runs/two/train/model.keras", root / "tfrecords/two")
     items = pd.read_csv(root / "tfrecords/two/items.csv", dtype=str)

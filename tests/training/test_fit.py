@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from fashionprobe.errors import UserError
-from fashionprobe.training import augment, features
+from fashionprobe.training import augment, classifier_training
 from fashionprobe.training.fit import BACKUP, Plan, fit
 
 RANDOM = np.random.default_rng(0)
@@ -31,10 +31,10 @@ def model():
 
 
 def batches(epochs):
-    return features.batches(PIXELS, NUMBERS, 3, rows=ROWS, batch_size=8, epochs=epochs, seed=2)
+    return classifier_training.batches(PIXELS, NUMBERS, 3, rows=ROWS, batch_size=8, epochs=epochs, seed=2)
 
 
-VALIDATION = features.batches(PIXELS, NUMBERS, 3, rows=ROWS[:9], batch_size=8)
+VALIDATION = classifier_training.batches(PIXELS, NUMBERS, 3, rows=ROWS[:9], batch_size=8)
 
 
 def run(folder, *, plan=None, network=None, data=batches, **options):

@@ -30,8 +30,7 @@ from fashionprobe.inputs.descriptors import open_described, records_of
 from fashionprobe.inputs.index import normalized, open_classes, open_index, readable
 from fashionprobe.inputs.masks import TABLE, fitted
 from fashionprobe.inputs.new_images import describer, resizing_of
-from fashionprobe.plots.masks import outlined
-from fashionprobe.plots.overlays import overlay
+from fashionprobe.plots.overlays import outlined, overlay
 from fashionprobe.records.image_files import read
 from fashionprobe.stages import attribute
 from fashionprobe.stages.masks import masks

@@ -287,7 +287,7 @@ def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[
 
 def _show(sheet: "dict[str, Row]", label: str, name: str, picture: "np.ndarray", mask: "np.ndarray") -> None:
     """Add a picture to the row of its class, while there is room."""
-    from fashionprobe.plots.masks import outlined
+    from fashionprobe.plots.overlays import outlined
     from fashionprobe.plots.sheets import Row
     from fashionprobe.plots.style import short
 

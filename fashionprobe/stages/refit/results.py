@@ -157,12 +157,9 @@ def _draw(
     kept: Found, heated: "Masked",
 ) -> None:  # fmt: skip
     """Draw all figures."""
-    from fashionprobe.plots.confusion_change import confusion_change
-    from fashionprobe.plots.pasa_surface import SETTINGS, pasa_surface
-    from fashionprobe.plots.per_class_change import per_class_change
-    from fashionprobe.plots.refit import refit_methods
-    from fashionprobe.plots.refit_curves import refit_curves
-    from fashionprobe.plots.refit_settings import sweep
+    from fashionprobe.plots.correction import confusion_change, per_class_change
+    from fashionprobe.plots.refit import refit_curves, refit_methods
+    from fashionprobe.plots.refit_settings import SETTINGS, pasa_surface, sweep
 
     title, seeds = job.main.title, len(job.seeds)
     spread = f"Each method with {seeds} seeds: the mean, one standard deviation, and the seeds." if seeds > 1 else ""

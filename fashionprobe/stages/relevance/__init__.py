@@ -231,7 +231,7 @@ def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict
     facts = _facts(job, found, order)
     inside = look_inside(job, *masked) if masked else None
     if inside is not None:
-        from fashionprobe.feedback.expert import expert
+        from fashionprobe.channels.filters import expert
 
         table, agreement = expert(inside.inside, inside.whole, found.ranks["rank"].to_numpy(float), seed=job.seed)
         table.to_csv(draft / "expert.csv", index=False, float_format="%.6g")
@@ -243,7 +243,7 @@ def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict
         }  # fmt: skip
         draw_expert(figures, job, table, agreement, inside, found.ranks)
     if activity.after is not None:
-        from fashionprobe.feedback.filter_changes import changes, histograms
+        from fashionprobe.channels.filters import changes, histograms
 
         pair = (inside.inside, inside.inside_after) if inside and inside.inside_after is not None else None
         table = changes(activity.features, activity.after, pair)
@@ -269,7 +269,7 @@ def _rank(job: Job, activity: Activity) -> "Relevance":
 
 def _write_ranks(draft: Path, job: Job, found: "Relevance") -> list[int]:
     """Write the tables of the ranking; return the filters, the most relevant first."""
-    from fashionprobe.feedback.relevance import order
+    from fashionprobe.channels.rankings import order
 
     table = found.ranks.copy()
     if job.found.weights is not None:

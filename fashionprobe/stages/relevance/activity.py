@@ -235,7 +235,7 @@ def look_inside(job: Job, masks: "Masks", images: Chosen, *, shown: int = 3) -> 
     """
     import numpy as np
 
-    from fashionprobe.feedback.expert import inside_masks
+    from fashionprobe.channels.filters import inside_masks
 
     by_name = dict(zip(masks.ids, masks.fitted(images.stream.size, images.stream.fit), strict=True))
     fitted = np.stack([by_name[name] for name in images.column("id")])

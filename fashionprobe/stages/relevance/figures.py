@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from fashionprobe.channels.filters import Agreement
     from fashionprobe.channels.relevance import Relevance
-    from fashionprobe.feedback.expert import Agreement
 
 TOP = 20
 """Filters in the figure of the rankings."""
@@ -50,8 +50,8 @@ def draw_view(figures: Figures, job: Job, ranks: "pd.DataFrame", activity: Activ
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.feedback.filter_view import intervals
-    from fashionprobe.feedback.relevance import order
+    from fashionprobe.channels.filters import intervals
+    from fashionprobe.channels.rankings import order
     from fashionprobe.plots.sheets import Row, contact_sheet
 
     random = np.random.default_rng(job.seed)
@@ -90,7 +90,7 @@ def _images(count: int) -> str:
 
 def _lit(job: Job, wanted: dict[int, list[int]]) -> "dict[tuple[int, int], np.ndarray]":
     """Return the pictures by row and filter, each lit where the filter is active."""
-    from fashionprobe.feedback.filter_view import lit
+    from fashionprobe.channels.filters import lit
 
     rows = sorted(wanted)
     found = {}
@@ -107,8 +107,7 @@ def draw_expert(
     """Draw the expert against the ranking, and the filters most active in a few masks."""
     import numpy as np
 
-    from fashionprobe.plots.masked_filters import masked_filters
-    from fashionprobe.plots.relevance import expert_against_ranking
+    from fashionprobe.plots.relevance import expert_against_ranking, masked_filters
 
     words = f"Spearman {agreement.correlation:+.2f} (95 %: {agreement.low:+.2f} to {agreement.high:+.2f}), "
     words += f"over {_images(len(inside.inside))} with masks"
@@ -134,7 +133,7 @@ def draw_expert(
 
 def draw_changes(figures: Figures, job: Job, table: "pd.DataFrame", bars: "pd.DataFrame") -> None:
     """Draw what the refit did to the filters."""
-    from fashionprobe.plots.filter_changes import filter_histograms, mean_changes
+    from fashionprobe.plots.relevance import filter_histograms, mean_changes
 
     by = "inside_change" if "inside_change" in table else "change"
     most = table.iloc[(-table[by].abs()).argsort(kind="stable")].head(max(job.filters, 4))["filter"].tolist()

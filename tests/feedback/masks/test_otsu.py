@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.otsu import threshold
+from fashionprobe.feedback.masks.regions import threshold
 
 
 def within(values, cut):

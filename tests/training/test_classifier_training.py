@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 tf = pytest.importorskip("tensorflow")
-from fashionprobe.training.features import batches  # noqa: E402
+from fashionprobe.training.classifier_training import batches  # noqa: E402
 
 FEATURES = np.arange(20, dtype=np.float32).reshape(10, 2)
 NUMBERS = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fashionprobe.channels.filters import DARK, intervals, lit
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.filter_view import DARK, intervals, lit
 
 
 def test_intervals_by_hand():

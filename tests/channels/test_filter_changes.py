@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fashionprobe.channels.filters import changes, histograms
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.filter_changes import changes, histograms
 
 BEFORE = np.array([[1.0, 2.0], [3.0, 2.0]])
 AFTER = np.array([[2.0, 0.0], [6.0, 0.0]])

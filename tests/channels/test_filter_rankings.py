@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fashionprobe.channels import rankings
+from fashionprobe.channels.rankings import CRITERIA, one_filter, order, ranks, standardized
 from fashionprobe.errors import UserError
-from fashionprobe.feedback import relevance
-from fashionprobe.feedback.relevance import CRITERIA, one_filter, order, ranks, standardized
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_silent_filter_guesses_the_largest_class():
 
 
 def test_the_same_seed_gives_the_same_table(told, monkeypatch):
-    monkeypatch.setattr(relevance, "TREES", 10)
+    monkeypatch.setattr(rankings, "TREES", 10)
     one, same, other = (ranks(*told, seed=seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(one, same)
     assert not one.equals(other)

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from fashionprobe.channels.receptive_field import ReceptiveField
-from fashionprobe.explain.crops import crop, windows
+from fashionprobe.channels.receptive_field import ReceptiveField, crop, windows
 
 
 @pytest.fixture

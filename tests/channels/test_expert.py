@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fashionprobe.channels.filters import expert, inside_masks
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.expert import expert, inside_masks
 
 # Means over the masked images: ratios 3, 2, 0.5 and, for the silent filter, none.
 INSIDE = np.array([[3.0, 4.0, 0.5, 0.0], [3.0, 4.0, 0.5, 0.0]])
