@@ -4,7 +4,7 @@
     python benchmarks/wall.py --path FOLDER # pixels of Fashion-MNIST, a folder with its four IDX files
 
 The seconds are those of the layout, after the projection: medians over rounds, on the clock and of all threads (CPU).
-`neighbours` and `dpq` are explained in fashionprobe.attributes.layouts.grid.scores; targets are for Fashion-MNIST alone.
+`neighbours` and `dpq` are explained in fashionprobe.attributes.layouts.grid.scores; targets are for Fashion-MNIST.
 """
 
 import argparse

@@ -18,7 +18,7 @@ NETS = {
     **dict.fromkeys(("symbol", "light", "light_bn"), tuple(f"block{number}_out" for number in range(1, 5))),
     **dict.fromkeys(("resnet18", "resnet34"), ("conv1_relu", *(f"stage{number}_out" for number in range(1, 5)))),
 }
-"""The layer that ends each block of the nets that are built here, in `fashionprobe.backbones.nets`, and have no weights."""
+"""The layer that ends each block of the nets that are built here, in `backbones.nets`, and have no weights."""
 
 TAPS = {
     "resnet50": (

@@ -1,4 +1,4 @@
-"""The filters of a network's last feature map: where they are, and their maps of images."""
+"""The filters of a network's last feature map: their maps, a view over a data set, the expert's masks, and changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

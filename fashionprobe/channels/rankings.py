@@ -1,4 +1,4 @@
-"""How much each channel of a block tells about the classes: mutual information, or the path of an L1 penalty."""
+"""Rankings of channels by what they tell about the classes: of a block's descriptors, and of the last feature map."""
 
 import inspect
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Accuracy over the blocks: all classifiers of one label, or one classifier in several runs."""
+"""Accuracy by block: all classifiers of one label, one classifier in several runs, or in fewer dimensions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -184,16 +184,12 @@ def accuracy_by_block(
         UserError: The table holds no label or several.
     """
     found = curves(accuracy)
-    figure, ax = style.axes_of(ax, width=_width(found))
-    looks = _looks(found)
-    handles: list[Artist] = []
-    for curve, look, shift in zip(found, looks, _shifts(len(found)), strict=True):
-        strong = (curve.classifier, curve.parameter) == _EMPHASIS
-        handles.append(_draw(ax, curve, color=look[0], marker=look[1], shift=shift, strong=strong))
     # Broken in two lines, long names leave the curves more room.
-    names = [curve.name.replace(", ", ",\n") for curve in found]
-    _finish(ax, found, handles, names, folds=_folds([accuracy]), chance=chance, title=title)
-    return figure
+    lines = [
+        _line(curve, curve.name.replace(", ", ",\n"), color, marker, (curve.classifier, curve.parameter) == _EMPHASIS)
+        for curve, (color, marker) in zip(found, _looks(found), strict=True)
+    ]
+    return _by_block(lines, ax, chance=chance, over=_folds([accuracy]), title=title)
 
 
 @style.house_style()
@@ -225,24 +221,25 @@ def accuracy_by_run(
     if not accuracy:
         raise UserError("accuracy", expected="a table for each of one or more runs", received="no run")
     found = [find(curves(table), classifier, parameter) for table in accuracy.values()]
-    figure, ax = style.axes_of(ax, width=_width(found))
-    handles: list[Artist] = []
-    for place, (curve, shift) in enumerate(zip(found, _shifts(len(found)), strict=True)):
-        color = style.CYCLE[place % len(style.CYCLE)]
-        # Past seven runs the colours come round again, with another marker.
-        marker = style.MARKERS[(place + place // len(style.CYCLE)) % len(style.MARKERS)]
-        handles.append(_draw(ax, curve, color=color, marker=marker, shift=shift, strong=True))
-    names = [style.short(run, 22) for run in accuracy]
-    _finish(
-        ax,
-        found,
-        handles,
-        names,
-        folds=_folds(accuracy.values()),
-        chance=chance,
-        title=title,
-        heading=found[0].name,
-    )
+    lines = [
+        _line(curve, style.short(run, 22), *style.look(place), strong=True)
+        for place, (run, curve) in enumerate(zip(accuracy, found, strict=True))
+    ]
+    over = _folds(accuracy.values())
+    return _by_block(lines, ax, chance=chance, over=over, title=title, legend_title=found[0].name)
+
+
+def _line(curve: Curve, name: str, color: str, marker: str, strong: bool) -> style.Line:
+    dashed = curve.classifier == "nearest_mean" and not strong
+    return style.Line(name, curve.blocks, curve.mean, curve.std, color, marker, strong, dashed)
+
+
+def _by_block(
+    lines: list[style.Line], ax: "Axes | None", *, chance: float | None, over: str, title: str, legend_title: str = ""
+) -> "Figure":
+    figure, ax = style.axes_of(ax, width=style.width_of(max(len(line.x) for line in lines)))
+    ylabel = f"Accuracy\n(mean ± std over {over})"
+    style.curves_by_block(ax, lines, chance=chance, ylabel=ylabel, title=title, legend_title=legend_title)
     return figure
 
 
@@ -269,64 +266,6 @@ def _ramp(neighbours: Sequence[Curve]) -> list[str]:
         return [style.BLUE]
     places = np.linspace(0, len(_BLUES) - 1, len(neighbours)).round().astype(int)
     return [_BLUES[place] for place in places]
-
-
-def _width(found: Sequence[Curve]) -> float:
-    """Return the width of the figure in inches: small enough for large letters, wider for many blocks."""
-    blocks = max(len(curve.blocks) for curve in found)
-    return 6.6 + 0.4 * max(0, blocks - 6)
-
-
-def _shifts(count: int) -> np.ndarray:
-    """Give every curve its step to the side, the whole fan at most 0.3 blocks wide."""
-    half = min(0.15, 0.025 * (count - 1))
-    return np.linspace(-half, half, count) if count > 1 else np.zeros(count)
-
-
-def _draw(ax: "Axes", curve: Curve, *, color: str, marker: str, shift: float, strong: bool) -> "Artist":
-    """Draw one curve with its error bars and return its line."""
-    bars = ax.errorbar(
-        curve.blocks + shift,
-        curve.mean,
-        yerr=curve.std,
-        color=color,
-        marker=marker,
-        linewidth=3.0 if strong else 1.3,
-        markersize=8 if strong else 5,
-        elinewidth=1.8 if strong else 1.0,
-        capsize=4 if strong else 2,
-        linestyle="--" if curve.classifier == "nearest_mean" and not strong else "-",
-        zorder=4 if strong else 3,
-    )
-    return bars.lines[0]
-
-
-def _finish(
-    ax: "Axes",
-    found: Sequence[Curve],
-    handles: "list[Artist]",
-    names: list[str],
-    *,
-    folds: str,
-    chance: float | None,
-    title: str,
-    heading: str = "",
-) -> None:
-    """Draw the chance line, label the axes and add the legend."""
-    if chance is not None:
-        handles = [*handles, ax.axhline(chance, color=style.GREY, linestyle=":", linewidth=1.8, zorder=2)]
-        names = [*names, f"chance ({chance:.2g})"]
-    blocks = sorted({int(block) for curve in found for block in curve.blocks})
-    ax.set_xticks(blocks)
-    # A lone block would otherwise get an axis of no width.
-    ax.set_xlim(blocks[0] - 0.4, blocks[-1] + 0.4)
-    ax.set_ylim(0, 1)
-    ax.set_yticks(np.linspace(0, 1, 6))
-    ax.grid(axis="y")
-    ax.set_xlabel("Block of the backbone (1 is nearest the image)" if len(blocks) > 1 else "Block of the backbone")
-    ax.set_ylabel(f"Accuracy\n(mean ± std over {folds})", multialignment="center")
-    ax.set_title(style.short(title, 60), parse_math=False)
-    style.legend(ax, handles, names, title=heading)
 
 
 def _folds(tables: "Sequence[pd.DataFrame] | object") -> str:
@@ -377,48 +316,48 @@ def accuracy_by_dimension(
     figure, ax = style.axes_of(ax, width=7.2)
     blocks = sorted({int(block) for block in rows["block"]})
     # In a logarithmic scale a step to the side is a factor.
-    shifts = 1.012 ** (np.arange(len(blocks)) - (len(blocks) - 1) / 2)
-    handles: list[Artist] = []
-    for place, (block, shift) in enumerate(zip(blocks, shifts, strict=True)):
-        curve = rows[rows["block"] == block].sort_values("dimensions")
-        handles.append(_dimensions_draw(ax, curve, float(shift), place))
+    shifts = np.exp(style.shifts(len(blocks), 0.012))
+    handles = [
+        _line_of_block(ax, rows[rows["block"] == block].sort_values("dimensions"), float(shift), style.look(place))
+        for place, (block, shift) in enumerate(zip(blocks, shifts, strict=True))
+    ]
     names = [f"block {block}" for block in blocks]
     if chance is not None:
         handles.append(ax.axhline(chance, color=style.GREY, linestyle=":", linewidth=1.8, zorder=2))
         names.append(f"chance ({chance:.2g})")
-    folds = {int(count) for count in rows["folds"]}
-    over = f"{folds.pop()} folds" if len(folds) == 1 else "the folds"
-    ax.set_ylabel(f"Accuracy of {classifier_name(*classifier)}\n(mean ± std over {over})", multialignment="center")
-    _dimensions_finish(ax, sorted({int(number) for number in rows["dimensions"]}))
-    ax.set_title(style.short(title, 60), parse_math=False)
+    style.shares(ax, f"Accuracy of {classifier_name(*classifier)}\n(mean ± std over {_folds([rows])})", title)
+    _number_dimensions(ax, sorted({int(number) for number in rows["dimensions"]}))
     style.legend(ax, handles, names)
     return figure
 
 
-def _dimensions_draw(ax: "Axes", curve: "pd.DataFrame", shift: float, place: int) -> "Artist":
-    """Draw one block and return its line."""
-    color = style.CYCLE[place % len(style.CYCLE)]
-    marker = style.MARKERS[(place + place // len(style.CYCLE)) % len(style.MARKERS)]
-    dimensions = curve["dimensions"].to_numpy(float) * shift
+def _line_of_block(ax: "Axes", curve: "pd.DataFrame", shift: float, look: tuple[str, str]) -> "Artist":
+    """Draw one block, the last point open, and return its line."""
+    x = curve["dimensions"].to_numpy(float) * shift
     mean, std = curve["accuracy_mean"].to_numpy(float), curve["accuracy_std"].to_numpy(float)
-    look = {"color": color, "marker": marker, "markersize": 7, "elinewidth": 1.4, "capsize": 3}
-    line = ax.errorbar(dimensions[:-1], mean[:-1], yerr=std[:-1], linewidth=2.2, **look).lines[0]
-    ax.plot(dimensions[-2:], mean[-2:], color=color, linestyle=":", linewidth=1.6)
-    ax.errorbar(dimensions[-1:], mean[-1:], yerr=std[-1:], **look, markerfacecolor="white", markeredgewidth=1.8)
+    [line] = style.curves(ax, [style.Line("", x[:-1], mean[:-1], std[:-1], *look)])
+    ax.plot(x[-2:], mean[-2:], color=look[0], linestyle=":", linewidth=1.6)
+    ax.errorbar(
+        x[-1:],
+        mean[-1:],
+        std[-1:],
+        color=look[0],
+        marker=look[1],
+        capsize=3,
+        markerfacecolor="white",
+        markeredgewidth=1.8,
+    )
     return line
 
 
-def _dimensions_finish(ax: "Axes", dimensions: list[int]) -> None:
-    """Scale and label the axes."""
+def _number_dimensions(ax: "Axes", dimensions: list[int]) -> None:
+    """Scale and label the axis of dimensions."""
     ax.set_xscale("log", base=2)
-    # Numbers of channels may lie so near each other that their labels would overlap.
+    # Numbers of channels may be so near each other that their labels would overlap.
     labelled: list[int] = []
     for number in dimensions:
         if not labelled or number >= 1.5 * labelled[-1]:
             labelled.append(number)
     ax.set_xticks(dimensions, [str(number) if number in labelled else "" for number in dimensions])
     ax.minorticks_off()
-    ax.set_ylim(0, 1)
-    ax.set_yticks(np.linspace(0, 1, 6))
-    ax.grid(axis="y")
     ax.set_xlabel("Dimensions after UMAP (open: all channels, as they are)")

@@ -1,4 +1,4 @@
-"""Mean activations of channels by class, and the channels that separate each class best."""
+"""Channels: their activations, what they do for each class, how selective they are, and how many hold a label."""
 
 import textwrap
 from collections.abc import Sequence

@@ -44,34 +44,20 @@ def ablation_curves(
         raise UserError("table", expected="one with a row or more", received="no rows")
     best = table.loc[table.groupby(["normalization", "block"], sort=False)["accuracy_mean"].idxmax()]
     names = list(dict.fromkeys(table["normalization"]))
-    blocks = sorted(set(best["block"]))
     figure, ax = style.axes_of(ax, width=6.6)
-    handles, labels = [], []
+    lines = []
     for place, name in enumerate(names):
         rows = best[best["normalization"] == name].sort_values("block")
-        shift = 0.05 * (place - (len(names) - 1) / 2)
-        bars = ax.errorbar(
-            rows["block"] + shift, rows["accuracy_mean"], rows["accuracy_std"], capsize=3, linewidth=2, markersize=7,
-            color=style.CYCLE[place % len(style.CYCLE)], marker=style.MARKERS[place % len(style.MARKERS)],
-        )  # fmt: skip
-        handles.append(bars.lines[0])
-        labels.append(NAMES.get(name, name))
+        block, mean, std = (rows[each].to_numpy(float) for each in ("block", "accuracy_mean", "accuracy_std"))
+        lines.append(style.Line(NAMES.get(name, name), block, mean, std, *style.look(place)))
+    more = []
     if honest:
         accuracy, low, high = honest
         ax.axhspan(low, high, color=style.GREY, alpha=0.15, linewidth=0)
-        handles.append(ax.axhline(accuracy, color=style.GREY, linewidth=1.6))
-        labels.append("the choice, on images\nit never saw (95 %)")
-    if chance is not None:
-        handles.append(ax.axhline(chance, color=style.GREY, linestyle=":", linewidth=1.8))
-        labels.append(f"chance ({chance:.2g})")
-    ax.set_xticks(blocks)
-    ax.set_xlim(blocks[0] - 0.4, blocks[-1] + 0.4)
-    ax.set_ylim(0, 1)
-    ax.grid(axis="y")
-    ax.set_xlabel("Block of the backbone (1 is nearest the image)")
-    ax.set_ylabel(f"Best accuracy\n(mean ± std over {int(table['folds'].iloc[0])} folds)", multialignment="center")
-    ax.set_title(style.short(title, 60), parse_math=False)
-    style.legend(ax, handles, labels, title="Descriptors")
+        band = ax.axhline(accuracy, color=style.GREY, linewidth=1.6)
+        more = [(band, "the choice, on images\nit never saw (95 %)")]
+    ylabel = f"Best accuracy\n(mean ± std over {int(table['folds'].iloc[0])} folds)"
+    style.curves_by_block(ax, lines, chance=chance, ylabel=ylabel, title=title, legend_title="Descriptors", more=more)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Masked images before and after a correction: what the expert has marked, and where the network looks."""
+"""A network before and after its correction: heatmaps of masked images, confusions, and classes one by one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -178,7 +178,7 @@ def per_class_change(table: "pd.DataFrame", *, ends: int = 12, title: str = "") 
     Raises:
         UserError: The table has no row, or a class and metric twice, or `ends` is not positive.
     """
-    _per_class_change_check(table, ends)
+    _check_change(table, ends)
     metrics = [name for name in _NAMES if name in set(table["metric"])]
     metrics += [name for name in table["metric"].unique() if name not in metrics]
     change = table.assign(change=table["after"] - table["before"], name=table["class"].astype(str))
@@ -196,7 +196,7 @@ def per_class_change(table: "pd.DataFrame", *, ends: int = 12, title: str = "") 
     return figure
 
 
-def _per_class_change_check(table: "pd.DataFrame", ends: int) -> None:
+def _check_change(table: "pd.DataFrame", ends: int) -> None:
     """Refuse an empty table, rows that come twice, and a number of rows below 1."""
     if ends < 1:
         raise UserError("ends", expected="a positive number of classes", received=ends)

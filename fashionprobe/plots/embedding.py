@@ -1,4 +1,4 @@
-"""A search over settings: what each set of values reached."""
+"""Embeddings: what a search over settings reached, and classes that the embedding never saw."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING

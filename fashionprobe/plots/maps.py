@@ -1,4 +1,4 @@
-"""Images as points of the plane, told apart by colour and marker; colour names as classes get their own colour."""
+"""Images as points of the plane, with a look for each class, and how well clusters agree with classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Heatmaps over images: the picture, what a method sees in it, and both side by side."""
+"""Heatmaps and masks over images, alone and side by side."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Accuracy of every class, with its interval."""
+"""Classes one by one: accuracy with its interval, the best and the worst, confused pairs, the confusion matrix."""
 
 import textwrap
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ def per_class(
         raise UserError("table", expected="a table with one class or more", received="no rows")
     if ends < 1:
         raise UserError("ends", expected="a positive number of classes", received=ends)
-    rows, places, hidden = _shown(table, ends)
+    rows, places, hidden = _ends(table, "accuracy", ends)
     figure, ax = style.axes_of(ax, width=6.6, height=1.5 + 0.31 * (places[-1] + 1))
     accuracy = rows["accuracy"].to_numpy(float)
     reach = np.stack([accuracy - rows["low"].to_numpy(float), rows["high"].to_numpy(float) - accuracy])
@@ -59,16 +59,14 @@ def per_class(
         ax.axvline(chance, color=style.GREY, linestyle=":", linewidth=1.8)
         ax.text(chance, -0.75, f"chance {chance:.2g}", ha="center", va="bottom", fontsize=10, color=style.GREY)
     _write(ax, rows, places)
-    if hidden:
-        text = f"… {hidden} more {'class' if hidden == 1 else 'classes'} between …"
-        ax.text(0.02, ends, text, va="center", fontsize=11, style="italic", color=style.GREY)
+    _say_hidden(ax, hidden, ends)
     ax.set_title(style.short(title, 60), parse_math=False, pad=18 if chance is not None else 6)
     return figure
 
 
-def _shown(table: "pd.DataFrame", ends: int) -> "tuple[pd.DataFrame, np.ndarray, int]":
+def _ends(table: "pd.DataFrame", by: str, ends: int) -> "tuple[pd.DataFrame, np.ndarray, int]":
     """Sort the classes, keep the best and worst when there are many, and give each its place on the axis."""
-    ranked = table.assign(name=table["class"].astype(str)).sort_values(["accuracy", "name"], ascending=[False, True])
+    ranked = table.assign(name=table["class"].astype(str)).sort_values([by, "name"], ascending=[False, True])
     hidden = len(ranked) - 2 * ends
     if hidden <= 0:
         return ranked, np.arange(len(ranked)), 0
@@ -77,15 +75,27 @@ def _shown(table: "pd.DataFrame", ends: int) -> "tuple[pd.DataFrame, np.ndarray,
     return ranked.iloc[kept], np.r_[np.arange(ends), np.arange(ends + 1, 2 * ends + 1)], hidden
 
 
-def _write(ax: "Axes", rows: "pd.DataFrame", places: np.ndarray) -> None:
-    """Label the axes, name the bars, and write the counts in a column at the right."""
+def _say_hidden(ax: "Axes", hidden: int, ends: int) -> None:
+    """Say between the best and the worst how many classes are not drawn."""
+    if hidden:
+        text = f"… {hidden} more {'class' if hidden == 1 else 'classes'} between …"
+        ax.text(0.02, ends, text, va="center", fontsize=11, style="italic", color=style.GREY)
+
+
+def _name_rows(ax: "Axes", rows: "pd.DataFrame", places: np.ndarray, xlabel: str, *, pad: float = 4) -> None:
+    """Name the rows, the best on top, and scale the axis of scores."""
     ax.set_yticks(places, [style.short(name) for name in rows["class"]], parse_math=False)
     ax.set_ylim(places[-1] + 0.7, -0.7)
     ax.set_xlim(0, 1)
     ax.set_xticks(np.linspace(0, 1, 6))
-    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="y", length=0, pad=pad)
     ax.grid(axis="x")
-    ax.set_xlabel("Accuracy (line: 95 % Wilson interval)")
+    ax.set_xlabel(xlabel)
+
+
+def _write(ax: "Axes", rows: "pd.DataFrame", places: np.ndarray) -> None:
+    """Label the axes, name the bars, and write the counts in a column at the right."""
+    _name_rows(ax, rows, places, "Accuracy (line: 95 % Wilson interval)")
     right = ax.get_yaxis_transform()
     for place, correct, images in zip(places, rows["correct"], rows["images"], strict=True):
         ax.text(
@@ -131,7 +141,7 @@ def best_and_worst(table: "pd.DataFrame", *, ends: int = 10, title: str = "") ->
     if known.empty:
         received = f"{len(table)} without" if len(table) else "no rows"
         raise UserError("table", expected="a table with one class or more that has images", received=received)
-    rows, places, hidden = _best_worst_shown(known, ends)
+    rows, places, hidden = _ends(known, "f1", ends)
     longest = max(_letters(style.short(name)) for name in rows["class"])
     # Between names and counts there is room for about 40 letters; a title that is longer gets a second line.
     heading = textwrap.wrap(style.short(title, 60), 40)
@@ -139,10 +149,8 @@ def best_and_worst(table: "pd.DataFrame", *, ends: int = 10, title: str = "") ->
     height = 1.8 + 0.24 * len(heading) + 0.31 * (places[-1] + 1)
     figure, ax = style.axes_of(None, width=5.4 + longest / 11, height=height)
     _draw(ax, rows, places)
-    _best_worst_write(ax, rows, places)
-    if hidden:
-        text = f"… {hidden} more {'class' if hidden == 1 else 'classes'} between …"
-        ax.text(0.02, ends, text, va="center", fontsize=11, style="italic", color=style.GREY)
+    _write_counts(ax, rows, places)
+    _say_hidden(ax, hidden, ends)
     _remark(ax, len(table) - len(known))
     ax.set_title("\n".join(heading), parse_math=False, pad=32, va="bottom")
     return figure
@@ -151,17 +159,6 @@ def best_and_worst(table: "pd.DataFrame", *, ends: int = 10, title: str = "") ->
 def _letters(name: str) -> float:
     """Return the length of a name in small letters: capitals and East Asian letters are wider."""
     return sum(1.7 if letter.isupper() or letter >= "\N{CJK RADICAL REPEAT}" else 1.0 for letter in name)
-
-
-def _best_worst_shown(known: "pd.DataFrame", ends: int) -> "tuple[pd.DataFrame, np.ndarray, int]":
-    """Sort the classes, keep the best and worst when there are many, and give each its place on the axis."""
-    ranked = known.assign(name=known["class"].astype(str)).sort_values(["f1", "name"], ascending=[False, True])
-    hidden = len(ranked) - 2 * ends
-    if hidden <= 0:
-        return ranked, np.arange(len(ranked)), 0
-    kept = np.r_[np.arange(ends), np.arange(len(ranked) - ends, len(ranked))]
-    # One row stays free between best and worst, for the remark that classes are left out.
-    return ranked.iloc[kept], np.r_[np.arange(ends), np.arange(ends + 1, 2 * ends + 1)], hidden
 
 
 def _draw(ax: "Axes", rows: "pd.DataFrame", places: np.ndarray) -> None:
@@ -198,15 +195,9 @@ def _draw(ax: "Axes", rows: "pd.DataFrame", places: np.ndarray) -> None:
     )
 
 
-def _best_worst_write(ax: "Axes", rows: "pd.DataFrame", places: np.ndarray) -> None:
+def _write_counts(ax: "Axes", rows: "pd.DataFrame", places: np.ndarray) -> None:
     """Label the axes, name the rows, and write the numbers of images in a column at the right."""
-    ax.set_yticks(places, [style.short(name) for name in rows["class"]], parse_math=False)
-    ax.set_ylim(places[-1] + 0.7, -0.7)
-    ax.set_xlim(0, 1)
-    ax.set_xticks(np.linspace(0, 1, 6))
-    ax.tick_params(axis="y", length=0, pad=10)
-    ax.grid(axis="x")
-    ax.set_xlabel("Score (line: 95 % Wilson interval of the recall)")
+    _name_rows(ax, rows, places, "Score (line: 95 % Wilson interval of the recall)", pad=10)
     # The heading stands on the upper edge of the axes, which is 0.7 rows above the first row.
     heading = (-0.7, "images", 7, "bottom")
     numbers = [(y, f"{int(images)}", 0, "center") for y, images in zip(places, rows["images"], strict=True)]
@@ -282,7 +273,7 @@ def confused_pairs(pairs: "pd.DataFrame", *, most: int = 15, title: str = "") ->
     ax.set_ylim(places - 0.3, -0.7)
     # Shares are small as a rule: the axis ends soon after the longest line.
     ax.set_xlim(0, min(1.0, 1.05 * float(rows["high"].max())))
-    _pairs_write(ax, rows, rest)
+    _write_pairs(ax, rows, rest)
     ax.set_title("\n".join(heading), parse_math=False, pad=24, va="bottom")
     return figure
 
@@ -299,7 +290,7 @@ def _heading(title: str) -> list[str]:
     return textwrap.wrap(style.short(title, 60), 40)
 
 
-def _pairs_write(ax: "Axes", rows: "pd.DataFrame", rest: "pd.DataFrame") -> None:
+def _write_pairs(ax: "Axes", rows: "pd.DataFrame", rest: "pd.DataFrame") -> None:
     """Label the axes, write the counts in a column at the right, and say what is not drawn."""
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")

@@ -1,4 +1,4 @@
-"""The methods of correcting a network side by side: every seed, mean and deviation, and the network before."""
+"""The methods of correcting a network side by side, and the course of one refit."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -249,7 +249,7 @@ def refit_curves(
         *(["accuracy"] if accuracies else []),
         *(["masked"] if masked is not None and len(masked) else []),
     ]
-    figure, axes = _refit_curves_panels(panels, title)
+    figure, axes = _curve_panels(panels, title)
     _draw_lines(axes["loss"], runs, seed, terms, heading="Loss")
     axes["loss"].set_ylim(bottom=0)
     if accuracies:
@@ -257,7 +257,7 @@ def refit_curves(
         _shares(axes["accuracy"])
     if masked is not None and "masked" in axes:
         _draw_images(axes["masked"], masked, seed)
-    _refit_curves_finish(list(axes.values()), steps.to_numpy(int), chosen)
+    _label_curves(list(axes.values()), steps.to_numpy(int), chosen)
     return figure
 
 
@@ -278,7 +278,7 @@ def _known(runs: "pd.DataFrame", columns: Sequence[tuple[str, ...]]) -> list[tup
     return [each for each in known if not (without and each[0] in ("penalty", "loss"))]
 
 
-def _refit_curves_panels(names: list[str], title: str) -> "tuple[Figure, dict[str, Axes]]":
+def _curve_panels(names: list[str], title: str) -> "tuple[Figure, dict[str, Axes]]":
     """Make the figure, one panel below the other: so a phone shows all of them in their full width."""
     from matplotlib.figure import Figure
 
@@ -356,7 +356,7 @@ def _shares(ax: "Axes") -> None:
     ax.set_yticks(np.linspace(0, 1, 6))
 
 
-def _refit_curves_finish(axes: "list[Axes]", steps: np.ndarray, chosen: int | None) -> None:
+def _label_curves(axes: "list[Axes]", steps: np.ndarray, chosen: int | None) -> None:
     """Mark the kept iteration and label the axes."""
     from matplotlib.ticker import MaxNLocator
 

@@ -1,4 +1,4 @@
-"""A sweep over the numbers of a refit: which values do best on validation."""
+"""The numbers of a refit: which values do best on validation, and what B and th of PASA do."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

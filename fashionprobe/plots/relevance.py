@@ -1,4 +1,4 @@
-"""Which filters matter: the curve over the number of filters, the rankings, and the expert against the ranking."""
+"""Which filters matter: the curve over their number, rankings, the expert's view, and what a refit changed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -77,26 +77,15 @@ def precision_by_block(table: "pd.DataFrame", *, top: int, title: str = "", ax: 
     """
     if table.empty:
         raise UserError("table", expected="a table with one block or more", received="no rows")
-    blocks = sorted(set(table["block"]))
-    figure, ax = style.axes_of(ax, width=6.6 + 0.4 * max(0, len(blocks) - 6))
-    names = list(dict.fromkeys(table["normalization"]))
-    handles: list[Artist] = []
-    for place, (name, shift) in enumerate(zip(names, _shifts(len(names), 0.06), strict=True)):
+    figure, ax = style.axes_of(ax, width=style.width_of(table["block"].nunique()))
+    lines = []
+    for place, name in enumerate(dict.fromkeys(table["normalization"])):
         rows = table[table["normalization"] == name].sort_values("block")
-        color, marker = style.CYCLE[place % len(style.CYCLE)], style.MARKERS[place % len(style.MARKERS)]
-        bars = ax.errorbar(
-            rows["block"] + shift, rows["precision_mean"], yerr=_reach(rows), color=color, marker=marker,
-            linewidth=2, markersize=7, elinewidth=1.5, capsize=3, zorder=3,
-        )  # fmt: skip
-        handles.append(bars.lines[0])
-    chance = float(table["chance"].mean())
-    handles.append(ax.axhline(chance, color=style.GREY, linestyle=":", linewidth=1.8, zorder=2))
-    labels = [style.short(NAMES.get(name, name)) for name in names]
-    ax.set_xticks(blocks)
-    ax.set_xlim(blocks[0] - 0.4, blocks[-1] + 0.4)
-    _finish(ax, top, title)
-    ax.set_xlabel("Block of the backbone (1 is nearest the image)" if len(blocks) > 1 else "Block of the backbone")
-    style.legend(ax, handles, [*labels, f"chance ({chance:.2g})"], title="Descriptors")
+        block, mean = rows["block"].to_numpy(float), rows["precision_mean"].to_numpy(float)
+        lines.append(style.Line(style.short(NAMES.get(name, name)), block, mean, _reach(rows), *style.look(place)))
+    style.curves_by_block(
+        ax, lines, chance=float(table["chance"].mean()), ylabel=_ylabel(top), title=title, legend_title="Descriptors"
+    )
     return figure
 
 
@@ -122,7 +111,7 @@ def precision_by_descriptor(table: "pd.DataFrame", *, top: int, title: str = "",
     figure, ax = style.axes_of(ax, width=7.2)
     width = 0.8 / len(ways)
     handles: list[Artist] = []
-    for place, (way, shift) in enumerate(zip(ways, _shifts(len(ways), width), strict=True)):
+    for place, (way, shift) in enumerate(zip(ways, style.shifts(len(ways), width), strict=True)):
         rows = table[table["by"] == way]
         places = np.array([scored.index(each) for each in rows["scored"]])
         bars = ax.bar(
@@ -136,7 +125,7 @@ def precision_by_descriptor(table: "pd.DataFrame", *, top: int, title: str = "",
         (line,) = ax.plot([place - 0.45, place + 0.45], [levels[each]] * 2, color=style.BLACK, linestyle=":", lw=1.8)
     ax.set_xticks(range(len(scored)), [style.short(each, 20) for each in scored], parse_math=False)
     ax.tick_params(axis="x", length=0)
-    _finish(ax, top, title)
+    style.shares(ax, _ylabel(top), title)
     ax.set_xlabel("What must be equal to the query's")
     style.legend(ax, [*handles, line], [*(_broken(way) for way in ways), "chance"], title="Found by")
     return figure
@@ -149,11 +138,6 @@ def _framed(picture: np.ndarray) -> np.ndarray:
     width = max(2, min(picture.shape[:2]) // 25)
     framed[:width] = framed[-width:] = framed[:, :width] = framed[:, -width:] = color
     return framed
-
-
-def _shifts(count: int, step: float) -> np.ndarray:
-    """Return the step to the side of each of some things that stand at one place."""
-    return (np.arange(count) - (count - 1) / 2) * step
 
 
 def _reach(rows: "pd.DataFrame") -> np.ndarray:
@@ -169,9 +153,5 @@ def _broken(name: str) -> str:
     return "\n".join(style.short(part, 22) for part in name.split(", "))
 
 
-def _finish(ax: "Axes", top: int, title: str) -> None:
-    ax.set_ylim(0, 1)
-    ax.set_yticks(np.linspace(0, 1, 6))
-    ax.grid(axis="y")
-    ax.set_ylabel(f"Precision of the first {top}\n(mean and 95 % interval)", multialignment="center")
-    ax.set_title(style.short(title, 60), parse_math=False)
+def _ylabel(top: int) -> str:
+    return f"Precision of the first {top}\n(mean and 95 % interval)"

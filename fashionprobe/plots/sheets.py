@@ -1,4 +1,4 @@
-"""Contact sheets: named rows of small pictures, each with a caption above it."""
+"""Sheets of pictures: contact sheets with named rows, and mosaics."""
 
 import math
 import textwrap
@@ -106,7 +106,7 @@ def _check(rows: Sequence[Row]) -> None:
             raise UserError("captions", expected=expected, received=len(row.captions))
 
 
-MOSAIC_CELL = 1.7
+LARGE_CELL = 1.7
 """Width of one picture in inches."""
 
 SMALL_CELL = 1.05
@@ -152,7 +152,7 @@ def _grid(images: np.ndarray, titles: Sequence[str], across: int, title: str) ->
     from matplotlib.figure import Figure
 
     down = math.ceil(len(images) / across)
-    cell = MOSAIC_CELL if across <= MOST_COLUMNS else SMALL_CELL
+    cell = LARGE_CELL if across <= MOST_COLUMNS else SMALL_CELL
     tall = cell * images.shape[1] / images.shape[2]
     # A heading needs some width even above a single picture.
     width = max(across * (cell + GAP), 3.4) + GAP

@@ -3,7 +3,10 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -95,6 +98,100 @@ def legend(ax: "Axes", handles: "Sequence[Artist]", labels: Sequence[str], *, ti
     for text, label in zip(box.get_texts(), labels, strict=True):
         text.set_text(label)
         text.set_parse_math(False)
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A line of a figure: means with their intervals.
+
+    Attributes:
+        name: Its name in the legend.
+        x: float (points,).
+        mean: float (points,).
+        reach: How far the interval goes: float (points,), or (2, points) for below and above.
+        color: Colour.
+        marker: Marker.
+        strong: Whether it is the one to look at first.
+        dashed: Whether it is dashed.
+    """
+
+    name: str
+    x: np.ndarray
+    mean: np.ndarray
+    reach: np.ndarray
+    color: str
+    marker: str
+    strong: bool = False
+    dashed: bool = False
+
+
+def look(place: int) -> tuple[str, str]:
+    """Return colour and marker of the line at some place; past seven the colours come again with another marker."""
+    return CYCLE[place % len(CYCLE)], MARKERS[(place + place // len(CYCLE)) % len(MARKERS)]
+
+
+def shifts(count: int, step: float) -> np.ndarray:
+    """Return the step to the side of each of some things that stand at one place."""
+    return (np.arange(count) - (count - 1) / 2) * step
+
+
+def curves(ax: "Axes", lines: Sequence[Line]) -> "list[Artist]":
+    """Draw lines with their intervals and return them, for the legend."""
+    handles: list[Artist] = []
+    for line in lines:
+        bars = ax.errorbar(
+            line.x, line.mean, yerr=line.reach, color=line.color, marker=line.marker,
+            linewidth=3.0 if line.strong else 1.6, markersize=8 if line.strong else 6,
+            elinewidth=1.8 if line.strong else 1.2, capsize=4 if line.strong else 3,
+            linestyle="--" if line.dashed else "-", zorder=4 if line.strong else 3,
+        )  # fmt: skip
+        handles.append(bars.lines[0])
+    return handles
+
+
+def curves_by_block(
+    ax: "Axes", lines: Sequence[Line], *, chance: float | None, ylabel: str, title: str, legend_title: str = "",
+    more: "Sequence[tuple[Artist, str]]" = (),
+) -> None:  # fmt: skip
+    """Draw shares by block: a line each, moved sideways so that intervals stand beside each other, and chance.
+
+    Args:
+        ax: The axes.
+        lines: The lines; `x` is the blocks.
+        chance: What a blind guess reaches, drawn as a dotted line; None for nothing.
+        ylabel: What the share is.
+        title: Heading.
+        legend_title: Heading of the legend.
+        more: What else is drawn, with its name in the legend.
+    """
+    step = min(0.06, 0.3 / max(len(lines) - 1, 1))
+    moved = [replace(line, x=line.x + shift) for line, shift in zip(lines, shifts(len(lines), step), strict=True)]
+    handles, names = curves(ax, moved), [line.name for line in lines]
+    handles, names = handles + [handle for handle, _ in more], names + [name for _, name in more]
+    if chance is not None:
+        handles.append(ax.axhline(chance, color=GREY, linestyle=":", linewidth=1.8, zorder=2))
+        names.append(f"chance ({chance:.2g})")
+    blocks = sorted({int(block) for line in lines for block in line.x})
+    ax.set_xticks(blocks)
+    # A lone block would otherwise get an axis of no width.
+    ax.set_xlim(blocks[0] - 0.4, blocks[-1] + 0.4)
+    ax.set_xlabel("Block of the backbone (1 is nearest the image)" if len(blocks) > 1 else "Block of the backbone")
+    shares(ax, ylabel, title)
+    legend(ax, handles, names, title=legend_title)
+
+
+def width_of(blocks: int) -> float:
+    """Return the width of a figure by block in inches: small enough for large letters, wider for many blocks."""
+    return 6.6 + 0.4 * max(0, blocks - 6)
+
+
+def shares(ax: "Axes", ylabel: str, title: str) -> None:
+    """Scale and label an axis of shares, 0 to 1, and set the heading."""
+    ax.set_ylim(0, 1)
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.grid(axis="y")
+    ax.set_ylabel(ylabel, multialignment="center")
+    ax.set_title(short(title, 60), parse_math=False)
 
 
 def decades(axis: "Axis") -> None:

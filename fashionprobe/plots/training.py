@@ -1,4 +1,4 @@
-"""Learning curves: loss and accuracy over the epochs of a training, with the epoch that was kept."""
+"""A training by epoch: loss and accuracy of a classifier; loss, triplets and distances of an embedding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -243,7 +243,7 @@ def _free(
 
 
 # With more points than this a marker at each would hide the line.
-_embedding_training_MARKED = 30
+_MOST_MARKED = 30
 
 
 @style.house_style()
@@ -293,5 +293,5 @@ def embedding_training(history: "pd.DataFrame", *, title: str = "") -> "Figure":
 
 def _line(ax: "Axes", history: "pd.DataFrame", column: str, color: str, line: str, marker: str) -> "Line2D":
     epochs, values = history["epoch"].to_numpy(int), history[column].to_numpy(float)
-    shown = marker if len(epochs) <= _embedding_training_MARKED else None
+    shown = marker if len(epochs) <= _MOST_MARKED else None
     return ax.plot(epochs, np.where(np.isfinite(values), values, np.nan), line, color=color, marker=shown, zorder=3)[0]
