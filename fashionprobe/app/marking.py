@@ -14,7 +14,7 @@ from fashionprobe.app import data_uris
 from fashionprobe.app.pictures import Shelf
 from fashionprobe.app.served_classifier import Looking, remembered
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.feedback.masks.regions import drawings
+from fashionprobe.feedback.masks import drawings
 from fashionprobe.plots.overlays import colour_map
 
 SPLITS = ("train", "val")

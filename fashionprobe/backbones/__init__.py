@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fashionprobe.lazy import names_of
 
 if TYPE_CHECKING:
-    from fashionprobe.backbones.backbone import Backbone, load, on_pixels, randomized
+    from fashionprobe.backbones.backbone import Backbone, load, on_pixels, preprocessed, randomized
 
-__all__ = ["Backbone", "load", "on_pixels", "randomized"]
+__all__ = ["Backbone", "load", "on_pixels", "preprocessed", "randomized"]
 
 __getattr__, __dir__ = names_of(__name__, {name: "backbone" for name in __all__})

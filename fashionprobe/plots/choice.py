@@ -49,7 +49,7 @@ def ablation_curves(
     for place, name in enumerate(names):
         rows = best[best["normalization"] == name].sort_values("block")
         block, mean, std = (rows[each].to_numpy(float) for each in ("block", "accuracy_mean", "accuracy_std"))
-        lines.append(style.Line(NAMES.get(name, name), block, mean, std, *style.look(place)))
+        lines.append(style.Line(NAMES.get(name, str(name)), block, mean, std, *style.look(place)))
     more = []
     if honest:
         accuracy, low, high = honest

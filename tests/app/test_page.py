@@ -10,7 +10,7 @@ import pytest
 from app_runs import Server
 from PIL import Image
 
-from fashionprobe.feedback.masks.regions import drawings
+from fashionprobe.feedback.masks import drawings
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 SLOW = 60_000

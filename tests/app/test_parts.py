@@ -13,7 +13,7 @@ from fashionprobe.app import data_uris
 from fashionprobe.app.marking import FIRST_GUESS, TRUE_CLASS
 from fashionprobe.app.refit_job import Correcting, Wish
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.masks.regions import drawings
+from fashionprobe.feedback.masks import drawings
 from fashionprobe.stages import masks, tag
 from fashionprobe.stages.app import parts as app_parts
 

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from fashionprobe import backbones
+from fashionprobe.backbones.blocks import choose_taps
 from fashionprobe.backbones.graph import copy_model
 from fashionprobe.channels.receptive_field import receptive_fields
 from fashionprobe.errors import UserError
@@ -144,7 +145,7 @@ def test_behind_squeeze_and_excite_every_value_sees_the_whole_image():
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetB0", "InceptionV3", "ConvNeXtTiny"])
 def test_the_backbones_of_keras_are_understood(name):
     model = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(128, 128, 3))
-    last = backbones.choose_taps(model, None, (128, 128))[-1]
+    last = choose_taps(model, None, (128, 128))[-1]
     assert receptive_fields(model, [last])[last].size[0] >= 128
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fashionprobe.artifacts import Recipe, build, load
 from fashionprobe.errors import UserError
-from fashionprobe.inputs.masks import Drawn, fitted, open_masks, pictures_of, write_masks
+from fashionprobe.inputs.masks import Drawn, fitted, open_masks, write_masks
 from fashionprobe.records import decode
 from fashionprobe.stages import ingest
 
@@ -78,7 +78,7 @@ def test_masks_are_opened_by_run_path_or_result(written, records, tmp_path):
 
 
 def test_pictures_of_some_records(records):
-    found = dict(pictures_of(records, ["val/b/4.png", "train/a/1.png"]))
+    found = dict(records.pictures(["val/b/4.png", "train/a/1.png"]))
     assert {name: picture.shape for name, picture in found.items()} == {
         "val/b/4.png": (8, 8, 3), "train/a/1.png": (6, 9, 3)
     }  # fmt: skip

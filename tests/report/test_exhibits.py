@@ -9,7 +9,8 @@ from PIL import Image
 
 from fashionprobe.artifacts import Artifact
 from fashionprobe.plots import style
-from fashionprobe.report.exhibits import exhibit, exhibits, gallery, note
+from fashionprobe.plots.save import note
+from fashionprobe.report.exhibits import exhibit, exhibits, gallery
 from fashionprobe.report.points import SHAPES, THUMBNAILS, points_table
 
 

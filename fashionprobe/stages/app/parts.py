@@ -22,8 +22,8 @@ from fashionprobe.artifacts import MANIFEST, load, locked, read_manifest, write_
 from fashionprobe.attributes.classes import Classes
 from fashionprobe.attributes.index import Index
 from fashionprobe.errors import UserError
+from fashionprobe.feedback.masks import drawings
 from fashionprobe.feedback.masks.files import read_png
-from fashionprobe.feedback.masks.regions import drawings
 from fashionprobe.feedback.significance import heat_inside
 from fashionprobe.inputs.classifier import open_data, open_trained
 from fashionprobe.inputs.descriptors import open_described, records_of

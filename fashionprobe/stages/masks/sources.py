@@ -104,7 +104,7 @@ def from_app(run: Path, items: "pd.DataFrame") -> "tuple[pd.DataFrame, Way]":
     Raises:
         UserError: If there is none, one is damaged, or one is of an image that the record set has not got.
     """
-    from fashionprobe.feedback.masks.regions import drawings
+    from fashionprobe.feedback.masks import drawings
 
     folder = run / drawings.FOLDER
     found, said = {}, {}

@@ -6,6 +6,7 @@ import pytest
 
 from fashionprobe import backbones
 from fashionprobe.backbones import blocks, nets
+from fashionprobe.backbones.preprocessing import PREPROCESSING
 from fashionprobe.errors import UserError
 
 
@@ -29,7 +30,7 @@ def test_blocks_have_the_maps_of_the_thesis(name, size, expected):
     assert backbone.size == (size, size)
     assert shapes == expected
     assert backbone.taps == tuple(f"block{number + 1}_out" for number in range(len(expected)))
-    assert backbone.preprocessing == backbones.PREPROCESSING["none"]
+    assert backbone.preprocessing == PREPROCESSING["none"]
 
 
 @pytest.mark.parametrize("name", ["residual", "sketch"])

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from fashionprobe import backbones
+from fashionprobe.backbones.preprocessing import PREPROCESSING
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("light", 6144), ("light_bn", 6084 + 4 * 60)])
@@ -13,7 +14,7 @@ def test_four_convolutions_each_halved(name, parameters):
     outputs = [backbone.model.get_layer(tap).output for tap in backbone.taps]
     spec = keras.Model(backbone.model.input, outputs).compute_output_spec(keras.KerasTensor((1, 28, 28, 3)))
     assert [each.shape[1:] for each in spec] == [(14, 14, 4), (7, 7, 8), (3, 3, 16), (1, 1, 32)]
-    assert backbone.preprocessing == backbones.PREPROCESSING["none"]
+    assert backbone.preprocessing == PREPROCESSING["none"]
 
 
 def test_colour_is_taken_out():

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.masks.regions import drawings
+from fashionprobe.feedback.masks import drawings
 
 
 def square(top, size=4, shape=(12, 10)):
