@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe import backbones
-from fashionprobe.backbones import descriptors
+from fashionprobe.backbones import architectures, descriptors
 from fashionprobe.records import read as reader
 from fashionprobe.records.record_set import RecordSet, open_record_set
 from fashionprobe.records.sources import garments
@@ -144,7 +144,7 @@ class Bench:
         dataset = self._dataset().map(_preprocess(self._backbone), num_parallel_calls=tf.data.AUTOTUNE)
         # Keras warns about a data set that ends without having said when.
         dataset = dataset.prefetch(tf.data.AUTOTUNE).apply(tf.data.experimental.assert_cardinality(len(self._batches)))
-        return lambda: pooled.predict(dataset, verbose=0)  # pyright: ignore
+        return lambda: pooled.predict(dataset, verbose=0)  # pyright: ignore[reportArgumentType]
 
     def _loop(self) -> Callable[[], object]:
         """Make the script most people write: a model a block, a file at a time."""
@@ -154,13 +154,13 @@ class Bench:
         def run() -> None:
             for block, file in itertools.product(models, self._files):
                 image = keras.utils.img_to_array(keras.utils.load_img(file, target_size=self._backbone.size))
-                block.predict(preprocess(image[None]), verbose=0).mean(axis=(1, 2))  # pyright: ignore
+                block.predict(preprocess(image[None]), verbose=0).mean(axis=(1, 2))  # pyright: ignore[reportArgumentType]
 
         return run
 
 
 def _preprocess(backbone: backbones.Backbone) -> Callable:
-    return backbones._preprocess_input(backbones._architecture(backbone.name))
+    return backbones._preprocess_input(architectures.spelled(backbone.name))
 
 
 def _trained_alike(backbone: backbones.Backbone) -> backbones.Backbone:
@@ -178,7 +178,7 @@ def _flops(backbone: backbones.Backbone) -> int:
     sized = keras.models.clone_model(cut, input_tensors=keras.Input((*backbone.size, 3)))
     total = 0
     for layer in sized.layers:
-        places = int(np.prod(layer.output.shape[1:-1]))  # pyright: ignore
+        places = int(np.prod(layer.output.shape[1:-1]))  # pyright: ignore[reportAttributeAccessIssue]
         if isinstance(layer, keras.layers.SeparableConv2D):
             kernels = [layer.depthwise_kernel, layer.pointwise_kernel]
         else:

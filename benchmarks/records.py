@@ -144,7 +144,7 @@ def text_feature(value: bytes) -> tf.train.Feature:
 def tfds_job(catalogue: Catalogue, rows: list[dict[str, str]], scratch: Path) -> Job:
     """Return a job that writes the same images and labels as a data set of tensorflow_datasets."""
 
-    class Products(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # pyright: ignore
+    class Products(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # pyright: ignore[reportCallIssue, reportGeneralTypeIssues]
         """The catalogue as a builder."""
 
         VERSION = tfds.core.Version("1.0.0")

@@ -1,7 +1,18 @@
-"""fashionprobe: understand, use and correct what trained convnets know, shown on fashion images."""
+"""fashionprobe: understand, use and correct what trained convnets know, shown on fashion images.
 
-from fashionprobe.lazy import modules_of
+From a notebook: `fashionprobe.explain`, `.attributes`, `.feedback` and `.siamese`; `fashionprobe.stages` holds the
+commands as functions.
+"""
+
+from typing import TYPE_CHECKING
+
+from fashionprobe.lazy import names_of
+
+if TYPE_CHECKING:
+    from fashionprobe.backbones import load as load_backbone
+
+__all__ = ["load_backbone"]
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__ = modules_of(__name__)
+__getattr__, __dir__ = names_of(__name__)

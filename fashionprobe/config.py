@@ -5,20 +5,18 @@ errors that no YAML error covers (numbers of thousands of digits). The events of
 no more than its length.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonargparse
 import yaml
 
 from fashionprobe.errors import UserError
 
 MOST_BYTES = 4 * 2**20
 MOST_NODES = 1_000
-"""Lists, dictionaries and values of a text; no more, since jsonargparse copies a list once for each of its values."""
-MOST_WORDS = 100_000
-"""The same of a list that was given as words: a shell expands `--images *.jpg` to thousands of them."""
+"""Lists, dictionaries and values of a text."""
 DEEPEST = 8
 INT_BITS = 64
 
@@ -31,16 +29,28 @@ class TooMuch(yaml.MarkedYAMLError):
     """YAML that would build more than any argument needs."""
 
 
-_build = jsonargparse.get_loader("yaml")
-_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def load(text: str, most: int = MOST_NODES) -> Any:
-    """Build the content of a text in YAML, as jsonargparse would, if it stays within the bounds.
+class _Loader(_PARSER):
+    """Reads 1e-3 as a number, like YAML 1.2, and leaves dates as text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012, declared so by PyYAML
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+        for first, known in _PARSER.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def load(text: str) -> Any:
+    """Build the content of a text in YAML, if it stays within the bounds.
 
     Args:
-        text: One YAML document; JSON is YAML, too.
-        most: How many lists, dictionaries and values it may have.
+        text: One YAML document; JSON is YAML, too. 1e-3 is a number, and a date is text.
 
     Returns:
         Lists, dictionaries, text, numbers, truth values and None.
@@ -53,9 +63,9 @@ def load(text: str, most: int = MOST_NODES) -> Any:
         >>> load("size: [32, 48]")
         {'size': [32, 48]}
     """
-    _check_events(text, most)
+    _check_events(text)
     try:
-        content = _build(text)
+        content = yaml.load(text, Loader=_Loader)
     except (ValueError, ArithmeticError) as error:  # an integer of 5,000 digits, `0b_`, a sexagesimal overflow
         raise yaml.YAMLError(f"a number that cannot be read{QUOTES}") from error
     for value in leaves(content):
@@ -75,14 +85,14 @@ def leaves(content: Any) -> Iterator[Any]:
         yield from leaves(part)
 
 
-def read(path: str) -> tuple[str, dict[str, Any]]:
+def read(path: str) -> dict[str, Any]:
     """Read a configuration file, once.
 
     Args:
         path: The file: UTF-8, one `argument: value` a line.
 
     Returns:
-        Its text, and what the text holds, by argument.
+        What it holds, by argument.
 
     Raises:
         UserError: If it cannot be read, or holds something else.
@@ -105,14 +115,14 @@ def read(path: str) -> tuple[str, dict[str, Any]]:
         raise _refused(path, f" ({error})") from error
     if not isinstance(content, dict):
         raise _refused(path, f", which holds {'nothing' if content is None else repr(content)[:60]}")
-    return text, content
+    return content
 
 
 def _refused(path: str, why: str) -> UserError:
     return UserError("config", expected=EXPECTED, received=f"{path!r}{why}")
 
 
-def _check_events(text: str, most: int) -> None:
+def _check_events(text: str) -> None:
     """Count what a text would build, without building it."""
     if len(text) > MOST_BYTES:
         raise TooMuch(problem=TOO_LONG)
@@ -127,13 +137,13 @@ def _check_events(text: str, most: int) -> None:
             if isinstance(event, yaml.AliasEvent) and event.anchor in anchors:
                 raise _at(event, f"*{event.anchor} stands for an earlier value; write the value out")
             anchors.add(event.anchor)
-            if nodes > most:
-                raise _at(event, f"more than {most} values")
+            if nodes > MOST_NODES:
+                raise _at(event, f"more than {MOST_NODES} values")
             if depth > DEEPEST:
                 raise _at(event, f"lists nested more than {DEEPEST} deep")
-            if getattr(event, "tag", None) not in (None, "!"):
+            if (tag := getattr(event, "tag", None)) not in (None, "!"):
                 raise yaml.MarkedYAMLError(
-                    problem=f"the tag {event.tag}; write the value alone", problem_mark=event.start_mark
+                    problem=f"the tag {tag}; write the value alone", problem_mark=event.start_mark
                 )
 
 

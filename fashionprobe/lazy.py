@@ -1,44 +1,49 @@
-"""Packages whose modules are imported when asked for: `fashionprobe.explain.cam` after `import fashionprobe`."""
+"""Packages whose modules and public names are imported when asked for: `fashionprobe.explain.GradCAM`."""
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from types import ModuleType
+import sys
+from collections.abc import Callable
 from typing import Any
 
 
-def modules_of(package: str) -> tuple[Callable[[str], ModuleType], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` for a package, so that its modules need not be imported by name.
+def names_of(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for a package, so that nothing in it need be imported before it is used.
+
+    The public names are those of the package's `__all__`; where each is at home says the package's own block
+    `if TYPE_CHECKING:`, which editors and type checkers read, too.
 
     Args:
         package: Name of the package, its `__name__`.
     """
 
-    def names() -> list[str]:
+    def modules() -> list[str]:
         path = importlib.import_module(package).__path__
         return [module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")]
 
-    def get(name: str) -> ModuleType:
+    def public() -> list[str]:
+        return vars(sys.modules[package]).get("__all__", [])
+
+    def get(name: str) -> Any:
+        if name in public():
+            module, inside = _homes(package)[name]
+            return getattr(importlib.import_module(module), inside)
         # Python asks for many dunder names that are not there.
-        if not name.startswith("_") and name in names():
+        if not name.startswith("_") and name in modules():
             return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return get, names
+    return get, lambda: sorted({*public(), *modules()})
 
 
-def names_of(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` for a package that offers names of its modules, and the modules themselves.
+def _homes(package: str) -> dict[str, tuple[str, str]]:
+    """Return the module of each public name, and its name there, from the imports that a type checker sees."""
+    import ast
 
-    Args:
-        package: Name of the package, its `__name__`.
-        places: The module of the package that each name is from.
-    """
-    module, modules = modules_of(package)
-
-    def get(name: str) -> Any:
-        if name in places:
-            return getattr(importlib.import_module(f"{package}.{places[name]}"), name)
-        return module(name)
-
-    return get, lambda: sorted({*places, *modules()})
+    source: Any = sys.modules[package].__loader__
+    found = {}
+    for block in ast.parse(source.get_source(package)).body:
+        for line in block.body if isinstance(block, ast.If) else []:
+            if isinstance(line, ast.ImportFrom) and line.module:
+                found |= {each.asname or each.name: (line.module, each.name) for each in line.names}
+    return found

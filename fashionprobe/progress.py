@@ -1,5 +1,6 @@
 """Progress bars: shown on a terminal after two seconds, silent everywhere else, and told to whoever watches."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,16 +24,17 @@ def bar(*, total: int, done: int = 0, unit: str, description: str) -> tqdm:
         description: The stage's name.
 
     Returns:
-        A bar to use as a context manager; call `update(n)` on it.
+        A bar to use as a context manager; call `update(n)` on it. It is hidden where only warnings are logged.
     """
     watcher = _WATCHER.get()
+    quiet = logging.getLogger("fashionprobe").level > logging.INFO
     kind = tqdm if watcher is None else _told(watcher, description, total, done)
     return kind(
         total=total,
         initial=done,
         unit=unit,
         desc=description,
-        disable=None,
+        disable=quiet or None,
         delay=2,
         dynamic_ncols=True,
         smoothing=0.1,

@@ -110,6 +110,7 @@ COMMANDS: dict[str, str] = {
     "attribute remove": "remove delete rm",
     "--help": "help usage",
     "--version": "version v",
+    "--completion": "completion completions autocomplete complete",
 }
 """The commands, each with what people call what it does."""
 

@@ -8,14 +8,14 @@ channels, clusters, pairs, fewer dimensions, walls, retrieval, and classes that 
     python pipelines/attributes_without_training.py --path fashion_products.zip --backbone resnet50
 """
 
-import logging
+import sys
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 import yaml
-from jsonargparse import auto_cli
 
+from fashionprobe.cli import script
 from fashionprobe.stages import (
     attribute,
     choose,
@@ -102,5 +102,4 @@ def add_a_class(run: Descriptors, label: str, block: int) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    auto_cli(main, as_positional=False)
+    sys.exit(script(main))

@@ -6,13 +6,13 @@ Three runs over two evaluation sets of Kaggle's Fashion Product Images, one repo
     python pipelines/colour_and_pattern.py --path fashion_products.zip --backbone my_model.keras --preprocessing tf
 """
 
-import logging
+import sys
 from pathlib import Path
 from typing import Literal
 
 import yaml
-from jsonargparse import auto_cli
 
+from fashionprobe.cli import script
 from fashionprobe.stages import classify, extract, ingest, report
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -58,5 +58,4 @@ def main(
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    auto_cli(main, as_positional=False)
+    sys.exit(script(main))

@@ -9,13 +9,13 @@ corner. Runs offline; about an hour on two cores.
     python pipelines/correct_symbols.py --rivals continued,pas,crops,head --seeds 1
 """
 
-import logging
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jsonargparse import auto_cli
 
+from fashionprobe.cli import script
 from fashionprobe.feedback.significance import summary
 from fashionprobe.kerasfile import opening
 from fashionprobe.plots.refit import refit_methods
@@ -85,5 +85,4 @@ def write(runs: pd.DataFrame, upper: float) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    auto_cli(main, as_positional=False)
+    sys.exit(script(main))

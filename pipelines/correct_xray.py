@@ -8,15 +8,15 @@ only those that are no flipped copies are taken, so that there are few of them, 
     python pipelines/correct_xray.py --path gdxray_objects.zip --rivals continued,crops --seeds 1
 """
 
-import logging
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from jsonargparse import auto_cli
 from PIL import Image
 
+from fashionprobe.cli import script
 from fashionprobe.feedback.significance import summary
 from fashionprobe.plots.refit import refit_methods
 from fashionprobe.plots.save import save
@@ -99,5 +99,4 @@ def draw(records: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    auto_cli(main, as_positional=False)
+    sys.exit(script(main))

@@ -16,6 +16,7 @@ import hashlib
 import io
 import logging
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import yaml
-from jsonargparse import auto_cli
 
 from fashionprobe import progress
 from fashionprobe.attributes.classify import cross_validate
 from fashionprobe.backbones import mini
+from fashionprobe.cli import script
 from fashionprobe.records.read import read
 from fashionprobe.records.record_set import RecordSet, open_record_set
 from fashionprobe.records.select import select
@@ -280,5 +281,4 @@ def measure(described: Descriptors, name: str, *, kinds: list[str]) -> pd.DataFr
 if __name__ == "__main__":
     # TensorFlow warns, three lines each time, that a frozen graph holds no tables.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    auto_cli(main, as_positional=False)
+    sys.exit(script(main))

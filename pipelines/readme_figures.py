@@ -11,7 +11,6 @@ random weights (listed as not run), `mini`'s own table, letters, X-rays and embe
 """
 
 import json
-import logging
 import re
 import sys
 import tempfile
@@ -21,8 +20,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import yaml
-from jsonargparse import auto_cli
 
+from fashionprobe.cli import script
 from fashionprobe.stages import choose, classify, extract, ingest, reduce, retrieve, train
 from fashionprobe.stages.extract import Descriptors
 
@@ -185,5 +184,4 @@ def _blocks(section: str, row: str, table: Path, column: str, **only: str) -> di
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    auto_cli(main, as_positional=False)
+    sys.exit(script(main))

@@ -9,13 +9,13 @@ out in turn.
     python pipelines/siamese_fashion_mnist.py --path FOLDER --seeds 1 --without false
 """
 
-import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jsonargparse import auto_cli
 
+from fashionprobe.cli import script
 from fashionprobe.stages import embed, ingest, unseen
 
 BEST = {
@@ -62,5 +62,4 @@ def main(*, path: str | None = None, seeds: int = 3, without: bool = True) -> No
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    auto_cli(main, as_positional=False)
+    sys.exit(script(main))

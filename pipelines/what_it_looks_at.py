@@ -7,10 +7,9 @@ then the network is looked at from all sides, and one report shows it all. Copy 
     python pipelines/what_it_looks_at.py --label colour --count 2000
 """
 
-import logging
+import sys
 
-from jsonargparse import auto_cli
-
+from fashionprobe.cli import script
 from fashionprobe.stages import activations, converge, faithfulness, ingest, maximize, report, see, selectivity, train
 
 
@@ -39,5 +38,4 @@ def main(*, label: str = "pattern", count: int = 1000, size: int = 112) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    auto_cli(main, as_positional=False)
+    sys.exit(script(main))

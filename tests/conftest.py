@@ -83,9 +83,11 @@ def command(capsys, monkeypatch, tmp_path) -> Callable[..., tuple[int, str, str]
     from fashionprobe import cli
 
     monkeypatch.chdir(tmp_path)
+    logger = logging.getLogger("fashionprobe")
+    level = logger.level
 
     def run(*words: object) -> tuple[int, str, str]:
-        logging.getLogger("fashionprobe").handlers.clear()
+        logger.handlers.clear()
         capsys.readouterr()
         try:
             code = cli.main([str(word) for word in words])
@@ -95,4 +97,5 @@ def command(capsys, monkeypatch, tmp_path) -> Callable[..., tuple[int, str, str]
         return code, captured.out, captured.err
 
     yield run
-    logging.getLogger("fashionprobe").handlers.clear()
+    logger.handlers.clear()
+    logger.setLevel(level)

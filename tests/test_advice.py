@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import fashionprobe
-from fashionprobe.cli import COMMANDS, OWN_OPTIONS
+from fashionprobe.cli.commands import COMMANDS
+from fashionprobe.cli.words import OWN_OPTIONS
 
 ROOT = Path(fashionprobe.__file__).parent
 PARAMETERS = {name: {*inspect.signature(stage).parameters, *OWN_OPTIONS} for name, stage in COMMANDS.items()}
-EVERYWHERE = {"version", *(name for names in PARAMETERS.values() for name in names)}
+EVERYWHERE = {"completion", "version", *(name for names in PARAMETERS.values() for name in names)}
 ELSEWHERE = {"name", "columns"}  # "--name value" stands for any option; a variable of CSS
 VARIABLE = "\N{BLACK SQUARE}"
 

@@ -9,7 +9,8 @@ import fashionprobe
 
 
 @pytest.mark.parametrize(
-    "path", ["explain.cam", "explain.maximize", "attributes.index", "feedback.losses", "siamese.losses", "backbones"]
+    "path",
+    ["explain.cam", "explain.faithfulness", "attributes.index", "feedback.losses", "siamese.losses", "backbones"],
 )
 def test_modules_are_there_without_an_import_of_their_own(path):
     program = f"import fashionprobe; print(fashionprobe.{path}.__name__)"

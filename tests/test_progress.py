@@ -1,4 +1,5 @@
 import io
+import logging
 import sys
 
 from fashionprobe import progress
@@ -34,3 +35,15 @@ def test_bars_within_tell_a_watcher_how_far_they_are_and_bars_outside_do_not():
     with progress.bar(total=3, unit="image", description="ingest") as bar:
         bar.update(3)
     assert told == [("extract", 7, 10), ("extract", 8, 10)]
+
+
+def test_a_bar_is_hidden_where_only_warnings_are_logged(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    for level, hidden in ((logging.WARNING, True), (logging.INFO, False), (logging.NOTSET, False)):
+        monkeypatch.setattr(logging.getLogger("fashionprobe"), "level", level)
+        with progress.bar(total=1, unit="image", description="stage") as shown:
+            assert bool(shown.disable) is hidden

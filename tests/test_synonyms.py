@@ -4,7 +4,8 @@ import re
 import pytest
 
 from fashionprobe import synonyms
-from fashionprobe.cli import COMMANDS, OWN_OPTIONS
+from fashionprobe.cli.commands import COMMANDS
+from fashionprobe.cli.words import OWN_OPTIONS
 
 PARAMETERS = {command: tuple(inspect.signature(stage).parameters) for command, stage in COMMANDS.items()}
 KNOWN = {*OWN_OPTIONS, *(name for names in PARAMETERS.values() for name in names)}
@@ -12,7 +13,7 @@ KNOWN = {*OWN_OPTIONS, *(name for names in PARAMETERS.values() for name in names
 
 def test_each_synonym_leads_to_what_is_there():
     assert {*synonyms.OPTIONS} <= KNOWN
-    assert {*synonyms.COMMANDS} - {"--help", "--version"} <= {*COMMANDS}
+    assert {*synonyms.COMMANDS} - {"--completion", "--help", "--version"} <= {*COMMANDS}
     for table in (synonyms.OPTIONS, synonyms.COMMANDS):
         for words in table.values():
             assert all(re.fullmatch(r"[a-z0-9+-]+", word) for word in words.split())

@@ -11,10 +11,8 @@ from fashionprobe.app.pictures import Shelf
 from fashionprobe.app.served_classifier import Looking
 from fashionprobe.errors import UserError
 from fashionprobe.explain.heatmaps import heatmap
+from fashionprobe.explain.methods import SIGNED
 from fashionprobe.plots.overlays import colour_map, overlay, signed_picture
-
-SIGNED = ("deconvnet", "guided_backpropagation", "guided_grad_cam")
-"""Methods that are shown as pictures of signed colours, not as strength."""
 
 GUESSES = 5
 

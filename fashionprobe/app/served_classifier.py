@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
@@ -12,24 +12,11 @@ import tensorflow as tf
 from fashionprobe.backbones import Backbone, on_pixels
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.activations import activations
-from fashionprobe.explain.explained_model import Explainer, probabilities
+from fashionprobe.explain.explained_model import ExplainFunction, probabilities
 from fashionprobe.explain.heatmaps import heatmap
-from fashionprobe.explain.methods import METHODS, explainer
-from fashionprobe.plots.overlays import strength
+from fashionprobe.explain.methods import METHODS, explainer, quick_options, title
 from fashionprobe.records import decode
 from fashionprobe.records.image_files.inspect import window
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "score_cam": {"channels": 32}, "smooth_grad": {"samples": 8, "seed": 0}, "integrated_gradients": {"steps": 16},
-    "occlusion": {"seed": 0},
-}  # fmt: skip
-"""Options of the methods that would keep a person waiting otherwise."""
-
-TITLES = {
-    "cam": "CAM", "grad_cam": "Grad-CAM", "grad_cam_plus_plus": "Grad-CAM++", "score_cam": "Score-CAM",
-    "layer_cam": "Layer-CAM", "percentile_cam": "Percentile CAM", "smooth_grad": "SmoothGrad",
-    "guided_grad_cam": "Guided Grad-CAM",
-}  # fmt: skip
 
 QUICK = ("grad_cam", "layer_cam", "percentile_cam", "grad_cam_plus_plus", "guided_grad_cam", "gradient")
 """Methods that take about as long as a forward pass or two."""
@@ -60,7 +47,7 @@ class Looking:
         self.model: keras.Model = on_pixels(backbone)
         self._lock = threading.RLock()
         self._predict = probabilities(self.model)
-        self._explainers: dict[str, Explainer] = {}
+        self._explainers: dict[str, ExplainFunction] = {}
         self._maps: dict[str, Callable[..., list[tf.Tensor]]] = {}
 
     def fitted(self, picture: np.ndarray) -> np.ndarray:
@@ -87,8 +74,7 @@ class Looking:
             UserError: If there is no such method or class, or the network does not allow it.
         """
         raw = self.raw(picture, method, number)
-        whole = heatmap(raw[None], self.size)[0] if raw.ndim == 2 else strength(raw)
-        return self.cropped(whole, picture.shape)
+        return self.cropped(heatmap(raw[None], self.size)[0], picture.shape)
 
     def raw(self, picture: np.ndarray, method: str, number: int) -> np.ndarray:
         """Return what a method says as it says it, with padding: float32 (rows, columns), or (*size, channels).
@@ -122,20 +108,18 @@ class Looking:
                 self._maps[layer] = activations(self.model, [layer])
             return self._maps[layer](self.fitted(picture))[0].numpy()[0]
 
-    def _explainer(self, method: str) -> Explainer:
+    def _explainer(self, method: str) -> ExplainFunction:
         if method not in METHODS:
             raise unknown_name("method", method, METHODS)
         if method not in self._explainers:
-            options = dict(OPTIONS.get(method, {}))
-            if method == "occlusion":
-                options["windows"] = [max(2, min(self.size) // 8), max(2, min(self.size) // 4)]
-            self._explainers[method] = explainer(method, self.model, **options)
+            self._explainers[method] = explainer(method, self.model, **quick_options(method, self.size))
         return self._explainers[method]
 
 
-def title(method: str) -> str:
-    """Return the name of a method as a person writes it."""
-    return TITLES.get(method, method.replace("_", " ").capitalize())
+def heading(method: str) -> str:
+    """Return the name of a method as it stands at the start of a line."""
+    name = title(method)
+    return name[0].upper() + name[1:]
 
 
 def remembered(looking: Looking, picture_of: Callable[[int], np.ndarray]) -> Callable[[int, str, int], np.ndarray]:

@@ -112,17 +112,36 @@ def learn(
                 "images", expected="two or more for a class, to know how far it reaches",
                 received=f"{count} for '{name}'",
             )  # fmt: skip
-    sums = np.zeros((len(names), normalization(descriptors[:1]).shape[1]))
+    sums, apart = left_out(descriptors, numbers, len(names), normalization)
+    reach = [_reach(apart[numbers == number], coverage) for number in range(len(names))]
+    return Classes(
+        tuple(names), images, _mean(sums, images, normalization.unit).astype(np.float32), np.array(reach, np.float32)
+    )
+
+
+def left_out(
+    descriptors: np.ndarray, numbers: np.ndarray, classes: int, normalization: Normalization
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure how far each image lies from the mean of the other images of its class.
+
+    Args:
+        descriptors: float32 (images, channels), not normalized.
+        numbers: Number of the class of each image, int (images,); -1 for none. Each class has two images or more.
+        classes: Number of classes.
+        normalization: What is done to them.
+
+    Returns:
+        The sum of each class, float64 (classes, directions), and the distances, float64 (images,), NaN without a class.
+    """
+    images = np.bincount(numbers[numbers >= 0], minlength=classes)
+    sums = np.zeros((classes, normalization(descriptors[:1]).shape[1]))
     for rows, points in _chunks(descriptors, numbers, normalization):
         np.add.at(sums, numbers[rows], points)
     apart = np.full(len(numbers), np.nan)
     for rows, points in _chunks(descriptors, numbers, normalization):
         others = _mean(sums[numbers[rows]] - points, images[numbers[rows]] - 1, normalization.unit)
         apart[rows] = np.linalg.norm(points - others, axis=1)
-    reach = [_reach(apart[numbers == number], coverage) for number in range(len(names))]
-    return Classes(
-        tuple(names), images, _mean(sums, images, normalization.unit).astype(np.float32), np.array(reach, np.float32)
-    )
+    return sums, apart
 
 
 def tag(group: str, points: np.ndarray, classes: Classes) -> list[Tag]:

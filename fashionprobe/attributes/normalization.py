@@ -33,7 +33,10 @@ class Normalization:
 
     def __call__(self, descriptors: np.ndarray) -> np.ndarray:
         """Return the normalized descriptors, float32 (items, channels or directions); rows of zeros stay zero."""
-        values = np.asarray(descriptors, np.float32)
+        return self.apply(np.asarray(descriptors, np.float32))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Do the same in the precision of the values, which makes float64 of float64."""
         if self.mean is not None:
             values = values - self.mean
         if self.scale is not None:
@@ -71,7 +74,7 @@ def fit(name: str, descriptors: np.ndarray, *, shrinkage: float = SHRINKAGE) -> 
         return Normalization(name)
     if name == "l2":
         return Normalization(name, unit=True)
-    values = np.asarray(descriptors, np.float64)
+    values = np.array(descriptors, np.float64)
     mean = values.mean(axis=0)
     values -= mean
     if name == "standard":

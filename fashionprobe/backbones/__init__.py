@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Backbone", "load", "on_pixels", "preprocessed", "randomized"]
 
-__getattr__, __dir__ = names_of(__name__, {name: "backbone" for name in __all__})
+__getattr__, __dir__ = names_of(__name__)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fashionprobe.backbones import architectures, mini, nets
 from fashionprobe.backbones.blocks import DEFAULT_SIZE, TAPS, choose_taps, nodes_of
-from fashionprobe.backbones.graph import channels_first, copy_weights, flatten, kept_random_state
+from fashionprobe.backbones.graph import channels_first, copy_weights, flatten, kept_random_state, uses
 from fashionprobe.backbones.preprocessing import PREPROCESSING, Preprocessing, probe
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.kerasfile import opening, sizes
@@ -202,7 +202,7 @@ def _from_file(path: Path, *, trust: bool) -> keras.Model:
     if not isinstance(model, keras.Model) or not hasattr(model, "inputs") or not model.inputs:
         raise UserError("backbone", expected="a functional or sequential model", received=type(model).__name__)
     model = flatten(model)
-    shared = [layer.name for layer in model.layers if len(layer._inbound_nodes) > 1]
+    shared = [layer.name for layer in model.layers if uses(layer) > 1]
     if shared:
         raise UserError(
             "backbone", expected="a model that uses each layer once", received=f"a model that uses {shared[0]} again",

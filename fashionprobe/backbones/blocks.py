@@ -197,6 +197,8 @@ def _sources(operation: "keras.Operation") -> list[str]:
     """Return the names of the layers and plain operations whose outputs one takes."""
     import keras
 
+    from fashionprobe.backbones.graph import origins
+
     if isinstance(operation, keras.layers.InputLayer):
         return []
-    return [tensor._keras_history.operation.name for tensor in keras.tree.flatten(operation.input)]
+    return [source.name for source in origins(operation)]

@@ -1,4 +1,7 @@
-"""Changes to the graph of a Keras model: flatten, copy, fold batch normalisation, absorb preprocessing."""
+"""The graph of a Keras model: what feeds what, and changes to it: flatten, copy, fold, absorb preprocessing.
+
+Keras has no public names for the edges of a graph; the private ones that stand for them are used in this file alone.
+"""
 
 import inspect
 import random
@@ -8,6 +11,26 @@ from typing import Any
 
 import keras
 import numpy as np
+
+
+def origin(tensor: Any) -> Any:
+    """Return the layer or plain operation that gives a tensor of a graph."""
+    return tensor._keras_history.operation
+
+
+def origins(operation: Any) -> list[Any]:
+    """Return the layers and plain operations whose outputs one takes, in the order of its arguments."""
+    return [origin(tensor) for tensor in keras.tree.flatten(operation.input)]
+
+
+def readers(operation: Any) -> list[Any]:
+    """Return the layers and plain operations that take the output of one, in all graphs that it is part of."""
+    return [node.operation for node in operation._outbound_nodes]
+
+
+def uses(operation: Any) -> int:
+    """Return how often a layer is called, in all graphs that it is part of."""
+    return len(operation._inbound_nodes)
 
 
 @contextmanager
@@ -101,7 +124,7 @@ def channels_first(model: keras.Model) -> set[str]:
         if rank != 4 or isinstance(operation, moving) or type(operation).__name__ in ("Transpose", "Reshape"):
             continue
         layout = getattr(operation, "data_format", None)
-        sources = [tensor._keras_history.operation.name for tensor in keras.tree.flatten(operation.input)]
+        sources = [source.name for source in origins(operation)]
         if layout == "channels_first" or (
             layout is None and any(name in found or name.endswith(CHANNELS_FIRST) for name in sources)
         ):
@@ -183,7 +206,7 @@ def fold(model: keras.Model) -> keras.Model:
     folded = {}
     for layer in model.layers:
         if type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, 3):
-            source = layer.input._keras_history.operation
+            source = origin(layer.input)
             if _is_foldable(source) and all(output is not source.output for output in model.outputs):
                 folded[source.name] = layer
     dropped = {layer.name for layer in folded.values()}
@@ -211,7 +234,7 @@ def _is_foldable(layer: keras.Layer) -> bool:
     return (
         type(layer) in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
         and layer.activation is keras.activations.linear
-        and len(layer._inbound_nodes) == len(layer._outbound_nodes) == 1
+        and uses(layer) == len(readers(layer)) == 1
     )
 
 
@@ -257,14 +280,14 @@ def absorb_scale(model: keras.Model, scale: Sequence[float], *, bgr: bool) -> bo
         return False
     kernel = np.asarray(first.kernel)
     scaled = (kernel[:, :, ::-1] if bgr else kernel) * np.asarray(scale, kernel.dtype)[:, None]
-    first.kernel.assign(scaled)  # pyright: ignore[reportOptionalMemberAccess]
+    first.kernel.assign(scaled)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
     return True
 
 
 def _reads_pixels(tensor: keras.KerasTensor) -> bool:
-    source = tensor._keras_history.operation
+    source = origin(tensor)
     while isinstance(source, keras.layers.ZeroPadding2D):
-        source = source.input._keras_history.operation
+        source = origin(source.input)
     return isinstance(source, keras.layers.InputLayer)
 
 

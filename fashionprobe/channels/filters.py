@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from fashionprobe.backbones.graph import origin
 from fashionprobe.errors import UserError
 from fashionprobe.explain.cam import pooled_map
 from fashionprobe.explain.explained_model import check_images, flat
@@ -60,7 +61,7 @@ def open_filters(model: keras.Model) -> Filters:
     def maps(images: np.ndarray) -> np.ndarray:
         return forward(check_images(model, images)).numpy()
 
-    return Filters(int(tensor.shape[-1]), tensor._keras_history.operation.name, weights, maps)
+    return Filters(int(tensor.shape[-1]), origin(tensor).name, weights, maps)
 
 
 def _last_map(model: keras.Model) -> Any:

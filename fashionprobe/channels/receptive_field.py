@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fashionprobe.backbones.graph import origins
 from fashionprobe.errors import UserError
 from fashionprobe.explain.explained_model import find_map, flat
 
@@ -97,7 +98,7 @@ def receptive_fields(
         if isinstance(operation, keras.layers.InputLayer):
             found[operation.name] = ReceptiveField((1, 1), (1, 1), (0, 0))
             continue
-        sources = [tensor._keras_history.operation.name for tensor in keras.tree.flatten(operation.input)]
+        sources = [source.name for source in origins(operation)]
         joined = _union([found[name] for name in sources], whole)
         found[operation.name] = _after(operation, joined, shapes.get(sources[0]), whole)
     return {name: found[name] for name in layers}

@@ -1,5 +1,59 @@
-"""See what a trained network looks at: every method takes a Keras model and returns a function of a batch of images."""
+"""See what a trained network looks at: a method is made for a Keras model, then called with images.
 
-from fashionprobe.lazy import modules_of
+    explainer = GradCAM(model)
+    explainer.heatmap(images)
 
-__getattr__, __dir__ = modules_of(__name__)
+`heatmaps.heatmap`, `overlay` and the rest take arrays; the model is never changed.
+"""
+
+from typing import TYPE_CHECKING
+
+from fashionprobe.lazy import names_of
+
+if TYPE_CHECKING:
+    from fashionprobe.explain.explainers import (
+        CAM,
+        Deconvnet,
+        Deletion,
+        Explainer,
+        GradCAM,
+        GradCAMPlusPlus,
+        Gradient,
+        GuidedBackpropagation,
+        GuidedGradCAM,
+        Insertion,
+        IntegratedGradients,
+        LayerCAM,
+        Occlusion,
+        PercentileCAM,
+        ScoreCAM,
+        SmoothGrad,
+    )
+    from fashionprobe.explain.faithfulness import randomization
+    from fashionprobe.explain.targets import Channel, Neuron
+    from fashionprobe.plots.overlays import overlay
+
+__all__ = [
+    "CAM",
+    "Channel",
+    "Deconvnet",
+    "Deletion",
+    "Explainer",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "Gradient",
+    "GuidedBackpropagation",
+    "GuidedGradCAM",
+    "Insertion",
+    "IntegratedGradients",
+    "LayerCAM",
+    "Neuron",
+    "Occlusion",
+    "PercentileCAM",
+    "ScoreCAM",
+    "SmoothGrad",
+    "overlay",
+    "randomization",
+]
+
+__getattr__, __dir__ = names_of(__name__)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from fashionprobe import progress
 from fashionprobe.errors import UserError
 from fashionprobe.explain.cam import grad_cam
-from fashionprobe.explain.explained_model import Classes, Explainer, Network, check_images
+from fashionprobe.explain.explained_model import Classes, ExplainFunction, Network, check_images
 from fashionprobe.explain.heatmaps import resize
 from fashionprobe.explain.relu_rules import with_relu_rule
 from fashionprobe.explain.targets import Target
@@ -24,7 +24,7 @@ MOST_DOUBLINGS = 3
 """How often `integrated_gradients` doubles its points for an image whose values do not sum up."""
 
 
-def gradient(model: keras.Model, *, target: Target = None) -> Explainer:
+def gradient(model: keras.Model, *, target: Target = None) -> ExplainFunction:
     """Make the gradient of the score with respect to the image.
 
     Args:
@@ -44,7 +44,7 @@ def gradient(model: keras.Model, *, target: Target = None) -> Explainer:
     return _backprop(with_relu_rule(model, "gradient"), target)
 
 
-def deconvnet(model: keras.Model, *, target: Target = None) -> Explainer:
+def deconvnet(model: keras.Model, *, target: Target = None) -> ExplainFunction:
     """Make deconvnet: like `gradient`, but each ReLU hands down what is positive in R, (R > 0) R.
 
     Args:
@@ -63,7 +63,7 @@ def deconvnet(model: keras.Model, *, target: Target = None) -> Explainer:
     return _backprop(with_relu_rule(model, "deconvnet"), target)
 
 
-def guided_backpropagation(model: keras.Model, *, target: Target = None) -> Explainer:
+def guided_backpropagation(model: keras.Model, *, target: Target = None) -> ExplainFunction:
     """Make guided backpropagation: like `gradient`, but each ReLU with output f hands down (f > 0)(R > 0) R.
 
     Args:
@@ -82,7 +82,9 @@ def guided_backpropagation(model: keras.Model, *, target: Target = None) -> Expl
     return _backprop(with_relu_rule(model, "guided"), target)
 
 
-def guided_grad_cam(model: keras.Model, layer: str | None = None, *, target: Target = None) -> Explainer:
+def guided_grad_cam(
+    model: keras.Model, layer: str | keras.Layer | None = None, *, target: Target = None
+) -> ExplainFunction:
     """Make guided Grad-CAM: guided backpropagation times Grad-CAM, which is brought to the size of the image.
 
     Args:
@@ -124,7 +126,7 @@ def smooth_grad(
     seed: int = 0,
     batch_size: int = 4,
     target: Target = None,
-) -> Explainer:
+) -> ExplainFunction:
     """Make SmoothGrad: the mean gradient over copies of the image with Gaussian noise.
 
     The noise belongs to the seed and the number of the sample: an image gets the same in whatever batch it comes. The
@@ -178,7 +180,7 @@ def integrated_gradients(
     baseline: float | np.ndarray = 0.0,
     batch_size: int = 4,
     target: Target = None,
-) -> Explainer:
+) -> ExplainFunction:
     """Make integrated gradients: (x - b) times the mean gradient on the straight line from a baseline b to the image x.
 
     The values of an image sum up to the score of the image less that of the baseline. Where they miss it by more than
@@ -254,7 +256,7 @@ def saliency(gradients: np.ndarray) -> np.ndarray:
     return np.abs(gradients).max(axis=-1)
 
 
-def one_by_one(network: Network, function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], name: str) -> Explainer:
+def one_by_one(network: Network, function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], name: str) -> ExplainFunction:
     """Compile a method that takes long for a batch of one image, and run it image after image with a progress bar.
 
     Args:
@@ -303,7 +305,7 @@ def check_baseline(baseline: float | np.ndarray, shape: tuple[int | None, ...]) 
     return image
 
 
-def _backprop(model: keras.Model, target: Target) -> Explainer:
+def _backprop(model: keras.Model, target: Target) -> ExplainFunction:
     """Compile the gradient of the score with respect to the image, as the ReLUs of this model hand it down."""
     network = Network(model, target=target)
 

@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.backbones.graph import CHANNELS_FIRST, channels_first
+from fashionprobe.backbones.graph import CHANNELS_FIRST, channels_first, origin
 from fashionprobe.errors import UserError
 from fashionprobe.explain import functions
 from fashionprobe.explain.explained_model import (
     PASSING,
     SQUASHING,
     Classes,
-    Explainer,
+    ExplainFunction,
     Network,
     check_images,
     find_map,
@@ -28,7 +28,7 @@ Weigh = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """Takes the feature map and the gradient (batch, height, width, channels), gives the weights (batch, channels)."""
 
 
-def cam(model: keras.Model, *, relu: bool = True) -> Explainer:
+def cam(model: keras.Model, *, relu: bool = True) -> ExplainFunction:
     """Make CAM: the feature map before the pooling, weighted with the dense layer's kernel, sum_d W[d,c] A_d.
 
     Args:
@@ -59,7 +59,9 @@ def cam(model: keras.Model, *, relu: bool = True) -> Explainer:
     return network.compile(explain)
 
 
-def grad_cam(model: keras.Model, layer: str | None = None, *, target: Target = None, relu: bool = True) -> Explainer:
+def grad_cam(
+    model: keras.Model, layer: str | keras.Layer | None = None, *, target: Target = None, relu: bool = True
+) -> ExplainFunction:
     """Make Grad-CAM: each channel is weighted with the mean over space of the score's gradient (a class: the logit's).
 
     Args:
@@ -86,8 +88,13 @@ def grad_cam(model: keras.Model, layer: str | None = None, *, target: Target = N
 
 
 def percentile_cam(
-    model: keras.Model, layer: str | None = None, *, q: float = 50, target: Target = None, relu: bool = True
-) -> Explainer:
+    model: keras.Model,
+    layer: str | keras.Layer | None = None,
+    *,
+    q: float = 50,
+    target: Target = None,
+    relu: bool = True,
+) -> ExplainFunction:
     """Make percentile CAM: like Grad-CAM, but with a percentile over space of the gradient in place of its mean.
 
     Args:
@@ -122,8 +129,8 @@ def percentile_cam(
 
 
 def grad_cam_plus_plus(
-    model: keras.Model, layer: str | None = None, *, target: Target = None, relu: bool = True
-) -> Explainer:
+    model: keras.Model, layer: str | keras.Layer | None = None, *, target: Target = None, relu: bool = True
+) -> ExplainFunction:
     """Make Grad-CAM++: each place of a channel counts on its own, so that several objects of a class all show.
 
     The weight of a channel is the sum over space of alpha relu(g), with g the gradient of the score before the softmax
@@ -159,7 +166,7 @@ def grad_cam_plus_plus(
     return _from_gradient(model, layer, target, relu, positive)
 
 
-def layer_cam(model: keras.Model, layer: str | None = None) -> Explainer:
+def layer_cam(model: keras.Model, layer: str | keras.Layer | None = None) -> ExplainFunction:
     """Make Layer-CAM: each value of the feature map is weighted with its own positive gradient; works at early layers.
 
     Computed by tf-keras-vis, which is not compiled, and so slower than the other maps.
@@ -203,7 +210,7 @@ def layer_cam(model: keras.Model, layer: str | None = None) -> Explainer:
     return explain
 
 
-def open_at(model: keras.Model, layer: str | None, target: Target = None) -> tuple[Network, str]:
+def open_at(model: keras.Model, layer: str | keras.Layer | None, target: Target = None) -> tuple[Network, str]:
     """Open a network at a layer that leads to the target.
 
     Args:
@@ -221,7 +228,7 @@ def open_at(model: keras.Model, layer: str | None, target: Target = None) -> tup
     before = _upstream(opened.last)
     if isinstance(target, Channel | Neuron):
         # Its gradient at its own layer is 1 at one channel whatever the image shows.
-        before.remove(opened.last._keras_history.operation)
+        before.remove(origin(opened.last))
     first = channels_first(opened.model)
     candidates = [each.name for each in opened.model.layers if each in before and _has_space(each, first)]
     if not candidates and layer is None:
@@ -248,7 +255,7 @@ def _upstream(tensor: Any) -> set[keras.Operation]:
     """Return the layers and plain operations that a tensor of a graph is computed by."""
     found, waiting = set(), [tensor]
     while waiting:
-        operation = waiting.pop()._keras_history.operation
+        operation = origin(waiting.pop())
         if operation not in found:
             found.add(operation)
             waiting += [] if isinstance(operation, keras.layers.InputLayer) else keras.tree.flatten(operation.input)
@@ -267,20 +274,20 @@ def pooled_map(model: keras.Model) -> tuple[Any, Any]:
     Raises:
         UserError: If the model ends in anything else.
     """
-    operation: Any = model.output._keras_history.operation
+    operation = origin(model.output)
     while isinstance(operation, PASSING) or _is_squashing(operation):
-        operation = operation.input._keras_history.operation
+        operation = origin(operation.input)
     dense, chain = operation, [operation]
     if isinstance(dense, keras.layers.Dense) and functions.squashing(dense) in ("linear", *SQUASHING):
-        operation = operation.input._keras_history.operation
+        operation = origin(operation.input)
         while isinstance(operation, PASSING):
-            operation = operation.input._keras_history.operation
+            operation = origin(operation.input)
         chain.insert(0, operation)
         if isinstance(operation, keras.layers.GlobalAveragePooling2D):
             pooled = operation.input
             if operation.data_format == "channels_first":
                 # It was turned back for the pooling just before.
-                pooled = pooled._keras_history.operation.input
+                pooled = origin(pooled).input
             return dense, pooled
     raise UserError(
         "model", expected="one that ends in GlobalAveragePooling2D and one Dense layer",
@@ -294,7 +301,9 @@ def _is_squashing(operation: Any) -> bool:
     return not getattr(operation, "weights", None) and functions.squashing(operation) in SQUASHING
 
 
-def _from_gradient(model: keras.Model, layer: str | None, target: Target, relu: bool, weigh: Weigh) -> Explainer:
+def _from_gradient(
+    model: keras.Model, layer: str | keras.Layer | None, target: Target, relu: bool, weigh: Weigh
+) -> ExplainFunction:
     """Make a method whose weights come from the gradient of the score with respect to the feature map."""
     network, name = open_at(model, layer, target)
 

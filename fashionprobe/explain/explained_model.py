@@ -11,7 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.backbones.graph import CHANNELS_LAST, channels_first, flatten, twin, with_channels_last
+from fashionprobe.backbones.graph import (
+    CHANNELS_LAST,
+    channels_first,
+    flatten,
+    origin,
+    readers,
+    twin,
+    uses,
+    with_channels_last,
+)
 from fashionprobe.errors import UserError
 from fashionprobe.explain import functions
 from fashionprobe.explain.targets import Channel, Neuron, Target
@@ -28,7 +37,7 @@ PASSING = (keras.layers.Dropout, keras.layers.Identity)
 """Layers that change nothing when the network is used."""
 
 
-class Explainer(Protocol):
+class ExplainFunction(Protocol):
     """A method compiled for one network: images in, one map (or gradient, or curve) an image out."""
 
     def __call__(self, images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
@@ -74,6 +83,7 @@ class Network:
         self.target = target
         outputs = [find_layer(self.model, name).output for name in layers]
         self.dense: Any = None
+        self.last: Any
         self.squashing = "softmax"
         if isinstance(target, Channel | Neuron):
             self.last = find_layer(self.model, target.layer, argument="target").output
@@ -85,7 +95,8 @@ class Network:
     @property
     def classes(self) -> int | None:
         """How many classes the target chooses from; None when the target is not a class."""
-        return None if self.target is not None else int((self.dense or self.model).output.shape[-1])
+        head: Any = self.dense or self.model
+        return None if self.target is not None else int(head.output.shape[-1])
 
     def __call__(self, images: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Run the network, in inference mode.
@@ -135,7 +146,7 @@ class Network:
         """Return the number of the class of each image, the top one where -1 stands: int32 (batch,)."""
         return tf.where(classes < 0, tf.argmax(last, axis=1, output_type=tf.int32), classes)
 
-    def compile(self, function: Callable[[tf.Tensor, tf.Tensor], Any]) -> Explainer:
+    def compile(self, function: Callable[[tf.Tensor, tf.Tensor], Any]) -> ExplainFunction:
         """Make a function of (images, classes) compile once a shape, and check what it is given.
 
         Args:
@@ -190,14 +201,14 @@ class Network:
                 "model", expected="a model with one output", received=f"{len(self.model.outputs)}: {names}",
                 remedy="Explain one: keras.Model(model.input, model.get_layer(NAME).output).",
             )  # fmt: skip
-        tensor = self.model.output
+        tensor: Any = self.model.output
         if self.target is None and len(tensor.shape) != 2:
             raise UserError(
                 "model", expected="a classifier, output (batch, classes)", received=f"output {tensor.shape}",
                 remedy="Explain a Channel or a Neuron of it, or a function of its output.",
             )  # fmt: skip
         while True:
-            layer = tensor._keras_history.operation
+            layer = origin(tensor)
             if isinstance(layer, PASSING):
                 tensor = layer.input
                 continue
@@ -270,7 +281,7 @@ def _pixels(images: Any, wanted: Sequence[int | None]) -> tf.Tensor:
         raise UserError("images", expected=expected, received=f"{type(images).__name__} of other things") from error
 
 
-def probabilities(model: keras.Model) -> Explainer:
+def probabilities(model: keras.Model) -> ExplainFunction:
     """Make the function that returns the probability of every class, float32 (batch, classes), softmaxed once.
 
     Args:
@@ -331,8 +342,7 @@ def flat(model: keras.Model) -> keras.Model:
         model = keras.Model(model.inputs[0], outputs, name=model.name)
     model = flatten(model)
     first = channels_first(model)
-    reading = [tensor._keras_history.operation for tensor in model.inputs]
-    if any(node.operation.name in first for source in reading for node in source._outbound_nodes):
+    if any(reader.name in first for tensor in model.inputs for reader in readers(origin(tensor))):
         raise UserError(
             "model", expected="one that takes images (batch, height, width, channels)", received="channels first",
             remedy="Put keras.layers.Permute((3, 1, 2)) in front of it.",
@@ -340,13 +350,13 @@ def flat(model: keras.Model) -> keras.Model:
     model = with_channels_last(model)
     names = [operation.name for operation in model.operations]
     for layer in model.layers:
-        if len(layer._inbound_nodes) > 1 or names.count(layer.name) > 1:
+        if uses(layer) > 1 or names.count(layer.name) > 1:
             raise UserError("model", expected="a model that uses each layer once", received=f"{layer.name}, used again")
     return model
 
 
-def find_layer(model: keras.Model, name: str | keras.Layer, *, argument: str = "layer") -> keras.Layer:
-    """Return a layer by its name; a layer stands for its name.
+def find_layer(model: keras.Model, name: str | keras.Layer, *, argument: str = "layer") -> Any:
+    """Return the `keras.Layer` of a name; a layer stands for its name.
 
     Raises:
         UserError: If there is none of that name; the near ones are listed.
@@ -359,14 +369,14 @@ def find_layer(model: keras.Model, name: str | keras.Layer, *, argument: str = "
     if not isinstance(name, str):
         raise UserError(
             argument, expected=f"a layer of {model.name} or its name", received=f"{type(name).__name__}",
-            remedy="Images come second: grad_cam(model)(images)." if hasattr(name, "shape") else "",
+            remedy="Images come second: GradCAM(model)(images)." if hasattr(name, "shape") else "",
         )  # fmt: skip
     near = difflib.get_close_matches(str(name), layers, n=5, cutoff=0.3) or list(layers)[-5:]
     raise UserError(argument, expected=f"a layer of {model.name}, such as {', '.join(near)}", received=name)
 
 
-def find_map(model: keras.Model, name: str | keras.Layer) -> keras.Layer:
-    """Return a layer that has a feature map.
+def find_map(model: keras.Model, name: str | keras.Layer) -> Any:
+    """Return the `keras.Layer` of a name, which has a feature map.
 
     Raises:
         UserError: If there is no such layer, or its output is not (batch, height, width, channels).

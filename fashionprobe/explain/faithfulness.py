@@ -13,7 +13,7 @@ from fashionprobe import progress
 from fashionprobe.backbones.graph import copy_model, kept_random_state
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.backprop import GREATEST_SEED, check_baseline, check_count
-from fashionprobe.explain.explained_model import Classes, Explainer, Network, check_images, find_layer, flat
+from fashionprobe.explain.explained_model import Classes, ExplainFunction, Network, check_images, find_layer, flat
 from fashionprobe.explain.targets import Target
 
 Baseline = Literal["mean", "blur"] | float | np.ndarray
@@ -123,7 +123,7 @@ def insertion(
 
 def randomization(
     model: keras.Model,
-    explain_factory: Callable[[keras.Model], Explainer],
+    explain_factory: Callable[[keras.Model], ExplainFunction],
     images: np.ndarray | tf.Tensor,
     classes: Classes = None,
     *,

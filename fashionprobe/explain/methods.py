@@ -8,7 +8,7 @@ from fashionprobe.errors import UserError, unknown_name
 if TYPE_CHECKING:
     import keras
 
-    from fashionprobe.explain.explained_model import Explainer
+    from fashionprobe.explain.explained_model import ExplainFunction
     from fashionprobe.explain.targets import Target
 
 MAPS = ("cam", "grad_cam", "percentile_cam", "grad_cam_plus_plus", "score_cam", "layer_cam", "occlusion")
@@ -22,11 +22,46 @@ PIXELS = (
 LAYERED = ("grad_cam", "percentile_cam", "grad_cam_plus_plus", "score_cam", "layer_cam", "guided_grad_cam")
 """Methods that look at the feature map of a layer."""
 
+IN_PORTIONS = ("score_cam", "occlusion", "smooth_grad", "integrated_gradients")
+"""Methods that look at many changed copies of an image, a batch of them at a time."""
+
 OF_CLASSES = ("cam", "layer_cam")
 """Methods that explain nothing but a class."""
 
+SIGNED = ("deconvnet", "guided_backpropagation", "guided_grad_cam")
+"""Methods that are shown as pictures of signed colours, not as strength."""
+
 METHODS = (*MAPS, *PIXELS)
 """All of them."""
+
+TITLES = {
+    "cam": "CAM", "grad_cam": "Grad-CAM", "grad_cam_plus_plus": "Grad-CAM++", "score_cam": "Score-CAM",
+    "layer_cam": "Layer-CAM", "guided_grad_cam": "guided Grad-CAM", "smooth_grad": "SmoothGrad",
+}  # fmt: skip
+
+
+def title(name: str) -> str:
+    """Return the name of a method as a person writes it, such as "Grad-CAM" or "percentile CAM 90"."""
+    return TITLES.get(name, name.replace("_", " ").replace("cam", "CAM"))
+
+
+def windows_for(size: Sequence[int]) -> list[int]:
+    """Return the windows of occlusion in pixels for images of a size: an eighth and a quarter of the shorter side."""
+    return [max(1, min(size) // 8), max(1, min(size) // 4)]
+
+
+def quick_options(name: str, size: Sequence[int]) -> dict[str, Any]:
+    """Return options with which a method does not keep a person waiting.
+
+    Args:
+        name: The method.
+        size: (height, width) of the images in pixels.
+    """
+    options = {
+        "score_cam": {"channels": 32}, "smooth_grad": {"samples": 8, "seed": 0}, "integrated_gradients": {"steps": 16},
+        "occlusion": {"windows": windows_for(size), "seed": 0},
+    }  # fmt: skip
+    return options.get(name, {})
 
 
 def check_methods(names: Sequence[str], *, of_channel: bool) -> None:
@@ -49,7 +84,7 @@ def check_methods(names: Sequence[str], *, of_channel: bool) -> None:
 
 def explainer(
     name: str, model: "keras.Model", *, layer: str | None = None, target: "Target" = None, **options: Any
-) -> "Explainer":
+) -> "ExplainFunction":
     """Make a method for a model.
 
     Args:
@@ -71,7 +106,7 @@ def explainer(
     return _factory(name)(model, **arguments, **options)
 
 
-def _factory(name: str) -> "Callable[..., Explainer]":
+def _factory(name: str) -> "Callable[..., ExplainFunction]":
     """Return the function that makes a method for a model."""
     from fashionprobe.explain import backprop, cam, occlusion, score_cam
 

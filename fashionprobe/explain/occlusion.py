@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from fashionprobe import progress
 from fashionprobe.errors import UserError
-from fashionprobe.explain.explained_model import Classes, Explainer, Network, check_images
+from fashionprobe.explain.explained_model import Classes, ExplainFunction, Network, check_images
 from fashionprobe.explain.targets import Target
 
 WINDOWS = (1 / 7, 2 / 7)
@@ -30,7 +30,7 @@ def occlusion(
     seed: int = 0,
     batch_size: int = 16,
     target: Target = None,
-) -> Explainer:
+) -> ExplainFunction:
     """Make occlusion: square windows are filled with noise one by one, and what that does is added up at their pixels.
 
     For a class, a window adds 1 / p to its pixels, with p the probability that is left; for other targets, the drop of

@@ -9,7 +9,7 @@ import tensorflow as tf
 from fashionprobe import progress
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.cam import open_at
-from fashionprobe.explain.explained_model import Classes, Explainer, Network, check_images, find_map, flat
+from fashionprobe.explain.explained_model import Classes, ExplainFunction, Network, check_images, find_map, flat
 from fashionprobe.explain.targets import Target
 
 Weights = Literal["probability", "softmax"]
@@ -17,13 +17,13 @@ Weights = Literal["probability", "softmax"]
 
 def score_cam(
     model: keras.Model,
-    layer: str | None = None,
+    layer: str | keras.Layer | None = None,
     *,
     target: Target = None,
     channels: int | None = None,
     weights: Weights = "probability",
     batch_size: int = 16,
-) -> Explainer:
+) -> ExplainFunction:
     """Make Score-CAM: channels weighted by the probability that is left when the image is seen through them.
 
     Each channel is brought to the size of the image, bilinearly, and to [0, 1], by its own least and greatest value in
@@ -56,7 +56,7 @@ def score_cam(
     if weights not in get_args(Weights):
         raise unknown_name("weights", weights, get_args(Weights))
     _check_count("batch_size", batch_size)
-    network, depth = _open(model, layer, target)
+    network, _, depth = open_any(model, layer, target)
     if channels is not None:
         _check_count("channels", channels, depth)
     whole = _whole(network, channels)
@@ -93,18 +93,18 @@ def _check_count(name: str, count: int, most: int | None = None) -> None:
         raise UserError(name, expected=expected, received=count)
 
 
-def _open(model: keras.Model, layer: str | None, target: Target) -> tuple[Network, int]:
-    """Open a network at a layer, and return its number of channels, too.
+def open_any(model: keras.Model, layer: str | keras.Layer | None, target: Target) -> tuple[Network, str, int]:
+    """Open a network at a layer; return it, the name of the layer and its number of channels.
 
     No gradient is needed here: a layer that is named may be any.
     """
     if layer is None:
-        network, layer = open_at(model, None, target)
+        network, name = open_at(model, None, target)
     else:
         opened = flat(model)
-        find_map(opened, layer)
-        network = Network(opened, [layer], target)
-    return network, find_map(network.model, layer).output.shape[-1]
+        name = find_map(opened, layer).name
+        network = Network(opened, [name], target)
+    return network, name, find_map(network.model, name).output.shape[-1]
 
 
 def _whole(network: Network, channels: int | None) -> Any:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fashionprobe.backbones.graph import origin
 from fashionprobe.errors import UserError
 from fashionprobe.explain.cam import open_at, pooled_map
 from fashionprobe.explain.explained_model import Network, find_layer, logits
@@ -50,7 +51,7 @@ class Correctable:
         self.dense: Any = None
         try:
             self.dense, tensor = pooled_map(self.model)
-            self.tap = tensor._keras_history.operation.name
+            self.tap = origin(tensor).name
         except UserError:
             _, self.tap = open_at(self.model, None)
             tensor = self.model.get_layer(self.tap).output

@@ -155,7 +155,8 @@ def _scores(model: Pipeline, features: np.ndarray, labels: np.ndarray, weight: s
 
 def _folded(model: Pipeline, bias: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Fold the scaling of a pipeline into the weights of its regression."""
-    scaler, regression = model[0], model[-1]
+    scaler: Any = model[0]
+    regression: Any = model[-1]
     coefficients, intercept = regression.coef_, regression.intercept_
     if len(coefficients) == 1:
         # One column tells two classes apart: half of it for the second, half against the first.

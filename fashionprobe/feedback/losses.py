@@ -156,19 +156,7 @@ def cam_inside(feature_map: Any, weights: Any, mask: Any) -> Any:
 
 
 class _Masked(keras.losses.Loss):
-    """A loss of (labels, mask) and (scores, feature map).
-
-    Keras computes one loss for each output, and this one needs two outputs together; to train with `fit`, let the model
-    hand both over:
-
-        class Corrected(keras.Model):
-            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-                return self.loss(y, y_pred, sample_weight)
-
-        model = Corrected(image, [logits, feature_map])
-        model.compile("adam", loss=PASA())
-        model.fit(images, (labels, masks))
-    """
+    """A loss of (labels, mask) and (scores, feature map)."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         labels, mask = y_true
@@ -181,7 +169,18 @@ class _Masked(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="fashionprobe")
 class PAS(_Masked):
-    """PAS as a Keras loss of `(labels, mask)` and `(scores, feature_map)`; see `pas` and, for `fit`, its base class.
+    """PAS as a Keras loss of `(labels, mask)` and `(scores, feature_map)`; see `pas`.
+
+    Keras computes one loss for each output, and this one needs two outputs together; to train with `fit`, let the model
+    hand both over:
+
+        class Corrected(keras.Model):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return self.loss(y, y_pred, sample_weight)
+
+        model = Corrected(image, [logits, feature_map])
+        model.compile("adam", loss=PAS())
+        model.fit(images, (labels, at_tap(masks, feature_map.shape[1:3])))
 
     Args:
         lam: Weight of the penalty; None for 1 / (5 * rows * columns * channels).
@@ -213,7 +212,18 @@ class PAS(_Masked):
 
 @keras.saving.register_keras_serializable(package="fashionprobe")
 class PASA(_Masked):
-    """PASA as a Keras loss of `(labels, mask)` and `(scores, feature_map)`; see `pasa` and, for `fit`, its base class.
+    """PASA as a Keras loss of `(labels, mask)` and `(scores, feature_map)`; see `pasa`.
+
+    Keras computes one loss for each output, and this one needs two outputs together; to train with `fit`, let the model
+    hand both over:
+
+        class Corrected(keras.Model):
+            def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+                return self.loss(y, y_pred, sample_weight)
+
+        model = Corrected(image, [logits, feature_map])
+        model.compile("adam", loss=PASA())
+        model.fit(images, (labels, at_tap(masks, feature_map.shape[1:3])))
 
     Args:
         b: Base of the power, above 0.

@@ -19,6 +19,39 @@ MEAN, DEVIATION = 0.5, 0.1
 """Of the noise, as shares of the image's range: those of occlusion."""
 
 
+def replace_regions(
+    images: np.ndarray, masks: np.ndarray, by: Literal["telea", "navier_stokes", "noise"] | Paint = "telea",
+    *, seed: int = 0,
+) -> np.ndarray:  # fmt: skip
+    """Paint over the masked region of each image, or fill it with noise, so that it says nothing.
+
+    Args:
+        images: float32 (batch, height, width, 3), RGB in [0, 255].
+        masks: bool (batch, height, width), True where to replace. Images with an empty mask stay as they are.
+        by: "telea" or "navier_stokes" paint from the border inwards with OpenCV, "noise" is Gaussian; or a function of
+            an image, uint8 (height, width, 3), and its mask that returns the painted image.
+        seed: Seed of the noise.
+
+    Returns:
+        float32 (batch, height, width, 3).
+
+    Raises:
+        UserError: If there is no such way, shapes or values are wrong, or a mask covers a whole image.
+
+    Example:
+        >>> image, mask = np.full((1, 4, 4, 3), 9.0), np.zeros((1, 4, 4), bool)
+        >>> mask[0, 0, 0] = True
+        >>> replace_regions(image, mask, lambda image, mask: image * 2)[0, 0, :2, 0].tolist()
+        [18.0, 9.0]
+    """
+    if by == "noise":
+        return noise(images, masks, np.random.default_rng(seed))
+    ways: dict[Any, Paint] = {"telea": telea, "navier_stokes": navier_stokes}
+    if not callable(by) and by not in ways:
+        raise unknown_name("by", by, [*ways, "noise"])
+    return painted(images, masks, by if callable(by) else ways[by])
+
+
 def telea(image: np.ndarray, mask: np.ndarray, *, radius: float = 3) -> np.ndarray:
     """Paint a hole by OpenCV's fast marching: from its border inwards, each pixel a mean of the known ones around.
 

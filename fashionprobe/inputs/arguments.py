@@ -8,11 +8,12 @@ import shlex
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from fashionprobe import synonyms
 from fashionprobe.artifacts import Artifact, child, load
 from fashionprobe.errors import UserError, nearest
+from fashionprobe.inputs import parameters
 from fashionprobe.records.record_set import RecordSet, open_record_set
 
 P = ParamSpec("P")
@@ -22,28 +23,48 @@ Place = str | os.PathLike[str]
 """A name below a root folder, or what an earlier stage returned (its results are paths)."""
 
 
-def stage(function: Callable[P, R]) -> Callable[P, R]:
-    """Answer an argument that a stage does not have in a sentence that names one it has; Python's names none."""
-    parameters = inspect.signature(function).parameters
+@overload
+def stage(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def stage(**ranges: str) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def stage(function: Callable[..., Any] | None = None, /, **ranges: str) -> Any:
+    """Describe and check the parameters of a stage by `parameters`, and answer one that it does not have.
+
+    Args:
+        function: The stage; `@stage` alone passes it.
+        ranges: The ranges of numbers that differ from the shared ones, as `@stage(samples="[0, inf)")`.
+    """
+    if function is None:
+        return functools.partial(_stage, ranges=ranges)
+    return _stage(function, ranges)
+
+
+def _stage(function: Callable[P, R], ranges: Mapping[str, str]) -> Callable[P, R]:
+    name, signature = function.__name__, inspect.signature(function).parameters
+    limits = {each: limit for each, limit in {**parameters.RANGES, **ranges}.items() if each in signature}
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        name = function.__name__
         if args:
             raise UserError(
-                "arguments", expected=f"given by name, as {name}({next(iter(parameters))}=...)",
+                "arguments", expected=f"given by name, as {name}({next(iter(signature))}=...)",
                 received=f"{type(args[0]).__name__} without a name",
             )  # fmt: skip
-        for word in kwargs:
-            if word not in parameters:
-                near = synonyms.option(word, parameters) or nearest(word, parameters)
+        for word, value in kwargs.items():
+            if word not in signature:
+                near = synonyms.option(word, signature) or nearest(word, signature)
                 remedy = f"Did you mean {near!r}? " if near else ""
                 raise UserError(
                     "argument", expected=f"one that stage {name!r} has", received=word,
                     remedy=f"{remedy}help(fashionprobe.stages.{name}) lists them.",
                 )  # fmt: skip
+            if word in limits:
+                parameters.check(word, value, limits[word], signature[word].annotation)
         return function(*args, **kwargs)
 
+    if function.__doc__:  # python -OO has none
+        called.__doc__ = parameters.documented(function.__doc__, signature)
+    called.ranges = limits  # type: ignore[attr-defined]
     return called
 
 
@@ -78,19 +99,6 @@ def image_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
     if len(sides) != 2 or min(sides) < 1:
         raise UserError("size", expected="a number of pixels, or [height, width], each 1 or more", received=size)
     return (int(sides[0]), int(sides[1]))
-
-
-def at_least(minimum: int, **arguments: int | None) -> None:
-    """Check that the named numbers are not below a minimum; None is fine."""
-    for name, value in arguments.items():
-        if value is not None and value < minimum:
-            raise UserError(name, expected=f"an int in the range [{minimum}, inf)", received=value)
-
-
-def check_seed(seed: int) -> None:
-    """Check a seed; scikit-learn and Keras take no other."""
-    if not 0 <= seed < 2**32:
-        raise UserError("seed", expected="an int in the range [0, 2**32)", received=seed)
 
 
 def command(stage: Callable[..., Any], given: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, child, load
 from fashionprobe.errors import UserError
+from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +116,7 @@ def write_masks(folder: Path, masks: Iterable[Drawn]) -> "pd.DataFrame":
     return table
 
 
-def open_masks(masks: shared.Place, records: Artifact, *, runs_root: str = "runs") -> Masks:
+def open_masks(masks: shared.Place, records: RecordSet, *, runs_root: str = "runs") -> Masks:
     """Open a set of masks and check it against the records that it is about.
 
     Args:
@@ -155,7 +156,7 @@ def open_masks(masks: shared.Place, records: Artifact, *, runs_root: str = "runs
     return Masks(artifact, tuple(table["id"]), splits, tuple(table["class"]), drawn)
 
 
-def _splits(records: Artifact, ids: "pd.Series", path: Path, again: str) -> tuple[str, ...]:
+def _splits(records: RecordSet, ids: "pd.Series", path: Path, again: str) -> tuple[str, ...]:
     """Return the split of each masked image; refuse what no masked image may be."""
     items = records.items.set_index("id")["split"]
     unknown = [name for name in ids if name not in items.index]

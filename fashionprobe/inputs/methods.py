@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fashionprobe.errors import UserError
+from fashionprobe.explain.methods import title
 from fashionprobe.inputs.network import Opened
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
-    from fashionprobe.explain.explained_model import Explainer
+    from fashionprobe.explain.explained_model import ExplainFunction
     from fashionprobe.explain.targets import Target
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,9 @@ class Column:
     @property
     def title(self) -> str:
         """Return the name as a person writes it."""
-        words = {"grad_cam": "Grad-CAM", "grad_cam_plus_plus": "Grad-CAM++", "cam": "CAM", "smooth_grad": "SmoothGrad"}
-        words |= {"score_cam": "Score-CAM", "layer_cam": "Layer-CAM", "guided_grad_cam": "guided Grad-CAM"}
-        return words.get(self.name, self.name.replace("_", " ").replace("cam", "CAM"))
+        return title(self.name)
 
-    def explainer(self, model: "keras.Model", layer: str | None, target: "Target") -> "Explainer":
+    def explainer(self, model: "keras.Model", layer: str | None, target: "Target") -> "ExplainFunction":
         """Make the method for a model."""
         from fashionprobe.explain.methods import explainer
 
@@ -90,7 +88,7 @@ def choose_columns(
 
 def applicable(
     columns: list[Column], opened: Opened, layer: str | None, target: "Target", *, typed: bool
-) -> "dict[Column, Explainer]":
+) -> "dict[Column, ExplainFunction]":
     """Make the methods; those that nobody asked for by name and that do not fit the network are left out, and said.
 
     Args:
@@ -119,13 +117,3 @@ def applicable(
             ", ".join(column.title for column in errors), next(iter(errors)).method,
         )  # fmt: skip
     return made
-
-
-def relevance_of(maps: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
-    """Bring raw maps or signed gradients to relevance in [0, 1], float32 (batch, *size)."""
-    import numpy as np
-
-    from fashionprobe.explain.heatmaps import heatmap
-    from fashionprobe.plots.overlays import strength
-
-    return heatmap(maps, size) if maps.ndim == 3 else np.stack([strength(each) for each in maps])

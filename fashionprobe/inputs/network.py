@@ -155,7 +155,7 @@ class Opened:
     @property
     def is_classifier(self) -> bool:
         """Whether the network ends in one score a class."""
-        return len(self.model.output.shape) == 2 and self.model.output_shape[-1] > 1 and _ends_in_scores(self.model)
+        return len(self.model.output_shape) == 2 and self.model.output_shape[-1] > 1 and _ends_in_scores(self.model)
 
     def arguments(self) -> dict[str, Any]:
         """Return what a recipe has to hold of it; the weights have their own place there."""
@@ -226,7 +226,9 @@ def _ends_in_scores(model: "keras.Model") -> bool:
     """Tell a classifier from a network that ends in pooled features."""
     import keras
 
-    operation: Any = model.output._keras_history.operation
+    from fashionprobe.backbones.graph import origin
+
+    operation = origin(model.output)
     while isinstance(operation, keras.layers.Softmax | keras.layers.Activation | keras.layers.Reshape):
-        operation = operation.input._keras_history.operation
+        operation = origin(operation.input)
     return not isinstance(operation, keras.layers.GlobalAveragePooling2D | keras.layers.GlobalMaxPooling2D)

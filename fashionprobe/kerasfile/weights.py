@@ -50,6 +50,7 @@ def check(file: Path | IO[bytes], *, shown: Path, argument: str = "weights", mos
 def _walk(root: Any, most: int, refuse: Any) -> None:
     """Look at each object once, whatever links lead to it."""
     import h5py
+    from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
 
     seen, total, waiting = set(), 0, [root]
     while waiting:
@@ -59,7 +60,7 @@ def _walk(root: Any, most: int, refuse: Any) -> None:
             if not isinstance(link, h5py.HardLink):
                 raise refuse(f"with a link from {_shown(group.name, name)} to another place")
             found = group[name]
-            address = h5py.h5o.get_info(found.id).addr
+            address = h5o.get_info(found.id).addr
             if address in seen:
                 continue
             seen.add(address)

@@ -101,7 +101,7 @@ def curves(accuracy: "pd.DataFrame") -> list[Curve]:
             mean=rows["accuracy_mean"].to_numpy(float),
             std=rows["accuracy_std"].to_numpy(float),
         )
-        for (classifier, parameter), rows in table.groupby(["classifier", "parameter"], sort=False)  # pyright: ignore
+        for (classifier, parameter), rows in table.groupby(["classifier", "parameter"], sort=False)
     ]
     return sorted(found, key=_order)
 
@@ -270,7 +270,7 @@ def _ramp(neighbours: Sequence[Curve]) -> list[str]:
 
 def _folds(tables: "Sequence[pd.DataFrame] | object") -> str:
     """Say over how many folds the deviation was taken, when all tables agree."""
-    counts = {int(count) for table in tables if "folds" in table for count in table["folds"]}  # pyright: ignore
+    counts = {int(count) for table in tables if "folds" in table for count in table["folds"]}  # pyright: ignore[reportGeneralTypeIssues]
     return f"{counts.pop()} folds" if len(counts) == 1 else "the folds"
 
 

@@ -60,13 +60,13 @@ def before_after(rows: Sequence[Corrected], *, title: str = "", scale: str = "re
         UserError: There is no image, or its mask or a heatmap differs from it in size.
     """
     _check(rows)
-    import matplotlib as mpl
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
     sides = [_SIDE * row.image.shape[0] / row.image.shape[1] for row in rows]
     height = sum(side + 0.52 for side in sides) + 0.75 + 0.35 * bool(title)
     figure = Figure(figsize=(3 * _SIDE + 0.3, height), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.05, w_pad=0.04)  # pyright: ignore
+    figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.04)
     axes = figure.subplots(len(rows), 3, squeeze=False, height_ratios=sides)
     for line, row in zip(axes, rows, strict=True):
         _picture(line[0], row.image, row.mask, f"{style.short(row.name, 22)}\n{style.short(row.note, 22)}")
@@ -76,7 +76,7 @@ def before_after(rows: Sequence[Corrected], *, title: str = "", scale: str = "re
     if title:
         heading = figure.suptitle(style.short(title, 50), x=0.01, ha="left", fontsize=14, fontweight="bold")
         heading.set_parse_math(False)
-    colours = mpl.cm.ScalarMappable(cmap=COLOURS)
+    colours = ScalarMappable(cmap=COLOURS)
     bar = figure.colorbar(colours, ax=list(axes.flat), location="bottom", shrink=0.7, aspect=40, pad=0.01)
     bar.set_label(f"{scale}; white and black: outline of the mask", fontsize=11)
     return figure
@@ -144,7 +144,7 @@ def confusion_change(before: "pd.DataFrame", after: "pd.DataFrame", *, title: st
     width = (2 if beside else 1) * (side + (1.5 if beside else 2.2) + longest / 12)
     height = (1 if beside else 2) * (side + 1.1 + longest / 17) + 0.4 * bool(title)
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09)
     axes = figure.subplots(1, 2) if beside else figure.subplots(2, 1)
     for ax, matrix, name in zip(axes, (before, after), ("Before", "After"), strict=True):
         confusion(matrix, title=name, ax=ax)
@@ -222,7 +222,7 @@ def _panels(count: int, rows: int, title: str) -> "tuple[Figure, list[Axes]]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.6, 1.7 + 0.34 * rows + 0.3 * bool(title)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.07, wspace=0.03)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.07, wspace=0.03)
     axes = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     if title:
         heading = figure.suptitle(style.short(title, 50), x=0.01, ha="left", fontsize=14, fontweight="bold")

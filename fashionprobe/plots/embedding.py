@@ -42,7 +42,7 @@ def trials(
             raise unknown_name("names", name, list(table.columns), what="a column of the table")
     best = whole.iloc[int(whole["mean"].to_numpy().argmax())]
     figure = Figure(figsize=(1.2 + 3.9 * len(names), 4.2), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     cut = table[table["pruned"]]
     for ax, name in zip(panels, names, strict=True):

@@ -64,7 +64,7 @@ def deletion_insertion(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.2, 4.2), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09, wspace=0.04)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09, wspace=0.04)
     left, right = figure.subplots(1, 2, sharey=True)
     handles, names = [], []
     for place, method in enumerate(deletion):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fashionprobe.errors import UserError
 from fashionprobe.plots import style
 
 if TYPE_CHECKING:
@@ -23,19 +24,66 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, *, opacity: float = 0.6) -> 
     """Lay a heatmap over an image without its colours, so that every colour stands for relevance.
 
     Args:
-        image: uint8 (height, width, 3), RGB.
+        image: uint8 or float (height, width, 3), RGB in [0, 255].
         heatmap: float (height, width) in [0, 1].
         opacity: Share of the heatmap in the mixture, in [0, 1].
 
     Returns:
         uint8 (height, width, 3), RGB.
+
+    Raises:
+        UserError: If the two are not one image and one heatmap of its size.
     """
     import matplotlib as mpl
 
+    if image.ndim != 3 or image.shape[2] != 3 or heatmap.shape != image.shape[:2]:
+        raise UserError(
+            "heatmap", expected="one heatmap (height, width) of one image (height, width, 3)",
+            received=f"{list(heatmap.shape)} and {list(image.shape)}",
+            remedy="Of batches take one of each: overlay(images[0], heatmaps[0])." if image.ndim == 4 else "",
+        )  # fmt: skip
     # Luma of ITU-R BT.601.
     grey = image.astype(np.float64) @ (0.299, 0.587, 0.114)
     colours = mpl.colormaps[COLOURS](np.clip(heatmap, 0, 1))[..., :3] * 255
     return np.rint((1 - opacity) * grey[..., None] + opacity * colours).astype(np.uint8)
+
+
+def picture(image: np.ndarray, raw: np.ndarray, relevance: np.ndarray, *, signed: bool) -> np.ndarray:
+    """Show what a method says of an image, as the method needs it.
+
+    Args:
+        image: uint8 (height, width, 3), RGB.
+        raw: What the method says, float (rows, columns), or (height, width, channels).
+        relevance: The same in [0, 1], float (height, width).
+        signed: Whether the sign of the second kind is shown.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+    """
+    if signed:
+        return signed_picture(raw)
+    return overlay(image, relevance) if raw.ndim == 2 else colour_map(relevance)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Return an image as it can be shown, whatever values a model takes.
+
+    Args:
+        image: float (height, width, channels). Values in [0, 1] and in [0, 255] are taken for what they are; any other
+            range is stretched to [0, 255].
+
+    Returns:
+        uint8 (height, width, 3), RGB; grey where there are not three channels.
+    """
+    image = np.asarray(image, np.float64)
+    low, high = image.min(), image.max()
+    if low < 0 or high > 255:
+        image = (image - low) * (255 / (high - low))
+    elif high <= 1:
+        image = image * 255
+    if image.shape[-1] != 3:
+        image = np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return np.rint(image).astype(np.uint8)
 
 
 def colour_map(values: np.ndarray) -> np.ndarray:
@@ -49,32 +97,27 @@ def signed_picture(gradient: np.ndarray) -> np.ndarray:
     """Show a signed gradient as a picture in which 0 is mid-grey.
 
     Args:
-        gradient: float (height, width, 3), any range.
+        gradient: float (height, width, channels), any range; of other than three channels the mean is shown.
 
     Returns:
         uint8 (height, width, 3), RGB; the 99th percentile of the size of its values, and all above, is at full colour.
     """
+    if gradient.shape[-1] != 3:
+        gradient = np.repeat(gradient.mean(axis=-1, keepdims=True), 3, axis=-1)
     size = np.percentile(np.abs(gradient), _CLIPPED)
     scaled = gradient / size if size > 0 else np.zeros_like(gradient)
     return np.rint(127.5 + 127.5 * np.clip(scaled, -1, 1)).astype(np.uint8)
 
 
-def strength(gradient: np.ndarray) -> np.ndarray:
-    """Return how strong a gradient is at each pixel, in [0, 1]: the greatest size of its colours.
-
-    Args:
-        gradient: float (height, width, channels), any range.
-
-    Returns:
-        float32 (height, width); the 99th percentile, and all above, is 1; a gradient of zeros stays 0.
-    """
-    size = np.abs(gradient).max(axis=-1).astype(np.float32)
-    most = np.percentile(size, _CLIPPED)
-    return np.clip(size / most, 0, 1) if most > 0 else np.zeros_like(size)
-
-
 @style.house_style()
-def explained(image: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], *, title: str, scale: str = "") -> "Figure":
+def explained(
+    image: np.ndarray,
+    panels: Sequence[tuple[str, np.ndarray]],
+    *,
+    title: str,
+    scale: str = "",
+    columns: int | None = None,
+) -> "Figure":
     """Draw an image beside what the methods see in it.
 
     Args:
@@ -82,15 +125,16 @@ def explained(image: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], *, ti
         panels: Name of the method and its picture, uint8 (height, width, 3).
         title: Heading, such as the class and its probability.
         scale: What the colours stand for; the colour bar is left out when this is empty.
+        columns: Pictures per row; by default three at most.
 
     Returns:
-        The figure: three pictures a row at most.
+        The figure.
     """
-    import matplotlib as mpl
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
     shown = [("image", image), *panels]
-    columns = 2 if len(shown) == 4 else min(len(shown), _COLUMNS)
+    columns = columns or (2 if len(shown) == 4 else min(len(shown), _COLUMNS))
     rows = -(-len(shown) // columns)
     side = _SIDE * image.shape[0] / image.shape[1]
     height = rows * (side + 0.3) + 0.4 + 0.6 * bool(scale)
@@ -103,7 +147,7 @@ def explained(image: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], *, ti
         ax.set_title(style.short(name, 24), fontsize=12, fontweight="normal")
     figure.suptitle(style.short(title, 18 * columns), x=0.01, ha="left", fontsize=14, fontweight="bold")
     if scale:
-        colours = mpl.cm.ScalarMappable(cmap=COLOURS)
+        colours = ScalarMappable(cmap=COLOURS)
         bar = figure.colorbar(colours, ax=list(axes), location="bottom", shrink=0.7, aspect=40, pad=0.02)
         bar.set_label(scale, fontsize=11)
     return figure

@@ -111,7 +111,7 @@ def _panels(rows: int, count: int, title: str) -> "tuple[Figure, list[Axes]]":
     heading = textwrap.wrap(style.short(title, 96), 48)
     height = 1.9 + _ROW * rows + 0.27 * len(heading)
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.08, wspace=0.03)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.08, wspace=0.03)
     axes = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     if heading:
         text = figure.suptitle("\n".join(heading), x=0.01, ha="left", fontsize=14, fontweight="bold")
@@ -283,7 +283,7 @@ def _curve_panels(names: list[str], title: str) -> "tuple[Figure, dict[str, Axes
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.6, 0.6 + 2.85 * len(names)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.07, hspace=0.03)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.07, hspace=0.03)
     axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     if title:
         heading = figure.suptitle(style.short(title, 50), x=0.01, ha="left", fontsize=14, fontweight="bold")

@@ -200,8 +200,8 @@ def pasa_surface(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.6, 6.6 + 0.3 * bool(title)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.07, hspace=0.03)  # pyright: ignore
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1.0))  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.07, hspace=0.03)
+    upper, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1.0))  # pyright: ignore[reportGeneralTypeIssues]
     _lines(upper.subplots(), settings)
     axes = list(lower.subplots(1, len(settings), sharey=True, squeeze=False)[0])
     for ax, (name, (b, th)) in zip(axes, settings.items(), strict=True):

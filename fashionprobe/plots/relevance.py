@@ -177,7 +177,7 @@ def expert_against_ranking(
         ))  # fmt: skip
         names.append(f"{words} ({len(part)})")
     for row in rows[rows["suspicious"]].head(8).itertuples():
-        ax.annotate(str(row.filter), (row.ratio, row.relevance_rank), (6, 3), textcoords="offset points", fontsize=10)  # pyright: ignore
+        ax.annotate(str(row.filter), (row.ratio, row.relevance_rank), (6, 3), textcoords="offset points", fontsize=10)
     handles.append(ax.axvline(1, color="black", linestyle=":", linewidth=1.6))
     names.append("as active in the masks\nas on the average")
     ax.set_ylim(len(table) + 0.02 * len(table) + 0.5, 0.5 - 0.02 * len(table))
@@ -225,6 +225,8 @@ def masked_filters(
         UserError: If the mask has another size than the image, or the filters differ in number.
     """
     import matplotlib as mpl
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     if mask.shape != image.shape[:2]:
@@ -244,7 +246,7 @@ def masked_filters(
     left.set(xlim=(-1, mask.shape[1]), ylim=(mask.shape[0], -1))
     left.set_axis_off()
     left.set_title("image, mask outlined", fontsize=12, fontweight="normal")
-    scale = mpl.colors.Normalize(1, max(len(relevance), 2))
+    scale = Normalize(1, max(len(relevance), 2))
     colours = mpl.colormaps[COLOURS](scale(relevance[best]))
     places = np.arange(len(best))
     right.barh(places, inside[best], color=colours, height=0.74)
@@ -259,7 +261,7 @@ def masked_filters(
     right.grid(axis="x")
     right.set_ylabel("Filter")
     right.set_xlabel("Mean activation in the mask (tick: over the whole map)")
-    bar = figure.colorbar(mpl.cm.ScalarMappable(scale, COLOURS), ax=right, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(scale, COLOURS), ax=right, pad=0.02)
     bar.ax.invert_yaxis()
     bar.set_label("Relevance rank (top: most relevant)")
     figure.suptitle(style.short(title, 80), x=0.01, ha="left", fontsize=14, fontweight="bold")

@@ -143,6 +143,6 @@ def _missing_letters(figure: "Figure") -> bool:
     from matplotlib.font_manager import FontProperties, findfont, get_font
     from matplotlib.text import Text
 
-    letters = {letter for text in figure.findobj(Text) for letter in text.get_text()}  # pyright: ignore
+    letters = {letter for text in figure.findobj(Text) for letter in text.get_text()}
     drawable = get_font(findfont(FontProperties(family=FONT))).get_charmap()
     return any(ord(letter) not in drawable for letter in letters if not letter.isspace())

@@ -70,8 +70,8 @@ def axes_of(ax: "Axes | None", *, width: float, height: float = 4.2) -> "tuple[F
     from matplotlib.figure import Figure
 
     if ax is None:
-        figure = Figure(figsize=(width, height), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09)  # pyright: ignore
+        figure = Figure(figsize=(width, height))
+        figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09)
         return figure, figure.add_subplot()
     figure = ax.get_figure(root=True) if _has_root(ax) else ax.figure
     return figure, ax  # pyright: ignore[reportReturnType]

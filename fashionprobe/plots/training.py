@@ -109,7 +109,7 @@ def _panels() -> "tuple[Figure, tuple[Axes, Axes]]":
 
     figure = Figure(figsize=(10.2, 4.2), layout="constrained")
     # The panels stand further apart than the edges of the figure: an axis label stands between them.
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09, wspace=0.04)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09, wspace=0.04)
     left, right = figure.subplots(1, 2)
     return figure, (left, right)
 
@@ -266,7 +266,7 @@ def embedding_training(history: "pd.DataFrame", *, title: str = "") -> "Figure":
     if not len(history):
         raise UserError("history", expected="a table with one epoch or more", received="no rows")
     figure = Figure(figsize=(12.6, 3.9), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09, wspace=0.05)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09, wspace=0.05)
     loss, active, distances = figure.subplots(1, 3)
     _line(loss, history, "loss", style.BLUE, "-", "o")
     loss.set_ylabel("Triplet loss (unit of the distance)")

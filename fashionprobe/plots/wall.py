@@ -116,7 +116,7 @@ def layout_scores(table: "pd.DataFrame", *, title: str = "") -> "Figure":
     blocks, layouts = sorted(table["block"].unique()), list(dict.fromkeys(table["layout"]))
     tall = 0.95 + 0.28 * len(blocks) * (len(layouts) + 0.5)
     figure = Figure(figsize=(6.6, 0.9 + tall * len(shown)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09)
     axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     for ax, name in zip(axes, shown, strict=True):
         _bars(ax, table, name, blocks, layouts)

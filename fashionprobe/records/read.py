@@ -103,14 +103,14 @@ def _shuffled(files: list[str], seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
 
     `Dataset.shuffle` would do, but its order depends on how often it was read before, and on TensorFlow's global seed.
     """
-    order = tf.random.experimental.stateless_shuffle(tf.constant(files), seed=(seed, epoch))
+    order = tf.random.experimental.stateless_shuffle(tf.constant(files), seed=(seed, epoch))  # pyright: ignore[reportAttributeAccessIssue]
     encoded = tf.data.Dataset.from_tensor_slices(order).interleave(
         tf.data.TFRecordDataset, cycle_length=8, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
 
     def shuffle(number: tf.Tensor, together: tf.Tensor) -> tf.Tensor:
         # The first number may not repeat that of the files, nor those of other parts of this epoch.
-        return tf.random.experimental.stateless_shuffle(together, seed=(seed + (number + 1) * 2**32, epoch))
+        return tf.random.experimental.stateless_shuffle(together, seed=(seed + (number + 1) * 2**32, epoch))  # pyright: ignore[reportAttributeAccessIssue]
 
     return encoded.batch(SHUFFLED_TOGETHER).enumerate().map(shuffle).unbatch()
 

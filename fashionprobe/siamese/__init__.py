@@ -1,5 +1,14 @@
 """Siamese networks: triplets, their losses, batches of them, and what the embeddings are worth."""
 
-from fashionprobe.lazy import modules_of
+from typing import TYPE_CHECKING
 
-__getattr__, __dir__ = modules_of(__name__)
+from fashionprobe.lazy import names_of
+
+if TYPE_CHECKING:
+    from fashionprobe.siamese.evaluate import class_auc
+    from fashionprobe.siamese.losses import TripletLoss
+    from fashionprobe.siamese.sampling import balanced
+
+__all__ = ["TripletLoss", "balanced", "class_auc"]
+
+__getattr__, __dir__ = names_of(__name__)

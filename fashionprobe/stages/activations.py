@@ -32,7 +32,7 @@ class Activations(Result):
     layers: tuple[str, ...]
 
 
-@shared.stage
+@shared.stage(channels="[1, inf)")
 def activations(
     *,
     run: str | None = None,
@@ -56,30 +56,15 @@ def activations(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Activations:
-    """Draw the feature maps of hidden layers for one image, the silent channels by depth, and the first kernels.
+    """Draw the feature maps of hidden layers for an image.
+
+    It also shows the silent channels by depth, and the first kernels.
 
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg; the grids show the first. Or give a dataset.
-        dataset: Name of a record set, or what `ingest` returned, of which a random sample is taken.
-        split: Which of train, val and test of the dataset. Default: all.
-        samples: Number of images of the dataset, over which silent channels are counted.
-        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
-            network that `train` wrote into this run, if there is one, else resnet50.
-        weights: pretrained, imagenet, random, or the path of a weights file.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels. auto is right for keras.applications and `train`.
-        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
-        block: Block number, or several as [1,4]. Default: all.
         layer: Names of layers, in place of blocks.
         channels: Channels in a grid: of more, the strongest.
-        batch_size: Images a forward pass.
-        seed: Seed of the sample and of random weights.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace what this run holds, made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The pictures: path, gallery page and layers.
@@ -87,10 +72,11 @@ def activations(
     Raises:
         UserError: If an argument does not fit the network or the images.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe activations --run kaggle --images shirt.jpg
     """
     command = shared.command(activations, locals())
-    shared.at_least(1, samples=samples, batch_size=batch_size, channels=channels)
-    shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
     spec.check(shared.numbers(block) or [])

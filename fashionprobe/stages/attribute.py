@@ -52,25 +52,24 @@ def add(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> AttributeClass:
-    """Give a group of the index a new class from a handful of images; nothing is trained and no other class changes.
+    """Give an index a new class from a handful of images.
+
+    Nothing is trained, and no other class changes.
 
     Args:
-        run: Name of the run, or what `index` returned.
-        name: Name of the class.
-        group: Group that it belongs to, such as colour or pattern.
         images: Two image files or more; ten are a good number.
         id: Or the ids of images that were extracted.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Replace a class of this name.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The class.
 
     Raises:
         UserError: If there is no such group, the class is there already, an image cannot be read, or all are copies.
+
+    Example:
+        fashionprobe attribute add "tie dye" --group pattern --run colour --images one.jpg two.jpg three.jpg
     """
     from fashionprobe.attributes import added_classes
 
@@ -113,16 +112,15 @@ def add(
 
 @shared.stage
 def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs") -> None:
-    """Take a class out of a group; the images of the index stay, and so do all other classes.
+    """Take a class out of an index.
 
-    Args:
-        run: Name of the run, or what `index` returned.
-        name: Name of the class.
-        group: Its group.
-        runs_root: Folder that holds the runs.
+    The images of the index stay, and so do all other classes.
 
     Raises:
         UserError: If there is no such group or class.
+
+    Example:
+        fashionprobe attribute remove "tie dye" --group pattern --run colour
     """
     from fashionprobe.attributes import added_classes
 
@@ -141,18 +139,21 @@ def remove(*, run: shared.Place, name: str, group: str, runs_root: str = "runs")
 
 @shared.stage
 def list_classes(*, run: shared.Place, group: str | None = None, runs_root: str = "runs") -> tuple[AttributeClass, ...]:
-    """List the classes of the index, group by group.
+    """List the classes of an index.
+
+    They are listed group by group.
 
     Args:
-        run: Name of the run, or what `index` returned.
         group: One group alone.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The classes.
 
     Raises:
         UserError: If there is no index or group.
+
+    Example:
+        fashionprobe attribute list --run colour
     """
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)

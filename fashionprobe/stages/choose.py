@@ -71,36 +71,29 @@ def choose(
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> Choices:
-    """Choose the block, the normalization and the distance that read a label best, by cross-validation.
+    """Choose block, normalization and distance for a label.
 
-    Every block is tried with every normalization, with euclidean and cosine distance, with the nearest class mean and
-    with k-NN. The best of so many looks better than it is, so the choice is made again without the images of each fold
-    and scored on them: that is the accuracy to expect.
+    The choice is made by cross-validation. Every block is tried with every normalization, with euclidean and cosine
+    distance, with the nearest class mean and with k-NN. The best of so many looks better than it is, so the choice is
+    made again without the images of each fold and scored on them: that is the accuracy to expect.
 
     Args:
-        run: Name of the run, or what `extract` returned.
-        label: Label column, or several as colour,pattern.
-        block: Block number, or several as [1,4]. Default: all.
         normalizations: Of none, l2 (unit length), standard (each channel to deviation 1) and whiten (decorrelated,
             then unit length). Default: all.
         neighbours: Values of k. Default: [1,4,8,16], as far as there are images.
         folds: Number of stratified folds, for the choice and again inside each for the score. Default: 5, or fewer
             where all classes are too small for that.
         images: Images of a label at most; of more, a random sample of each class.
-        min_images: Leave out classes with fewer images than this.
-        seed: Seed of the folds and of the sample.
-        overwrite: Replace choices of this run that were made with other arguments.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The choices: path and one for each label.
 
     Raises:
         UserError: If there is no such label, block or run, or a class has too few images for the folds.
+
+    Example:
+        fashionprobe choose --run colour --label baseColour
     """
-    shared.at_least(2, folds=folds)
-    shared.at_least(1, min_images=min_images, images=images)
-    shared.check_seed(seed)
     labels = shared.listed("label", label) or []
     ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)

@@ -77,35 +77,27 @@ def classify(
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> Classification:
-    """Find the block that knows an attribute best, with nothing trained.
+    """Find the block that knows a label best.
 
-    Each image is classified by the others, from the descriptor of one block: by the nearest class mean (euclidean and
-    cosine) and by its k nearest neighbours, in stratified folds. Images that are one and the same stay in one fold.
+    Nothing is trained. Each image is classified by the others, from the descriptor of one block: by the nearest class
+    mean (euclidean and cosine) and by its k nearest neighbours, in stratified folds. Images that are one and the same
+    stay in one fold.
 
     Args:
-        run: Name of the run, or what `extract` returned.
-        label: Label column, or several as colour,pattern.
-        folds: Number of stratified folds. Default: 5, or as many as classes that are all smaller have images.
         neighbours: Values of k. Default: [1,2,4,8,16], as far as there are images.
-        min_images: Leave out classes with fewer images than this.
         dimensions: Classify also after UMAP to this many dimensions, or several as 2,8,32; fitted on the training folds
             alone. It takes a fit a label, block, fold and number: of three seconds for 700 images, half a minute for
             10,000. A block that has no more channels than that is left out there.
-        normalization: What is done to the descriptors first: nothing, unit length, standard deviation 1 of each
-            channel, or whitening; fitted on the training folds.
-        seed: Seed of the folds, and of UMAP.
-        overwrite: Replace a classification of this run that was made with other arguments.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The classification: path and the best block of each label.
 
     Raises:
         UserError: If there is no such label or run, or a class has fewer images than there are folds.
+
+    Example:
+        fashionprobe classify --run colour --label baseColour
     """
-    shared.at_least(2, folds=folds)
-    shared.at_least(1, min_images=min_images)
-    shared.check_seed(seed)
     labels = shared.listed("label", label) or []
     ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)

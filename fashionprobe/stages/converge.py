@@ -89,35 +89,22 @@ def converge(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Convergence:
-    """Match the channels of two networks, or of two blocks of one, by the correlation of their activations.
+    """Match the channels of two networks, or of two blocks.
+
+    They are matched by the correlation of their activations.
 
     Args:
-        dataset: Name of the record set, or what `ingest` returned. A set of drawn images (garments) is made if missing.
-        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
-        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
-            network that `train` wrote into this run, if there is one, else resnet50.
-        weights: pretrained, imagenet, random, or the path of a weights file.
         block: Block number. Default: the last.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
         other_backbone: The network to compare with. Default: the same.
         other_weights: Its weights. Default: the same, or pretrained for another network.
         other_block: Its block. Default: the same number, or the last for another network.
         other_taps: Its taps.
         other_preprocessing: What its weights expect of the pixels.
         size: Height and width in pixels of the input of both. Default: the first backbone's own.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
-        split: Which of train, val and test. Default: all.
         pool: Correlate over all places of the feature maps (never), over their means (always), or over places where the
             maps have the same size (auto).
         pairs: Pairs drawn of the best, and of the worst.
-        batch_size: Images a forward pass.
-        seed: Seed of random weights.
         other_seed: Seed of random weights of the network to compare with.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace the comparison of this run that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The comparison: paths and headline numbers.
@@ -125,10 +112,10 @@ def converge(
     Raises:
         UserError: If an argument does not fit, nothing differs between the two, or the records are missing or damaged.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe converge --run kaggle --dataset kaggle --other-weights random
     """
-    shared.at_least(1, batch_size=batch_size, pairs=pairs)
-    shared.check_seed(seed)
-    shared.check_seed(other_seed)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run")
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)

@@ -1,14 +1,14 @@
 """Stage `demo`: the whole chain on drawn garments, offline."""
 
 import fashionprobe.inputs.arguments as shared
-from fashionprobe.inputs.arguments import at_least
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.ingest import ingest
 from fashionprobe.stages.report import Report, report
 
 
-@shared.stage
+# Ten classes per label, each with one image per fold.
+@shared.stage(count="[50, inf)", size="[32, inf)")
 def demo(
     *,
     count: int = 1000,
@@ -17,17 +17,15 @@ def demo(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Report:
-    """Draw garments, describe them by a small network, ask each block for colour and pattern, write the report.
+    """Run the whole chain on drawn garments, offline.
 
-    The network is `mini`, which comes with this package. It was trained to read product titles off photographs, and
-    colours and fabrics off other drawn garments; nothing is trained here.
+    Draw garments, describe them by a small network, ask each block for colour and pattern, write the report. The
+    network is `mini`, which comes with this package. It was trained to read product titles off photographs, and colours
+    and fabrics off other drawn garments; nothing is trained here.
 
     Args:
         count: Number of garments to draw.
         size: Height and width of the pictures in pixels.
-        overwrite: Replace a demo that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The report: path of the folder and of the page.
@@ -35,10 +33,10 @@ def demo(
     Raises:
         UserError: If there are too few or too small pictures.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe demo
     """
-    # Ten classes a label, each with one image a fold.
-    at_least(50, count=count)
-    at_least(32, size=size)
     records = ingest(
         dataset="demo",
         source="garments",

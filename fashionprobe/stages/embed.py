@@ -92,54 +92,33 @@ def embed(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Embedding:
-    """Train an embedding in which images of one class lie together, and measure it.
+    """Train an embedding that pulls images of a class together.
 
-    It learns from triplets of the train split: an image, another of its class, and one of another class that shall be
-    farther away. Then the images of each split are classified by those of train. A killed run goes on behind its last
-    whole epoch. When all images end on one point, it says so and what helps.
+    The embedding is measured, too. It learns from triplets of the train split: an image, another of its class, and one
+    of another class that shall be farther away. Then the images of each split are classified by those of train. A
+    killed run goes on behind its last whole epoch. When all images end on one point, it says so and what helps.
 
     Args:
-        dataset: Name of the record set, or what `ingest` returned.
-        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
         label: Label column. Default: the one by which the record set was split (class for fashion_mnist).
-        backbone: light_bn, light, resnet18, resnet34, mini, resnet50, any other name of keras.applications, or the
-            path of a .keras file.
-        weights: pretrained, imagenet, random, or the path of a weights file. auto is pretrained for backbones that
-            have weights, and random for the others.
-        taps: Names of the layers that end block 1, 2, ...; the embedding is made of the last one.
-        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
-        size: Height and width in pixels of the network's input; one number for a square. Default: the backbone's own.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
-        min_images: Leave out classes with fewer images in train than this.
         dimension: Dimensions of the embedding, 2 to 512.
+        weights: pretrained, imagenet, random, or the path of a weights file; auto is pretrained where the backbone has
+            weights, else random.
+        taps: Names of the layers that end block 1, 2, ...; the embedding is made of the last one.
+        min_images: Leave out classes with fewer images in train than this.
         pooling: What of the last map is read: its average over space, or all its values. auto is flatten for light
             and light_bn, else average.
         hidden: Units of a dense layer with ReLU before the embedding; 0 for none.
         unit_norm: Bring each embedding to length 1.
-        freeze: Keep the weights of blocks 1 to this one.
-        augment: Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast or some of them.
         mining: Which triplets count: semi_hard (negatives farther than the positive, but not by much), batch_hard
             (farthest positive, nearest negative), batch_all, batch_weighted, or random (drawn beforehand).
-        metric: Squared euclidean distance, or cosine.
         margin: What the distances of a triplet should differ by; soft for softplus without a margin.
         margin_end: Let the margin rise to this one in the last epoch; it never exceeds the mean distance reached.
         easy_epochs: Mine semi-hard triplets in so many epochs first; it keeps batch_hard from collapsing.
         classes_per_batch: P, the classes in a batch. Default: all, 16 at most.
         per_class: K, the images of each class in a batch. Default: 8, or as many as the smallest class has in train.
-        epochs: Number of epochs.
         steps: Batches an epoch.
-        optimizer: adam, or sgd with Nesterov momentum 0.9.
-        learning_rate: Its highest value.
-        warmup: Epochs over which the learning rate rises from 0.
-        decay: Then keep it, or lower it to 0 along half a cosine.
-        weight_decay: Decoupled weight decay of kernels (AdamW).
         neighbours: Values of k to classify with; the first is the headline. Default: [5,1,3,10,20], as far as
             there are images.
-        seed: Seed of first weights and batches.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace an embedding of this run that was trained with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The embedding: paths and headline numbers.
@@ -147,6 +126,9 @@ def embed(
     Raises:
         UserError: If an argument does not fit, a class has fewer than K images, or the loss becomes NaN.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe embed --dataset fashion_mnist --mining batch_hard
     """
     _check(locals())
     backbone = architectures.named(backbone)
@@ -220,15 +202,6 @@ def _several(neighbours: int | Sequence[int]) -> list[int]:
 
 def _check(given: dict[str, Any]) -> None:
     """Check the arguments that are numbers."""
-    shared.check_seed(given["seed"])
-    names = ("epochs", "steps", "min_images", "classes_per_batch", "per_class", "dimension")
-    shared.at_least(1, **{name: given[name] for name in names})
-    shared.at_least(0, hidden=given["hidden"], easy_epochs=given["easy_epochs"])
-    for name, low in (("learning_rate", 0.0), ("warmup", None), ("weight_decay", None)):
-        value = given[name]
-        if not math.isfinite(value) or value < 0 or value == low:
-            expected = "a number above 0" if low is not None else "a number of 0 or more"
-            raise UserError(name, expected=expected, received=value)
     end, margin = given["margin_end"], given["margin"]
     if end is not None and (margin == "soft" or not isinstance(margin, int | float) or not margin <= end < math.inf):
         raise UserError("margin_end", expected=f"a number of `margin` ({margin}) or more", received=end)

@@ -60,33 +60,11 @@ def extract(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Descriptors:
-    """Describe every image by the hidden blocks of a backbone, in one forward pass.
+    """Describe every image by the hidden blocks of a backbone.
 
-    A block's descriptor is the global average pooling of the feature map that ends it. The pass stops at the deepest
-    block that is asked for. A run that was killed goes on where it stopped.
-
-    Args:
-        dataset: Name of the record set, or what `ingest` returned. A set of drawn images (garments) is made if missing.
-        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
-        backbone: mini, resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file.
-        weights: pretrained, imagenet, random, or the path of a weights file.
-        block: Block number, or several as [1,4]. Default: all.
-        taps: Names of the layers that end block 1, 2, ...; default: known for resnet50, vgg16 and mobilenet, else
-            found.
-        preprocessing: What the weights expect of the pixels: none is [0, 255], tf is [-1, 1], caffe is BGR less the
-            ImageNet mean, torch is scaled by the ImageNet mean and deviation. auto is right for keras.applications.
-        size: Height and width in pixels of the backbone's input; one number for a square. Default: the model's own,
-            or 224.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
-        split: Which of train, val and test. Default: all.
-        batch_size: Images a forward pass.
-        precision: Type of the convolutions. bfloat16 is faster where the processor has it, with errors below 1 %.
-        xla: Compile with XLA.
-        seed: Seed of random weights.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace descriptors of this run that were made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
+    One forward pass describes an image by all blocks. A block's descriptor is the global average pooling of the feature
+    map that ends it. The pass stops at the deepest block that is asked for. A run that was killed goes on where it
+    stopped.
 
     Returns:
         The descriptors: path and counts.
@@ -94,9 +72,10 @@ def extract(
     Raises:
         UserError: If an argument does not fit, or the records are missing or damaged.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe extract --dataset colour --backbone mobilenet
     """
-    shared.at_least(1, batch_size=batch_size)
-    shared.check_seed(seed)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "extract"
     spec = NetworkSpec.of(None, backbone, weights, taps, preprocessing, size, seed, trust)

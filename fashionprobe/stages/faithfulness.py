@@ -10,16 +10,16 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.explain.methods import check_methods
+from fashionprobe.explain.methods import check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
-from fashionprobe.inputs.methods import Column, applicable, choose_columns, relevance_of
+from fashionprobe.inputs.methods import Column, applicable, choose_columns
 from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fashionprobe.explain.explained_model import Explainer
+    from fashionprobe.explain.explained_model import ExplainFunction
     from fashionprobe.explain.faithfulness import Curve
 
 log = logging.getLogger(__name__)
@@ -73,42 +73,24 @@ def faithfulness(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Faithfulness:
-    """Measure how far heatmaps of a classifier can be trusted, for several methods side by side.
+    """Measure how far heatmaps can be trusted.
 
-    Deletion takes the pixels that a method marks out of the image, insertion puts them into a blurred one, most
-    relevant first; the probability of the class is followed. The randomisation check shuffles the weights, layer by
-    layer from the output: heatmaps of a method that explains the network change. A heatmap of noise is measured beside.
+    Several methods are measured side by side, on a classifier. Deletion takes the pixels that a method marks out of the
+    image, insertion puts them into a blurred one, most relevant first; the probability of the class is followed. The
+    randomisation check shuffles the weights, layer by layer from the output: heatmaps of a method that explains the
+    network change. A heatmap of noise is measured beside.
 
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg. Or give a dataset.
-        dataset: Name of a record set, or what `ingest` returned, of which a random sample is taken.
-        split: Which of train, val and test of the dataset. Default: all.
-        samples: Number of images of the dataset.
         backbone: The path of a .keras file with a classifier. Default: the one that `train` wrote into this run.
-        weights: pretrained, random, or the path of a weights file.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels. auto is right for `train`.
-        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
         method: One or several of those of `fashionprobe see`; or all. Default: grad_cam, guided_backpropagation and
             gradient. Those that run the network hundreds of times an image, such as occlusion, take minutes.
         layer: The layer that the CAM methods look at. Default: the last feature map.
-        block: The same by block number.
-        percentile: For percentile_cam: which percentiles of the gradient. Default: 50 and 90.
-        windows: For occlusion: heights of the square windows in pixels; strides are half of them. Default: an eighth
-            and a quarter of the image.
-        score_channels: For score_cam: how many channels to try, those that vary most.
-        noise_samples: For smooth_grad: noisy copies of an image.
+        block: The layer, given as a block number instead of a name.
         steps: For integrated_gradients: points on the path from a black image.
         curve_steps: Steps of the deletion and insertion curves.
         randomization: Images of the randomisation check, each explained anew for up to 16 layers; 0 leaves it out.
-        batch_size: Images explained together.
-        seed: Seed of the sample, of noise, and of the randomised weights.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace what this run holds, made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The measures: path, and the best method.
@@ -116,12 +98,11 @@ def faithfulness(
     Raises:
         UserError: If an argument does not fit the network or the images.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe faithfulness --run kaggle --dataset kaggle --split val
     """
-    shared.at_least(1, samples=samples, batch_size=batch_size, score_channels=score_channels)
-    shared.at_least(1, noise_samples=noise_samples, steps=steps, curve_steps=curve_steps)
-    shared.at_least(0, randomization=randomization)
     check_methods(shared.listed("method", method) or [], of_channel=False)
-    shared.check_seed(seed)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
     spec.check([block], layers=[layer])
@@ -133,7 +114,7 @@ def faithfulness(
     columns = choose_columns(
         shared.listed("method", method) or list(DEFAULT_METHODS), opened, of_channel=False,
         percentile=shared.numbers(percentile) or [50, 90],
-        windows=shared.numbers(windows) or [min(opened.backbone.size) // 8, min(opened.backbone.size) // 4],
+        windows=shared.numbers(windows) or windows_for(opened.backbone.size),
         score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
     )  # fmt: skip
     looked_at = opened.layer(block, layer)
@@ -164,7 +145,7 @@ class _Job:
     opened: Opened
     images: Images
     columns: list[Column]
-    explainers: "dict[str, Explainer]"
+    explainers: "dict[str, ExplainFunction]"
     layer: str | None
     curve_steps: int
     randomization: int
@@ -199,6 +180,7 @@ def _measure(job: _Job, batch_size: int) -> "tuple[dict[str, dict[str, Curve]], 
 
     from fashionprobe.explain.explained_model import probabilities
     from fashionprobe.explain.faithfulness import Curve, deletion, insertion
+    from fashionprobe.explain.heatmaps import heatmap
 
     model = job.opened.model
     predict = probabilities(model)
@@ -211,8 +193,7 @@ def _measure(job: _Job, batch_size: int) -> "tuple[dict[str, dict[str, Curve]], 
         for pixels in job.images.batches(job.opened.backbone.size, batch_size):
             classes = predict(pixels).argmax(axis=1)
             relevance = {
-                name: relevance_of(explain(pixels, classes), pixels.shape[1:3])
-                for name, explain in job.explainers.items()
+                name: heatmap(explain(pixels, classes), pixels.shape[1:3]) for name, explain in job.explainers.items()
             }
             relevance[RANDOM] = random.random(pixels.shape[:3])
             ids = job.images.names[done : done + len(pixels)]

@@ -59,13 +59,13 @@ def index(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Indexed:
-    """Make an index of a run's descriptors for `search`, `tag` and `attribute`, or put new images into it.
+    """Make an index of descriptors for search, tag and attribute.
 
-    An index has groups of attributes, such as colour and pattern, each with the block that knows it. A group with a
-    label column starts with the classes of that column; `fashionprobe attribute add` gives it more.
+    With `images`, put new images into the index that is there. An index has groups of attributes, such as colour and
+    pattern, each with the block that knows it. A group with a label column starts with the classes of that column;
+    `fashionprobe attribute add` gives it more.
 
     Args:
-        run: Name of the run, or what `extract` returned.
         groups: Groups as colour=1:whiten pattern=4: a name, the block that it reads, and what is done to the
             descriptors that are searched: none, l2 (unit length; the default), standard or whiten. `fashionprobe
             choose` and `fashionprobe retrieve` say which. Default: colour at the first block, whitened, and pattern at
@@ -80,11 +80,6 @@ def index(
             already is left out. The name of the file is the id, without its suffix where the index has none, and with a
             number behind it where another picture has that name.
         backbone: Name or path of the backbone that described the run; needed for new images when it was moved.
-        seed: Seed of the sample that the normalization is fitted on, where there are more than 20,000 images.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace an index of this run that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The index: path and counts.
@@ -92,10 +87,10 @@ def index(
     Raises:
         UserError: If an argument does not fit, descriptors are not finite, or an image cannot be read.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe index --run colour --groups colour=1:whiten pattern=4
     """
-    shared.check_seed(seed)
-    if not 0 < coverage <= 1:
-        raise UserError("coverage", expected="in (0, 1]", received=coverage)
     folder = shared.run_path(run, runs_root)
     if images is not None:
         return _append(folder, [images] if isinstance(images, str) else list(images), backbone, tfrecords_root, trust)

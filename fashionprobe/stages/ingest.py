@@ -7,7 +7,7 @@ from typing import Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Result
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.arguments import at_least, check_seed, image_size, listed, records_path, spelled
+from fashionprobe.inputs.arguments import image_size, listed, records_path, spelled
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +89,6 @@ def ingest(
         strict: Stop at the first bad image instead of skipping it.
         shard_size: Images a file.
         threads: Files written at a time. Default: one a processor core.
-        seed: Seed of every draw: garments, symbols, marks, `per_class`, split and order.
-        overwrite: Replace a record set of this name that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
 
     Returns:
         The record set: path and counts.
@@ -99,11 +96,10 @@ def ingest(
     Raises:
         UserError: If an argument or the source is wrong, or no image is left.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe ingest --dataset colour --source kaggle --path fashion_products.zip
     """
-    at_least(1, count=count, shard_size=shard_size, threads=threads)
-    check_seed(seed)
-    if near_copies is not None and not 0 <= near_copies < 255:
-        raise UserError("near_copies", expected="in the range [0, 255)", received=near_copies)
     folder = records_path(dataset, tfrecords_root)
 
     from fashionprobe.records.pack import Request, pack

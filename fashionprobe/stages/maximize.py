@@ -1,7 +1,6 @@
 """Stage `maximize`: a backbone -> the pictures that chosen channels or classes answer to most."""
 
 import logging
-import math
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,8 +15,8 @@ from fashionprobe.plots.save import Figures
 if TYPE_CHECKING:
     import keras
 
+    import fashionprobe.explain.maximization.maximize as explain
     from fashionprobe.backbones import Backbone
-    from fashionprobe.explain.maximization import maximize as explain
     from fashionprobe.explain.maximization.regularizers import Penalty, Transform
 
 log = logging.getLogger(__name__)
@@ -79,15 +78,12 @@ def maximize(
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> Maximized:
-    """Make the pictures that channels of a layer, or classes, answer to most, by gradient ascent on the pixels.
+    """Make pictures that channels or classes respond to most.
+
+    The pixels change by gradient ascent.
 
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the backbone.
-        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
-            network that `train` wrote into this run, if there is one, else resnet50.
-        weights: pretrained, imagenet, random, or the path of a weights file.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
         block: Number of the block whose last layer is shown.
         layer: Name of a layer, instead of a block.
         channels: Channels of that layer, as 0 1 2. Default: 16, evenly spread over the layer.
@@ -104,11 +100,6 @@ def maximize(
         small_norm: Share of the pixels, those nearest to grey, that are made grey.
         small_contribution: Share of the pixels, those that matter least to the activation, that are made grey.
         every: Steps from one blur, and one removal of pixels, to the next.
-        batch_size: Pictures made at the same time.
-        seed: Seed of the noise, the shifts, and random weights.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace pictures of this run that were made with other arguments.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The pictures: paths.
@@ -116,6 +107,9 @@ def maximize(
     Raises:
         UserError: If an argument does not fit.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe maximize --run kaggle --block 5 --channels 0 1 2 3
     """
     _check(locals())
     asked = child(runs_root, run, argument="run") if run is not None else None
@@ -151,18 +145,6 @@ def maximize(
 
 def _check(given: dict[str, Any]) -> None:
     """Check what does not depend on the network."""
-    shared.check_seed(given["seed"])
-    shared.at_least(1, **{name: given[name] for name in ("steps", "every", "batch_size")})
-    shared.at_least(0, jitter=given["jitter"])
-    for name, most in (
-        ("blur", math.inf), ("l2", math.inf), ("total_variation", math.inf),
-        ("small_norm", 1.0), ("small_contribution", 1.0),
-    ):  # fmt: skip
-        if not 0 <= given[name] < most:
-            raise UserError(name, expected=f"a number in the range [0, {most:g})", received=given[name])
-    rate = given["learning_rate"]
-    if rate is not None and not 0 < rate < math.inf:
-        raise UserError("learning_rate", expected="a number in the range (0, inf)", received=rate)
     if given["start"] not in ("noise", "grey"):
         raise unknown_name("start", given["start"], ["noise", "grey"])
     chosen = [f"--{name}" for name in ("block", "layer", "classes") if given[name] is not None]
@@ -269,7 +251,7 @@ def _write(
     import tensorflow as tf
     from PIL import Image
 
-    from fashionprobe.explain.maximization import maximize as explain
+    import fashionprobe.explain.maximization.maximize as explain
     from fashionprobe.explain.targets import Channel
     from fashionprobe.plots.sheets import mosaic
 

@@ -85,35 +85,26 @@ def pairs(
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> PairDistances:
-    """Compare the distances of images of one class with those of images of two classes, block by block.
+    """Compare distances within classes and between them.
 
-    The less their histograms overlap, the better the space of the block knows the classes, whatever the classifier.
-    Pairs are drawn without replacement; two copies of one picture are no pair.
+    They are compared block by block. The less their histograms overlap, the better the space of the block knows the
+    classes, whatever the classifier. Pairs are drawn without replacement; two copies of one picture are no pair.
 
     Args:
-        run: Name of the run, or what `extract` returned.
-        label: Label column, or several as colour,pattern.
-        block: Block number, or several as 1,4. Default: all.
         pairs: Number of pairs of each class, and of pairs of it with another class; all there are when there are fewer.
-        metric: The distance in the space of the block.
-        normalization: What is done to the descriptors before: nothing, unit length, standardization, or whitening.
         dimensions: Measure also, by euclidean distance, in a UMAP reduction to so many dimensions. Default: no
             reduction.
         bins: Number of bins of the histograms, equal ones over all distances of a block.
-        min_images: Leave out classes with fewer images than this.
-        seed: Seed of the pairs and of UMAP.
-        overwrite: Replace the pair distances of this run that were made with other arguments.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The overlaps: paths, and where each label overlaps least.
 
     Raises:
         UserError: If there is no such label, block or run, or a class has no two different images.
+
+    Example:
+        fashionprobe pairs --run colour --label baseColour
     """
-    shared.at_least(1, pairs=pairs, min_images=min_images, dimensions=dimensions)
-    shared.at_least(2, bins=bins)
-    shared.check_seed(seed)
     labels = shared.listed("label", label) or []
     folder = shared.run_path(run, runs_root)
     described = open_described(folder, measured=True)

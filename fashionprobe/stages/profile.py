@@ -10,7 +10,6 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.errors import UserError
 from fashionprobe.inputs.descriptors import Choice, Described, folds_of, open_described
 from fashionprobe.plots.save import Figures
 
@@ -89,37 +88,28 @@ def profile(
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> Profile:
-    """Show what each channel does for each class, and find the few channels that a label lives in.
+    """Show what each channel does for each class.
 
-    For each block: the mean activation of each channel by class, its peaks, and the channels that separate one class
-    from the rest best (area under the ROC curve). Then the attribute neurons: the smallest set of channels that keeps
-    nearly all of the accuracy that k-NN has with the whole block, in stratified folds. Nothing is trained.
+    It also finds the few channels that a label is in. For each block: the mean activation of each channel by class, its
+    peaks, and the channels that separate one class from the rest best (area under the ROC curve). Then the attribute
+    neurons: the smallest set of channels that keeps nearly all of the accuracy that k-NN has with the whole block, in
+    stratified folds. Nothing is trained.
 
     Args:
-        run: Name of the run, or what `extract` returned.
-        label: Label column, or several as colour,pattern.
-        block: Block number, or several as 1,4. Default: all.
         ranking: How channels are ranked: each by its mutual information with the classes, or all together by when they
             enter an L1-penalised logistic regression, which takes longer and often needs fewer channels.
         neighbours: k of k-NN.
         share: Share of the whole block's accuracy that the set must keep, above 0 and up to 1.
-        folds: Number of stratified folds. Default: 5, or as many as classes that are all smaller have images.
-        min_images: Leave out classes with fewer images than this.
-        seed: Seed of the folds, of the ranking and of the shuffled labels that tell what luck reaches.
-        overwrite: Replace the profiles of this run that were made with other arguments.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The profiles: path, and where each label lives.
 
     Raises:
         UserError: If there is no such label, block or run, or a class has fewer images than there are folds.
+
+    Example:
+        fashionprobe profile --run colour --label baseColour
     """
-    shared.at_least(2, folds=folds)
-    shared.at_least(1, neighbours=neighbours, min_images=min_images)
-    shared.check_seed(seed)
-    if not 0 < share <= 1:
-        raise UserError("share", expected="a number in (0, 1]", received=share)
     labels = shared.listed("label", label) or []
     folder = shared.run_path(run, runs_root)
     described = open_described(folder, measured=True)

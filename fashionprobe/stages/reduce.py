@@ -89,7 +89,7 @@ class _Job:
     seed: int | None
 
 
-@shared.stage
+@shared.stage(neighbours="[2, inf)")
 def reduce(
     *,
     run: shared.Place,
@@ -104,35 +104,27 @@ def reduce(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Reduced:
-    """Draw each block as a map of the images, find clusters, and compare them with the classes of a label.
+    """Draw each block as a map of the images, with clusters.
 
-    UMAP reduces the descriptors of a block to two dimensions or more, HDBSCAN clusters the points, and the adjusted
-    Rand index (ARI) and adjusted mutual information (AMI) say how far clusters and classes agree. Neither step knows
-    the classes. In the report each point of a map shows its image.
+    The clusters are compared with the classes of a label. UMAP reduces the descriptors of a block to two dimensions or
+    more, HDBSCAN clusters the points, and the adjusted Rand index (ARI) and adjusted mutual information (AMI) say how
+    far clusters and classes agree. Neither step knows the classes. In the report each point of a map shows its image.
 
     Args:
-        run: Name of the run, or what `extract` returned.
-        label: Label column, or several as colour,pattern.
-        block: Block number, or several as [1,4]. Default: all.
         dimensions: Dimensions to reduce to, or several as 2,8,32. The maps have 2, which is always among them.
         neighbours: Neighbours of each image that shall stay near it: few show detail, many the whole.
         min_cluster_size: Images of the smallest cluster. Default: 0.5 % of the images, 5 at least.
-        normalization: What is done to the descriptors first: nothing, unit length, standard deviation 1 of each
-            channel, or whitening.
         seed: Seed of UMAP. With null it is faster on many cores, and each run gives another result.
-        overwrite: Replace what was made of this run with other arguments.
-        tfrecords_root: Folder that holds the record sets; the thumbnails come from there.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The reduction: paths, and the block whose clusters agree best with each label.
 
     Raises:
         UserError: If there is no such label, run or block, a label has one class only, or the set is too small.
+
+    Example:
+        fashionprobe reduce --run colour --label baseColour
     """
-    shared.at_least(2, neighbours=neighbours, min_cluster_size=min_cluster_size)
-    if seed is not None:
-        shared.check_seed(seed)
     spaces = _spaces(dimensions)
     folder = shared.run_path(run, runs_root)
     described = open_described(folder, measured=bool(label))
@@ -166,7 +158,6 @@ def _spaces(dimensions: int | list[int] | None) -> list[int]:
     asked = shared.numbers(dimensions)
     if asked == []:
         raise UserError("dimensions", expected="a number, or several as 2,8", received=asked)
-    shared.at_least(1, dimensions=asked[0] if asked else None)
     return sorted({PLANE, *(asked or [])})
 
 

@@ -10,6 +10,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, Result, build, load
 from fashionprobe.errors import UserError
 from fashionprobe.inputs.descriptors import records_of
+from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
     from fashionprobe.report.exhibits import Room
@@ -73,10 +74,10 @@ class _Answers:
     name: str
     extracted: Artifact
     classified: Artifact
-    records: Artifact | None
+    records: RecordSet | None
 
 
-@shared.stage
+@shared.stage(samples="[0, inf)")
 def report(
     *,
     run: shared.Place | Sequence[shared.Place],
@@ -86,26 +87,26 @@ def report(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Report:
-    """Write one HTML page with the pictures, curves and tables of a run, or of several side by side.
+    """Write one HTML page about a run, or several.
 
-    It shows what `classify` found, and the figures of all other stages. The page needs no other file and no network.
+    Several runs stand side by side. It shows what `classify` found, and the figures of all other stages. The page needs
+    no other file and no network.
 
     Args:
         run: Name of the run, or several as colour,pattern; in a script also what a stage returned. The page is
             written into the first.
         title: Title of the page. Default: the names of the runs.
         samples: Sample images a class; 0 leaves them out.
-        overwrite: Replace a report of this run that was made from other results.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The report: path of the folder and of the page.
 
     Raises:
         UserError: If a run is not there, or holds nothing to show yet.
+
+    Example:
+        fashionprobe report --run colour
     """
-    shared.at_least(0, samples=samples)
     folders = [shared.run_path(each, runs_root) for each in _several(run)]
     runs = [_open(folder, tfrecords_root) for folder in folders]
     title = title or "fashionprobe: " + ", ".join(each.name for each in runs)

@@ -92,39 +92,31 @@ def retrieve(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Retrieval:
-    """Find the block by which images of the same class are found best, with nothing trained.
+    """Find the block that retrieves images of a class best.
 
-    Each query is an image with the label; it finds the nearest other images with the label, and the precision is the
-    share of them that has its class. Copies of the query's picture are left out. Of two labels, images are also found
-    by the best blocks of both at once: by the sum of their distances, each as z-scores over all images.
+    Nothing is trained. Each query is an image with the label; it finds the nearest other images with the label, and the
+    precision is the share of them that has its class. Copies of the query's picture are left out. Of two labels, images
+    are also found by the best blocks of both at once: by the sum of their distances, each as z-scores over all images.
 
     Args:
-        run: Name of the run, or what `extract` returned.
-        label: Label column, or several as colour,pattern.
-        block: Block number, or several as [1,4]. Default: all.
         queries: Number of queries, drawn with the seed; all images where there are fewer.
         top: Number of results that the precision is over. Default: 10, or half of the
             other images where there are fewer.
         normalization: What is done to descriptors before: none, l2, standard or whiten, or several as none,whiten.
-        metric: Distance of descriptors: euclidean or cosine.
-        min_images: Leave out classes with fewer images than this.
-        seed: Seed of the queries.
-        overwrite: Replace a retrieval of this run that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets, for the pictures of the contact sheets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The retrieval: path, and the best block of each label.
 
     Raises:
         UserError: If there is no such label, block or run, or there are fewer images than results wanted.
+
+    Example:
+        fashionprobe retrieve --run colour --label baseColour
     """
     from fashionprobe.attributes.folds import check_two
     from fashionprobe.attributes.normalization import NORMALIZATIONS
     from fashionprobe.attributes.retrieve import Setting
 
-    shared.at_least(1, queries=queries, top=top, min_images=min_images)
-    shared.check_seed(seed)
     labels = shared.listed("label", label) or []
     normalizations = shared.listed("normalization", normalization) or []
     for name in normalizations:

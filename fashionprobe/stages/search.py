@@ -50,28 +50,28 @@ def search(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Hits:
-    """Find the images of the index that are most similar to one, exactly, and draw them.
+    """Find the images that are most similar to one.
+
+    The search is exact; the results are drawn, too.
 
     Args:
-        run: Name of the run, or what `index` returned.
         image: An image file.
         id: Or the id of an image of the index, which is then left out of the results.
         by: A group of the index, such as colour or pattern; both takes all groups, by the sum of their distances, each
             z-scored over the whole index.
         top: How many. Default: 36, or all that there are.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
         overwrite: Write the search anew even where it is there.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The results: ids, distances and the folder.
 
     Raises:
         UserError: If there is no index, group or id, the file is no image, or `top` is more than the index holds.
+
+    Example:
+        fashionprobe search --run colour --image shirt.jpg --by colour --top 36
     """
-    shared.at_least(1, top=top)
     if (image is None) == (id is None):
         received = "neither" if image is None else "both"
         raise UserError("image", expected="given, or --id, and not both", received=received)

@@ -9,24 +9,22 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError
-from fashionprobe.explain.methods import check_methods
+from fashionprobe.explain.methods import SIGNED, check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
-from fashionprobe.inputs.methods import Column, applicable, choose_columns, relevance_of
+from fashionprobe.inputs.methods import Column, applicable, choose_columns
 from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.explain.explained_model import Explainer
+    from fashionprobe.explain.explained_model import ExplainFunction
     from fashionprobe.explain.targets import Target
 
 log = logging.getLogger(__name__)
 
 CLASS_METHODS = ("grad_cam", "guided_backpropagation")
 CHANNEL_METHODS = ("guided_backpropagation", "gradient")
-SIGNED = ("deconvnet", "guided_backpropagation", "guided_grad_cam")
-"""Methods that are shown as pictures of signed colours, not as strength."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +99,14 @@ def see(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Seen:
-    """Show what a network looks at: heatmaps over images by several methods, and a gallery page.
+    """Draw heatmaps that show what a network looks at.
 
-    A classifier is explained at the score of a class before its softmax; with --channel, any network at a channel.
+    It takes several methods at once, and writes a gallery page. A classifier is explained at the score of a class
+    before its softmax; with --channel, any network at a channel.
 
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg. Or give a dataset.
-        dataset: Name of a record set, or what `ingest` returned, of which a random sample is shown.
-        split: Which of train, val and test of the dataset. Default: all.
-        samples: Number of images of the dataset.
-        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file, such as the
-            model.keras that `train` wrote. Default: that of this run, if there is one, else resnet50.
-        weights: pretrained, imagenet, random, or the path of a weights file.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels. auto is right for keras.applications and `train`.
-        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
         method: One or several of cam, grad_cam, percentile_cam, grad_cam_plus_plus, score_cam, layer_cam, occlusion,
             gradient, deconvnet, guided_backpropagation, guided_grad_cam, smooth_grad, integrated_gradients; or all.
             Default: grad_cam and guided_backpropagation; with --channel the second and gradient.
@@ -125,19 +114,8 @@ def see(
             number of a class.
         channel: Number of a channel, from 0, to explain in place of a class; of --block or --layer.
         layer: The layer that the CAM methods look at, or that holds the channel. Default: the last feature map.
-        block: The same by block number.
-        percentile: For percentile_cam: which percentiles of the gradient. Default: 50 and 90.
-        windows: For occlusion: heights of the square windows in pixels; strides are half of them. Default: an eighth
-            and a quarter of the image.
-        score_channels: For score_cam: how many channels to try, those that vary most.
-        noise_samples: For smooth_grad: noisy copies of an image.
+        block: The layer, given as a block number instead of a name.
         steps: For integrated_gradients: points on the path from a black image.
-        batch_size: Images explained together.
-        seed: Seed of the sample, of noise, and of random weights.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace what this run holds, made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The heatmaps: path, gallery page and counts.
@@ -145,14 +123,13 @@ def see(
     Raises:
         UserError: If an argument does not fit the network or the images.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe see --run kaggle --images shirt.jpg shoe.jpg --method all
     """
     command = shared.command(see, locals())
-    shared.at_least(1, samples=samples, batch_size=batch_size, score_channels=score_channels)
-    shared.at_least(1, noise_samples=noise_samples, steps=steps)
-    shared.at_least(0, channel=channel)
     _check_place(channel, block, layer, target)
     check_methods(shared.listed("method", method) or [], of_channel=channel is not None)
-    shared.check_seed(seed)
 
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
@@ -174,7 +151,7 @@ def see(
             opened,
             of_channel=channel is not None,
             percentile=shared.numbers(percentile) or [50, 90],
-            windows=shared.numbers(windows) or [min(opened.backbone.size) // 8, min(opened.backbone.size) // 4],
+            windows=shared.numbers(windows) or windows_for(opened.backbone.size),
             score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
         ),
         layer=looked_at,
@@ -229,7 +206,7 @@ def _check_target(target: str, channel: int | None, opened: Opened, images: Imag
     return target if target in ("top", "true") else str(opened.class_number(target, also=["top", "true"]))
 
 
-def _write(draft: Path, job: _Job, explainers: "dict[str, Explainer]", batch_size: int) -> dict[str, Any]:
+def _write(draft: Path, job: _Job, explainers: "dict[str, ExplainFunction]", batch_size: int) -> dict[str, Any]:
     """Explain the images batch by batch, and write the page."""
     import pandas as pd
 
@@ -288,20 +265,18 @@ def _write_image(
     import numpy as np
     from PIL import Image
 
-    from fashionprobe.plots.overlays import colour_map, explained, overlay, signed_picture
+    from fashionprobe.explain.heatmaps import heatmap
+    from fashionprobe.plots.overlays import explained, picture
 
     image = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
     np.savez(figures.folder / f"image_{number:03d}.npz", **raw)  # pyright: ignore[reportArgumentType]
     panels = []
     for column in job.columns:
         maps = raw[column.name]
-        relevance = relevance_of(maps[None], image.shape[:2])[0]
-        if column.method in SIGNED:
-            picture = signed_picture(maps)
-        else:
-            picture = overlay(image, relevance) if maps.ndim == 2 else colour_map(relevance)
-        Image.fromarray(picture).save(figures.folder / f"image_{number:03d}_{column.name}.png")
-        panels.append((column.title, picture))
+        relevance = heatmap(maps[None], image.shape[:2])[0]
+        shown = picture(image, maps, relevance, signed=column.method in SIGNED)
+        Image.fromarray(shown).save(figures.folder / f"image_{number:03d}_{column.name}.png")
+        panels.append((column.title, shown))
     scale = "relevance, from the least to the greatest of each picture"
     title = _title(job, row)
     figures.add(f"image_{number:03d}", explained(image, panels, title=title, scale=scale), title, _caption(job, row))

@@ -38,7 +38,7 @@ class Selected(Result):
     silent: int
 
 
-@shared.stage
+@shared.stage(images="[2, inf)")
 def selectivity(
     *,
     dataset: shared.Place,
@@ -61,33 +61,17 @@ def selectivity(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Selected:
-    """Find what each channel of some blocks selects: its neuron feature, and how selective it is for class and colour.
+    """Find what the channels of some blocks select.
 
-    The records are read three times: for the images that activate each channel most, for their grey versions and the
-    crops, and for the pictures that are drawn.
+    For each channel: its neuron feature, and how selective it is for class and colour. The records are read three
+    times: for the images that activate each channel most, for their grey versions and the crops, and for the pictures
+    that are drawn.
 
     Args:
-        dataset: Name of the record set, or what `ingest` returned. A set of drawn images (garments) is made if missing.
-        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
-        backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
-            network that `train` wrote into this run, if there is one, else resnet50.
-        weights: pretrained, imagenet, random, or the path of a weights file.
-        block: Block number, or several as [1,4]. Default: all.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
-        size: Height and width in pixels of the backbone's input; one number for a square. Default: the backbone's own.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
-        split: Which of train, val and test. Default: all.
         label: Label column whose classes are meant. Default: the one by which the record set was split.
         images: Images a channel: those that activate it most.
         features: Neuron features drawn a block, half of them with the highest class index, half with the highest
             colour index; the files hold all.
-        batch_size: Images a forward pass.
-        seed: Seed of random weights.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace the selectivity of this run that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The selectivity: paths and counts.
@@ -95,10 +79,10 @@ def selectivity(
     Raises:
         UserError: If an argument does not fit, or the records are missing or damaged.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe selectivity --run kaggle --dataset kaggle --label baseColour
     """
-    shared.at_least(1, batch_size=batch_size, features=features)
-    shared.at_least(2, images=images)
-    shared.check_seed(seed)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run")
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)

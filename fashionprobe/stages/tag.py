@@ -52,24 +52,25 @@ def tag(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> tuple[Answer, ...]:
-    """Name the class of an image in each attribute group, or say that it is none of them.
+    """Name the class of an image in each group of an index.
+
+    Or say that it is none of them.
 
     Args:
-        run: Name of the run, or what `index` returned.
         image: Image file, or several.
         id: Or the id of an image that was extracted, or several. It may be one of those that its class was learned
             from.
         group: Groups to ask. Default: all that have classes.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         One answer an image and group.
 
     Raises:
         UserError: If there is no index, group or class, or a file is no image.
+
+    Example:
+        fashionprobe tag --run colour --image shirt.jpg
     """
     if (image is None) == (id is None):
         received = "neither" if image is None else "both"

@@ -86,47 +86,23 @@ def train(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Training:
-    """Train a classifier of one label on the train split, and measure it on val (and on test, if there is one).
+    """Train a classifier of one label.
 
-    The network is the backbone, global average pooling, and one dense layer. A run that was killed goes on behind its
-    last whole epoch. The weights of the epoch with the best validation accuracy are kept.
+    It learns from the train split, and is measured on val (and on test, if there is one). The network is the backbone,
+    global average pooling, and one dense layer. A run that was killed goes on behind its last whole epoch. The weights
+    of the epoch with the best validation accuracy are kept.
 
     Args:
-        dataset: Name of the record set, or what `ingest` returned.
-        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
         label: Label column. Default: the one by which the record set was split (articleType for kaggle).
-        backbone: mini, resnet50, vgg16, mobilenet, any other name of keras.applications, or the path of a .keras file;
-            with random weights also residual, sketch or symbol, whose last map is fine, resnet18 or resnet34.
-        weights: pretrained, imagenet, random (from scratch), or the path of a weights file.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels; auto is right for named backbones.
         block: Block whose descriptor the dense layer reads, or several as [3,4,5]. Default: the last.
-        freeze: Keep the weights of blocks 1 to this one. 0 trains everything; the deepest block trains the head alone.
         cache: When the head alone is trained, without augmentation, compute the descriptors once.
-        size: Height and width in pixels of the network's input; one number for a square. Default: the backbone's own.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
         min_images: A class with fewer images is rare; so is one that train or val has no image of.
         rare: Leave rare classes out, or merge them into a class "other".
-        epochs: Times the train split is seen.
-        batch_size: Images a step, over all devices together.
-        optimizer: adam, or sgd with Nesterov momentum 0.9.
-        learning_rate: Its highest value.
-        warmup: Epochs, whole or not, over which the learning rate rises from 0.
-        decay: Then keep it, or lower it to 0 along half a cosine.
-        weight_decay: Decoupled weight decay of kernels (AdamW).
         label_smoothing: Share of each target that is spread over all classes.
         dropout: Share of the descriptor that is left out at random in training.
         bias: Give the dense layer a bias; without one the class scores are the class activation maps' means.
-        augment: Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast or some of them.
         class_weight: balanced weighs a class by the inverse of its size, for the long tail.
-        precision: Type of the backbone's arithmetic; bfloat16 and float16 are mixed precision.
-        xla: Compile with XLA.
         strategy: none for one device, mirrored for all GPUs of this host.
-        seed: Seed of first weights, order, dropout and augmentation.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace a classifier of this run that was trained with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The classifier: paths and headline numbers.
@@ -134,8 +110,12 @@ def train(
     Raises:
         UserError: If an argument does not fit, the records are missing or damaged, or the loss becomes NaN.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe train --dataset kaggle --backbone mobilenet --freeze 4
     """
-    _check_numbers(locals())
+    if warmup >= epochs:
+        raise UserError("warmup", expected=f"a number in the range [0, {epochs})", received=warmup)
     backbone = architectures.named(backbone)
     records_path = shared.records_path(dataset, tfrecords_root)
     folder = child(runs_root, records_path.name if run is None else run, argument="run") / "train"
@@ -181,21 +161,6 @@ def train(
         changed={"records": lambda there: shared.other_records(there, records)},
     )
     return _result(artifact)
-
-
-def _check_numbers(given: dict[str, Any]) -> None:
-    """Check the arguments that are numbers."""
-    shared.check_seed(given["seed"])
-    shared.at_least(1, **{name: given[name] for name in ("epochs", "batch_size", "min_images")})
-    for name, low, high in (
-        ("learning_rate", 0, None), ("warmup", 0, given["epochs"]), ("weight_decay", 0, None),
-        ("label_smoothing", 0, 1), ("dropout", 0, 1),
-    ):  # fmt: skip
-        value = given[name]
-        too_low = value <= low if name == "learning_rate" else value < low
-        if too_low or not math.isfinite(value) or (high is not None and value >= high):
-            start = "(0" if name == "learning_rate" else "[0"
-            raise UserError(name, expected=f"a number in {start}, {high or 'inf'})", received=value)
 
 
 def _choose(

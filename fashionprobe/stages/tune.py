@@ -55,37 +55,31 @@ def tune(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Tuning:
-    """Search for the margin, learning rate and dimension with which an embedding tells the classes best.
+    """Search for margin, learning rate and dimension.
 
-    All else is as `embed` trained the embedding of the run. Each set of values is tried in stratified folds of the
-    train split: trained on the others, the images of a fold are classified by their neighbours in them. Sets that look
-    hopeless are given up after a fold or two. The test images are never looked at. A killed run goes on where it
-    stopped. Needs Optuna: pip install "fashionprobe[tune]".
+    The best values are those with which the embedding separates the classes best. All else is as `embed` trained the
+    embedding of the run. Each set of values is tried in stratified folds of the train split: trained on the others, the
+    images of a fold are classified by their neighbours in them. Sets that look hopeless are given up after a fold or
+    two. The test images are never looked at. A killed run goes on where it stopped. Needs Optuna: pip install
+    "fashionprobe[tune]".
 
     Args:
-        run: Name of the run that holds the embedding, or what `embed` returned.
         margin: Lowest and highest margin. Default: [0.1,10], where the run has a margin.
         learning_rate: Lowest and highest learning rate. Default: [0.0003,0.03].
         dimension: Dimensions to try. Default: the one of the embedding alone.
         trials: Sets of values.
         folds: Stratified folds. Default: 4, or as many as classes that are all smaller have images in train.
-        epochs: Epochs of each training. Default: those of the embedding.
         neighbours: k of the nearest neighbours.
-        seed: Seed of the values and the folds.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace a search of this run that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The search: path, the best values and what they reach.
 
     Raises:
         UserError: If the run has no embedding, a range is wrong, a class has too few images, or Optuna is missing.
+
+    Example:
+        fashionprobe tune --run fashion_mnist --dimension 2,4,8,16
     """
-    shared.at_least(1, trials=trials, epochs=epochs, neighbours=neighbours)
-    shared.at_least(2, folds=folds)
-    shared.check_seed(seed)
     folder = shared.run_path(run, runs_root)
     opened = open_embedded(folder, tfrecords_root, trust=trust)
     job = opened.job if epochs is None else opened.job.having(epochs=epochs)

@@ -49,29 +49,26 @@ def unseen(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Unseen:
-    """Train an embedding again without one class, for each class, and see whether that class is told apart.
+    """Train an embedding without a class; test it on that class.
 
-    All else is as `embed` trained the embedding of the run. Then the images of train, those of the class left out
-    among them, give the class means, and an image of test (of val or train where there is none) is scored by how much
-    nearer it is to the mean of the class left out than to any other. A killed run goes on behind its last network.
+    This is done for each class. All else is as `embed` trained the embedding of the run. Then the images of train,
+    those of the class left out among them, give the class means, and an image of test (of val or train where there is
+    none) is scored by how much nearer it is to the mean of the class left out than to any other. A killed run goes on
+    behind its last network.
 
     Args:
-        run: Name of the run that holds the embedding, or what `embed` returned.
         classes: Classes to leave out, one at a time. Default: all.
         seeds: Networks for each class, with the seed of the run and those that follow it; and as many that see all.
-        epochs: Number of epochs. Default: those of the embedding.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace a result of this run that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The result: path and areas under the ROC curve.
 
     Raises:
         UserError: If the run has no embedding, a class is not there, or fewer than three classes are.
+
+    Example:
+        fashionprobe unseen --run fashion_mnist
     """
-    shared.at_least(1, seeds=seeds, epochs=epochs)
     folder = shared.run_path(run, runs_root)
     opened = open_embedded(folder, tfrecords_root, trust=trust)
     job = opened.job if epochs is None else opened.job.having(epochs=epochs)
@@ -106,7 +103,7 @@ def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) ->
         pictures = decoded(job, draft / ".pictures", report=bar.update)
     rows: list[dict[str, Any]] = []
     if (draft / DONE).is_file():
-        rows = pd.read_csv(draft / DONE, keep_default_na=False).to_dict("records")  # pyright: ignore
+        rows = pd.read_csv(draft / DONE, keep_default_na=False).to_dict("records")  # pyright: ignore[reportAssignmentType]
     known = {(row["left_out"], row["seed"]) for row in rows}
     todo = [(name, job.settings.seed + number) for number in range(seeds) for name in ("", *chosen)]
     steps = job.settings.steps * job.settings.plan.epochs

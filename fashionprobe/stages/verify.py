@@ -26,7 +26,9 @@ class Verification:
 
 @shared.stage
 def verify(*, path: str) -> Verification:
-    """Compute the checksums of an artifact's files again and compare them with its manifest.
+    """Check the files of an artifact against its manifest.
+
+    The checksums of its files are computed again.
 
     Args:
         path: Folder of the artifact, such as tfrecords/colour or runs/colour/extract.
@@ -36,6 +38,9 @@ def verify(*, path: str) -> Verification:
 
     Raises:
         UserError: If there is no artifact, or a file is missing or changed.
+
+    Example:
+        fashionprobe verify --path runs/colour/extract
     """
     folder = Path(path)
     artifact = Artifact(folder, read_manifest(folder, remedy=_remedy(path)))

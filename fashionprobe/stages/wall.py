@@ -61,7 +61,7 @@ class Walls(Result):
     laid: tuple[Laid, ...]
 
 
-@shared.stage
+@shared.stage(images=f"[{LEAST}, inf)")
 def wall(
     *,
     run: shared.Place,
@@ -76,35 +76,29 @@ def wall(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Walls:
-    """Lay the images out on a grid, so that like stands beside like, with nothing trained.
+    """Arrange the images on a grid, like beside like.
 
-    The descriptors are projected into the plane by t-SNE, and each image is given a cell of its own. Two layouts do
-    that, and both are scored beside a random one: las, linear assignment sorting, and gridcut, an assignment improved
-    by minimum cuts, reconstructed from the description of a method whose paper could not be found. The wall is written
-    as PNG alone: as SVG, a thousand pictures would make a file that few programs open.
+    Nothing is trained. The descriptors are projected into the plane by t-SNE, and each image is given a cell of its
+    own. Two layouts do that, and both are scored beside a random one: las, linear assignment sorting, and gridcut, an
+    assignment improved by minimum cuts, reconstructed from the description of a method whose paper could not be found.
+    The wall is written as PNG alone: as SVG, a thousand pictures would make a file that few programs open.
 
     Args:
-        run: Name of the run, or what `extract` returned.
         block: Block number, or several as [1,4], for a wall each. Default: the deepest.
         label: Label column whose classes colour the frames; images without it are left out. Default: no frames.
         layout: las or gridcut.
         images: Images of a wall; of more, as many are drawn by the seed.
-        normalization: What is done to the descriptors first: none, l2, standard or whiten.
-        seed: Seed of the draw, the projection and the layouts.
         cell: Height of a picture in pixels, and its largest width.
-        overwrite: Replace walls of this run that were made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The walls: path and scores.
 
     Raises:
         UserError: If there is no such block, label or run, there are fewer than four images, or the record set is gone.
+
+    Example:
+        fashionprobe wall --run colour --block 1 --label baseColour
     """
-    shared.at_least(LEAST, images=images)
-    shared.at_least(8, cell=cell)
-    shared.check_seed(seed)
     folder = shared.run_path(run, runs_root)
     described = open_described(folder)
     blocks = described.choose_blocks(shared.numbers(described.blocks[-1] if block is None else block) or None)

@@ -328,7 +328,7 @@ def batches(
         return tf.ensure_shape(found, (None, width)), targets
 
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(tf.constant(rows, tf.int64), seed=(seed, epoch))
+        order = tf.random.experimental.stateless_shuffle(tf.constant(rows, tf.int64), seed=(seed, epoch))  # pyright: ignore[reportAttributeAccessIssue]
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
 
     if epochs is None:

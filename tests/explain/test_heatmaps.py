@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from fashionprobe.explain.heatmaps import heatmap, normalize, resize
+from fashionprobe.errors import UserError
+from fashionprobe.explain.heatmaps import heatmap, normalize, resize, strength
 
 
 def test_each_map_is_scaled_by_its_own_range():
@@ -30,3 +32,30 @@ def test_a_heatmap_has_the_size_of_the_image_and_reaches_one():
     found = heatmap(np.random.default_rng(0).random((2, 3, 5)), (12, 20))
     assert found.shape == (2, 12, 20)
     assert (found.min(axis=(1, 2)) == 0).all() and (found.max(axis=(1, 2)) == 1).all()
+
+
+def test_strength_is_the_greatest_size_of_the_colours():
+    gradient = np.zeros((10, 10, 3))
+    gradient[:5] = (0.5, -2.0, 1.0)
+    gradient[5:] = (0.0, 1.0, 0.0)
+    found = strength(gradient)
+    assert (found[:5] == 1).all() and (found[5:] == 0.5).all()
+    assert not strength(np.zeros((4, 4, 1))).any()
+
+
+def test_gradients_become_their_strength():
+    gradients = np.random.default_rng(0).normal(size=(2, 6, 5, 3))
+    np.testing.assert_array_equal(heatmap(gradients), [strength(each) for each in gradients])
+    np.testing.assert_array_equal(heatmap(gradients, (6, 5)), heatmap(gradients))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2, 3, 3), r"`size` must be the \(height, width\) of the images.*GradCAM\(model\)\.heatmap\(images\)"),
+        ((3, 3), r"`maps` must be \(batch, height, width\).*Received: \[3, 3\]. Add the batch axis: maps\[None\]"),
+    ],
+)
+def test_first_mistakes_are_answered(shape, message):
+    with pytest.raises(UserError, match=message):
+        heatmap(np.zeros(shape))

@@ -281,3 +281,17 @@ def test_bad_donors_labels_and_options():
         replace.crops(images, masks, labels, images, labels, RNG(0), place="anywere")
     with pytest.raises(UserError, match=r"`copies` must be an int in the range \[1, inf\). Received: 0"):
         replace.swapped(images, masks, labels, RNG(0), copies=0)
+
+
+def test_regions_are_replaced_by_name_or_by_a_function():
+    images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    masks = np.zeros((2, 8, 8), bool)
+    masks[0, 2:4, 2:4] = True
+    np.testing.assert_array_equal(
+        replace.replace_regions(images, masks, "noise", seed=3), replace.noise(images, masks, np.random.default_rng(3))
+    )
+    black = replace.replace_regions(images, masks, lambda image, mask: image * 0)
+    assert not black[0, 2:4, 2:4].any()
+    np.testing.assert_array_equal(black[1], images[1])
+    with pytest.raises(UserError, match=r"`by` must be one of: telea, navier_stokes, noise. Received: talea. Did you"):
+        replace.replace_regions(images, masks, "talea")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fashionprobe.plots.overlays import colour_map, explained, overlay, signed_picture, strength
+from fashionprobe.plots.overlays import colour_map, explained, overlay, signed_picture
 
 IMAGE = np.full((8, 6, 3), 200, np.uint8)
 
@@ -31,15 +31,6 @@ def test_a_signed_picture_is_grey_at_zero_and_clipped_at_the_99th_percentile():
     assert found[9, 9].tolist() == [128, 128, 128]
     assert (found[0, 0, 0], found[1, 0, 1], found[5, 5, 2]) == (255, 0, 255)
     assert (signed_picture(np.zeros((4, 4, 3))) == 128).all()
-
-
-def test_strength_is_the_greatest_size_of_the_colours():
-    gradient = np.zeros((10, 10, 3))
-    gradient[:5] = (0.5, -2.0, 1.0)
-    gradient[5:] = (0.0, 1.0, 0.0)
-    found = strength(gradient)
-    assert (found[:5] == 1).all() and (found[5:] == 0.5).all()
-    assert not strength(np.zeros((4, 4, 1))).any()
 
 
 @pytest.mark.parametrize(("methods", "rows"), [(1, 1), (2, 1), (3, 2), (5, 2), (13, 5)])

@@ -146,7 +146,7 @@ def test_seed_decides_the_folds(run):
         ("--label one", "must be a column with two classes or more. Received: one class: ['same']"),
         ("--label colour --folds 1", "`folds` must be an int in the range [2, inf). Received: 1."),
         ("--label colour --seed -1", "`seed` must be an int in the range [0, 2**32)"),
-        ("--label colour --min-images 5 --neighbours 0", "`neighbours` must be numbers in 1 to"),
+        ("--label colour --min-images 5 --neighbours 0", "`neighbours` must be an int in the range [1, inf)"),
         ("--label colour --min-images 5 --neighbours []", "`neighbours` must be numbers in 1 to"),
         ("--label colour --min-images 5 --neighbours 99", "`neighbours` must be numbers in 1 to"),
         ("--label colour --run no", "fashionprobe extract --dataset DATASET --run no"),

@@ -86,7 +86,7 @@ def test_it_is_reused_and_other_weights_are_another_comparison(made, options):
         ({"other_block": 1, "split": "tes"}, "`split` must be one of.*Did you mean 'test'"),
         ({"other_block": 1, "pairs": 0}, "`pairs` must be an int"),
         ({"other_backbone": "resnet5"}, "`backbone` must be one of.*Did you mean 'resnet50'"),
-        ({"other_seed": -1}, "`seed` must be"),
+        ({"other_seed": -1}, "`other_seed` must be"),
     ],
 )
 def test_bad_input_leaves_nothing_behind(options, tmp_path, changed, message):

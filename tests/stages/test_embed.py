@@ -138,7 +138,7 @@ def test_drawn_triplets_and_a_cosine(root, undrawn):
         ({"margin": 2.0, "margin_end": 1.0}, r"`margin_end` must be a number of `margin` \(2.0\) or more"),
         ({"neighbours": 1000}, r"`neighbours` must be numbers in 1 to"),
         ({"backbone": "lite"}, r"Did you mean 'light'\?"),
-        ({"learning_rate": 0.0}, r"`learning_rate` must be a number above 0"),
+        ({"learning_rate": 0.0}, r"`learning_rate` must be a number in the range \(0, inf\)"),
         ({"backbone": "light", "freeze": 5}, r"`freeze` must be in 0 to 4, the blocks of light"),
         ({"weights": "imagenet"}, r"`weights` must be 'random' or a path for light_bn"),
         ({"learning_rate": 1e30, "optimizer": "sgd"}, r"`learning_rate` must be small enough"),

@@ -289,7 +289,7 @@ def test_errors_of_a_search(root, photo, arguments, message):
         ({"groups": "a/b=1"}, r"`groups` must be names of letters"),
         ({"labels": "colour=colr"}, r"`labels` must be a label column:.*Did you mean 'colour'"),
         ({"labels": "shape=colour"}, r"`labels` must be of one of the groups: colour"),
-        ({"coverage": 0.0}, r"`coverage` must be in \(0, 1\]. Received: 0.0"),
+        ({"coverage": 0.0}, r"`coverage` must be a number in the range \(0, 1\]. Received: 0.0"),
         ({"run": "none"}, r"nothing there. Make it first: fashionprobe extract"),
     ],
 )

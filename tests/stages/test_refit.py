@@ -223,7 +223,7 @@ def test_rivals_that_cannot_be_are_left_out_with_the_reason(own, monkeypatch, ca
         ({"loss": "ce", "replace": "function", "paint": "nowhere:it"}, r"a function that Python can import"),
         ({"dataset": "nothing"}, r"fashionprobe ingest"),
         ({"iterations": 0}, r"`iterations` must be"),
-        ({"learning_rate": -1.0}, r"`learning_rate` must be a number above 0"),
+        ({"learning_rate": -1.0}, r"`learning_rate` must be a number in the range \(0, inf\)"),
         ({"learning_rate": 1e39}, r"`learning_rate` must be low enough for a finite loss"),
         ({"augment": "spin"}, r"`augment` must be one of"),
     ],

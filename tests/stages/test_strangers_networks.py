@@ -12,8 +12,9 @@ import pytest
 from keras_files import HONEST, hostile, write
 from PIL import Image
 
-from fashionprobe import cli, stages
+from fashionprobe import stages
 from fashionprobe.artifacts import Recipe, build
+from fashionprobe.cli import commands
 from fashionprobe.errors import UserError
 
 HOSTILE = hostile()
@@ -153,13 +154,13 @@ def test_every_option_that_names_a_network_is_among_them():
     import inspect
 
     takers = {
-        name for name, stage in cli.COMMANDS.items()
+        name for name, stage in commands.COMMANDS.items()
         if {"backbone", "after", "trust"} & inspect.signature(stage).parameters.keys()
     }  # fmt: skip
     assert takers == {
         command.removesuffix(" of a run").removesuffix(" with").removesuffix(" after") for command in COMMANDS
     }
-    assert all("trust" in inspect.signature(cli.COMMANDS[name]).parameters for name in takers)
+    assert all("trust" in inspect.signature(commands.COMMANDS[name]).parameters for name in takers)
 
 
 def test_the_command_line_says_one_line(place, command):

@@ -11,7 +11,7 @@ from fashionprobe.app import html
 from fashionprobe.app.data_uris import jpeg, read_upload
 from fashionprobe.app.exploring import Exploring
 from fashionprobe.app.marking import FIRST_GUESS
-from fashionprobe.app.served_classifier import title
+from fashionprobe.app.served_classifier import heading
 from fashionprobe.app.tabs.search import TILES
 from fashionprobe.app.widgets import QUIET, guarded, upload
 from fashionprobe.explain.methods import METHODS
@@ -35,7 +35,7 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
             said = gr.HTML(html.missing("Choose a picture."), js_on_load=None, elem_id="fp-said")
             with gr.Row(equal_height=True):
                 methods = gr.Dropdown(
-                    [(title(name), name) for name in METHODS], value=list(SHOWN), multiselect=True, label="Heatmaps",
+                    [(heading(name), name) for name in METHODS], value=list(SHOWN), multiselect=True, label="Heatmaps",
                     scale=3, min_width=240,
                 )  # fmt: skip
                 target = gr.Dropdown([FIRST_GUESS, *exploring.looking.classes], value=FIRST_GUESS, label="of", scale=1)
@@ -63,9 +63,9 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
         shown = [("the picture", jpeg(found, side=320), "")]
         for method in methods[:8]:
             try:
-                shown.append((title(method), jpeg(exploring.seen(found, method, name), side=320), f"for {name}"))
+                shown.append((heading(method), jpeg(exploring.seen(found, method, name), side=320), f"for {name}"))
             except ValueError as error:
-                shown.append((title(method), "", str(error)))
+                shown.append((heading(method), "", str(error)))
         return html.figures(shown)
 
     def answer(found: np.ndarray | None, layer: str, count: float) -> str:

@@ -11,7 +11,7 @@ import gradio as gr
 from fashionprobe.app import html
 from fashionprobe.app.marking import FIRST_GUESS, MARKED, OUTCOMES, SPLITS, SURE, TRUE_CLASS, Marking
 from fashionprobe.app.refit_job import Correcting, Wish
-from fashionprobe.app.served_classifier import QUICK, title
+from fashionprobe.app.served_classifier import QUICK, heading
 from fashionprobe.app.widgets import QUIET, guarded
 from fashionprobe.errors import UserError, system_error
 
@@ -43,7 +43,7 @@ def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: 
             sure = gr.Dropdown(list(SURE), value="all", label="Sure of its first guess")
             marked = gr.Radio(list(MARKED), value="all", label="Masks")
             method = gr.Dropdown(
-                [*((title(name), name) for name in QUICK), (NO_HEATMAP, "")], value=QUICK[0], label="Heatmap"
+                [*((heading(name), name) for name in QUICK), (NO_HEATMAP, "")], value=QUICK[0], label="Heatmap"
             )
             target = gr.Dropdown(
                 [FIRST_GUESS, TRUE_CLASS, *marking.looking.classes], value=FIRST_GUESS, label="Heatmap of"

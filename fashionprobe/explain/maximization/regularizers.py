@@ -82,7 +82,7 @@ class TotalVariation:
         right = tf.abs(pictures[:, :, 1:] - pictures[:, :, :-1])
         # A picture of one row has no vertical neighbours, and the mean of nothing is NaN.
         means = [
-            tf.math.divide_no_nan(tf.reduce_sum(part, axis=(1, 2, 3)), float(math.prod(part[0].shape)))  # pyright: ignore
+            tf.math.divide_no_nan(tf.reduce_sum(part, axis=(1, 2, 3)), float(math.prod(part[0].shape)))  # pyright: ignore[reportArgumentType, reportCallIssue]
             for part in (down, right)
         ]
         return self.weight * (means[0] + means[1])
@@ -111,7 +111,7 @@ class Blur:
 
     def apply(self, pictures: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
         """Return the blurred pictures."""
-        height, width = (int(side) for side in pictures.shape[1:3])  # pyright: ignore
+        height, width = (int(side) for side in pictures.shape[1:3])  # pyright: ignore[reportArgumentType]
         # Mirrored at most once: a window may not be larger than the picture.
         reach = [min(math.ceil(3 * self.sigma), side - 1) for side in (height, width)]
         pictures = tf.pad(pictures, [[0, 0], [reach[0]] * 2, [reach[1]] * 2, [0, 0]], mode="REFLECT")

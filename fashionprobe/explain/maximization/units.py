@@ -111,7 +111,7 @@ def _readout(layer: Any) -> tuple[Any, Callable[[tf.Tensor], tuple[tf.Tensor, tf
     if type(layer) in WITH_RELU and rectifies:
         # A copy, because the user's layer keeps its activation; applied to tensors, not to the graph, which is theirs.
         linear: Any = type(layer).from_config({**layer.get_config(), "activation": "linear"})
-        linear.build(layer.input.shape)
+        linear.build(layer.input.shape)  # pyright: ignore[reportAttributeAccessIssue]
         linear.set_weights(layer.get_weights())
 
         def apply(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

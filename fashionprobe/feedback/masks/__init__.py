@@ -1,5 +1,5 @@
 """Masks of irrelevant regions: read from files, computed, and drawn by a person."""
 
-from fashionprobe.lazy import modules_of
+from fashionprobe.lazy import names_of
 
-__getattr__, __dir__ = modules_of(__name__)
+__getattr__, __dir__ = names_of(__name__)

@@ -1,5 +1,5 @@
 """Image files as they come: what their headers say, and their pixels."""
 
-from fashionprobe.lazy import modules_of
+from fashionprobe.lazy import names_of
 
-__getattr__, __dir__ = modules_of(__name__)
+__getattr__, __dir__ = names_of(__name__)

@@ -44,21 +44,18 @@ def app(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Served:
-    """Show a run in the browser, until Ctrl-C: mark what is irrelevant and refit, explore, search, look at maps.
+    """Show a run in the browser: mark, refit, explore, search.
 
-    Nothing leaves this machine: the page needs no network, and no other machine can open it unless --host says so.
-    Masks are saved at every stroke, to runs/NAME/marks; `fashionprobe masks --source app` makes an artifact of them.
+    It runs until Ctrl-C, and also has maps of the images. Nothing leaves this machine: the page needs no network, and
+    no other machine can open it unless --host says so. Masks are saved at every stroke, to runs/NAME/marks;
+    `fashionprobe masks --source app` makes an artifact of them. With --json, run and address are printed at the end.
 
     Args:
-        run: Name of the run, or what a stage that wrote into it returned.
         dataset: Record set whose images are shown. Default: the one that the run is about.
         host: Network interface to listen on. One that other machines can reach, such as 0.0.0.0, demands --auth.
         port: Its port.
         auth: File with a line USER:PASSWORD for each person who may come in, which only you can read. Default: the
             environment variable FASHIONPROBE_AUTH, else nobody is asked.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         What was shown, when it is closed.
@@ -66,6 +63,9 @@ def app(
     Raises:
         UserError: If there is no such run, an argument does not fit, or the port is taken.
         OSError: If a folder may not be read.
+
+    Example:
+        fashionprobe app --run symbols
     """
     _need_gradio()
     from fashionprobe.app.access import door, need_free

@@ -73,7 +73,7 @@ class Masked(Result):
 class _Job:
     """All that decides what one run of this stage writes."""
 
-    records: Artifact
+    records: RecordSet
     items: "pd.DataFrame"
     label: str | None
     source: str
@@ -121,16 +121,15 @@ def masks(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Masked:
-    """Collect masks of irrelevant regions: read what an expert drew elsewhere, or find them automatically.
+    """Collect masks of irrelevant regions.
 
-    Images of the test split are never masked: it measures what a correction has changed.
+    Read what an expert drew elsewhere, or find them automatically. Images of the test split are never masked: it
+    measures what a correction has changed.
 
     Args:
-        dataset: Name of the record set, or what `ingest` returned.
         source: app takes the masks that were drawn in this run by `fashionprobe app`; png, coco and pickle read masks
             from `path`; otsu masks the background, box a box, outside_box all but
             a box, and filter the region where one filter is strong.
-        run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set.
         path: For png a folder whose files are named like the ids (gun/1.png for the image gun/1.jpg), grey, 255 where
             masked and 0 elsewhere; for coco a JSON file; for pickle a dictionary of masks by id.
         categories: For coco: names of the categories that count. Default: all.
@@ -144,22 +143,12 @@ def masks(
         id: Or the ids of the images.
         backbone: For filter: mini, resnet50, any other name of keras.applications, or the path of a .keras file.
             Default: the network that `train` wrote into this run, if there is one, else resnet50.
-        weights: pretrained, imagenet, random, or the path of a weights file.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels. auto is right for keras.applications and `train`.
-        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
         block: For filter: number of the block whose last layer has the filter. Default: the last.
         layer: The same by the name of a layer.
         channel: For filter: its number, from 0.
         percentile: For filter: what is above this percentile of the filter's own map of an image is masked.
         author: Who drew the masks, for the table. Default: the source; for app those who drew them.
         note: Why, for the table; for app what they noted.
-        seed: Seed of the draw, and of random weights.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace masks of this run that were made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The masks: path and counts.
@@ -167,6 +156,9 @@ def masks(
     Raises:
         UserError: If an argument or a mask does not fit, or no mask is left.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe masks --dataset symbols --source box --box 0.75 0 1 0.25 --samples 300
     """
     _check(locals())
     records_path = shared.records_path(dataset, tfrecords_root)
@@ -210,9 +202,6 @@ def _check(given: dict[str, Any]) -> None:
     source = given["source"]
     if source not in SOURCES:
         raise unknown_name("source", source, SOURCES)
-    shared.check_seed(given["seed"])
-    shared.at_least(1, samples=given["samples"])
-    shared.at_least(0, channel=given["channel"])
     needed = {"path": IMPORTED, "box": ("box", "outside_box"), "channel": ("filter",)}
     for name, sources in needed.items():
         if source in sources and given[name] is None:

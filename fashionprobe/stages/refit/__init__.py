@@ -67,14 +67,13 @@ def refit(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Refitted:
-    """Correct a trained network with masks of irrelevant regions, and compare the method with its rivals.
+    """Correct a network with masks; compare with other methods.
 
     The network that `train` wrote goes on training: each batch holds random images and a few masked ones, and the loss
     punishes what the network sees inside the masks. All methods start from the same weights and take the same number
     of iterations; the iteration kept is chosen without the test images. The trained network itself stays as it is.
 
     Args:
-        run: Name of the run that holds the trained network, or what `train` returned.
         dataset: Record set to refit and measure with. Default: the one of the training.
         masks: Run or folder that holds the masks. Default: those of this run.
         loss: pasa (activations inside the mask, by the certainty of the class), pas (activations inside the mask), rrr
@@ -91,7 +90,7 @@ def refit(
         iterations: Batches.
         random: Random training images in a batch.
         masked: Masked images in a batch.
-        learning_rate: Default: that of the training.
+        learning_rate: Highest learning rate. Default: that of the training.
         lam: Weight of the penalty. Several, as 0.3,1,3, are tried, and the best by validation is taken.
         scale: relative: at lam 1 the penalty weighs as much as the cross-entropy at the start. absolute: as in the
             formula of the loss.
@@ -99,16 +98,11 @@ def refit(
         th: Threshold of PASA. Several are tried.
         mask_count: Number of masks used, drawn at random. Default: all. Several are tried.
         dropped: Channels that selective dropout leaves out of an image.
-        freeze: Keep the weights of blocks 1 to this one.
         augment: Changes to the images in the rival that trains from scratch.
         check_every: Iterations between two measurements on validation.
         seeds: Runs of each method, with other random images and orders.
         by: A label column; accuracy on test is also shown for each of its values.
         seed: The first seed.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace a refit of this run that was made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The corrected network: paths and headline numbers.
@@ -116,6 +110,9 @@ def refit(
     Raises:
         UserError: If an argument does not fit, or the network, the records or the masks are missing or damaged.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe refit --run symbols --loss pasa --b 0.8 --th 2
     """
     _check_numbers(locals())
     folder = shared.run_path(run, runs_root)
@@ -176,18 +173,9 @@ def _check_numbers(given: dict[str, Any]) -> None:
     """Check the arguments that are numbers, or belong together."""
     from fashionprobe.feedback.ranges import check
 
-    shared.check_seed(given["seed"])
-    names = ("iterations", "random", "masked", "dropped", "check_every", "seeds")
-    shared.at_least(1, **{name: given[name] for name in names})
-    shared.at_least(0, freeze=given["freeze"])
-    for count in shared.numbers(given["mask_count"]) or []:
-        shared.at_least(2, mask_count=count)
     for name in ("lam", "b", "th"):
         for value in _several(given[name]):
             check(**{name: value})
-    rate = given["learning_rate"]
-    if rate is not None and not 0 < rate < float("inf"):
-        raise UserError("learning_rate", expected="a number above 0", received=rate)
     if (given["paint"] is not None) != (given["replace"] == "function"):
         raise UserError(
             "paint", expected="package.module:name together with --replace function, and left out otherwise",

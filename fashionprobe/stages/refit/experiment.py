@@ -31,7 +31,7 @@ from fashionprobe.inputs.masks import Masks
 from fashionprobe.training import augment
 
 if TYPE_CHECKING:
-    from fashionprobe.explain.explained_model import Explainer
+    from fashionprobe.explain.explained_model import ExplainFunction
 
 RUNS = ".runs"
 """Folder of the draft in which each method and seed is kept when it is done."""
@@ -171,7 +171,7 @@ def write(draft: Path, job: Job) -> dict[str, Any]:
 
 def _run(
     folder: Path, job: Job, bench: Bench, method: Method, seed: int, report: Callable[[int], object],
-    explainer: "Explainer", train: Labelled, heated: Masked,
+    explainer: "ExplainFunction", train: Labelled, heated: Masked,
 ) -> None:  # fmt: skip
     """Run one method with one seed, measure it, and keep what came out."""
     started = tf.timestamp()

@@ -10,6 +10,7 @@ from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_m
 from fashionprobe.errors import UserError
 from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages.relevance.activity import (
     Activity,
     Chosen,
@@ -53,7 +54,7 @@ class Ranked(Result):
     suspicious: tuple[int, ...] | None
 
 
-@shared.stage
+@shared.stage(samples="[2, inf)", min_images=f"[{FOLDS + 2}, inf)")
 def relevance(
     *,
     run: shared.Place,
@@ -78,35 +79,24 @@ def relevance(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Ranked:
-    """Rank the filters of the last feature map by what they tell about the classes, and show what they look at.
+    """Rank the filters of the last feature map by relevance.
 
-    With masks, filters that are most active where an expert sees nothing of use are set against that ranking. With a
-    second network, such as a refit of the first, the change of every filter is measured.
+    It also shows what the filters look at. With masks, filters that are most active where an expert sees nothing of use
+    are set against that ranking. With a second network, such as a refit of the first, the change of every filter is
+    measured.
 
     Args:
-        run: Name of the run that holds the trained network, or what `train` returned; the result goes there too.
         dataset: Record set whose images are looked at. Default: the one of the training.
         label: Label column whose classes are meant. Default: the one of the training.
         masks: Run or folder that holds masks. Default: those of this run, if there are any.
         after: The network after a refit, a .keras file, or what `refit` returned.
         backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
             network that `train` wrote into this run.
-        weights: pretrained, imagenet, random, or the path of a weights file.
-        taps: Names of the layers that end block 1, 2, ...; default: known or found.
-        preprocessing: What the weights expect of the pixels. auto is right for keras.applications and `train`.
-        size: Height and width in pixels of the input; one number for a square. Default: the model's own, or 224.
-        fit: How images are brought to that size: keep the aspect ratio and pad with white, or stretch.
         split: Which of train, val and test. Default: all. Rankings and classifiers see train and are measured on the
             others; where there is only one of both, by cross-validation.
         samples: Images looked at, drawn at random from these splits.
         min_images: Classes with fewer of them to learn from are left out.
         filters: Filters shown: the most relevant ones, and those that a refit changed most.
-        batch_size: Images a forward pass.
-        seed: Seed of the samples, of the ranking and of random weights.
-        trust: Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.
-        overwrite: Replace what this run holds, made with other arguments.
-        tfrecords_root: Folder that holds the record sets.
-        runs_root: Folder that holds the runs.
 
     Returns:
         The ranking: paths and headline numbers.
@@ -114,11 +104,10 @@ def relevance(
     Raises:
         UserError: If an argument does not fit, or the network, the records or the masks are missing or damaged.
         OSError: If the disk is full or the folder may not be written.
+
+    Example:
+        fashionprobe relevance --run symbols --after runs/symbols/refit/model.keras
     """
-    shared.at_least(1, filters=filters, batch_size=batch_size)
-    shared.at_least(2, samples=samples)
-    shared.at_least(FOLDS + 2, min_images=min_images)
-    shared.check_seed(seed)
     folder = shared.run_path(run, runs_root)
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
     spec.check()
@@ -179,7 +168,7 @@ def _trained_on(folder: Path) -> str:
     return load(folder / "train", stage="train", remedy=f"fashionprobe train --run {folder.name} ...").facts["dataset"]
 
 
-def _label(column: str, records: Artifact) -> str:
+def _label(column: str, records: RecordSet) -> str:
     if not column:
         classes = [name for name, facts in records.facts["columns"].items() if "classes" in facts]
         listed = ", ".join(classes) or "none is here"
@@ -198,7 +187,7 @@ def _check_after(job: Job) -> None:
         )  # fmt: skip
 
 
-def _open_masks(masks: shared.Place | None, folder: Path, records: Artifact, runs_root: str) -> "Masks | None":
+def _open_masks(masks: shared.Place | None, folder: Path, records: RecordSet, runs_root: str) -> "Masks | None":
     """Open the masks that are named, else those of the run, if it has any."""
     from fashionprobe.inputs.masks import open_masks
 
