@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 CLASSES = 5
 
@@ -56,3 +57,21 @@ KINDS = (
     "logits", "dense", "layer", "activation", "sequential", "sequential_layer", "nested", "nested_layer",
 )  # fmt: skip
 """No softmax; in the dense layer; as a Softmax layer; as an Activation; as Sequential; with a model inside."""
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    """Four images, float32 (4, 16, 16, 3) in [0, 1]."""
+    return np.random.default_rng(0).random((4, 16, 16, 3), dtype=np.float32)
+
+
+@pytest.fixture(scope="session")
+def network() -> keras.Model:
+    """The network with a Softmax layer; tests only read it."""
+    return build("layer")
+
+
+@pytest.fixture(scope="session")
+def logits() -> keras.Model:
+    """The same network without the softmax; tests only read it."""
+    return build("logits")

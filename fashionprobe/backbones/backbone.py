@@ -43,12 +43,15 @@ class Backbone:
     weights: str
     weights_sha256: str
 
-    def choose_blocks(self, blocks: Sequence[int] | None, argument: str = "block") -> list[int]:
+    def choose_blocks(
+        self, blocks: Sequence[int] | None, argument: str = "block", remedy: str = "Leave --block out for all of them."
+    ) -> list[int]:
         """Return the numbers of some blocks, of all for None.
 
         Args:
             blocks: The numbers, from 1.
             argument: Name of the argument, for the error.
+            remedy: What to do, for the error.
 
         Raises:
             UserError: If it has no such block.
@@ -59,7 +62,7 @@ class Backbone:
         if wrong or not chosen:
             raise UserError(
                 argument, expected=f"in 1 to {count} for {self.name}", received=wrong[0] if wrong else chosen,
-                remedy=f"Leave --{argument.replace('_', '-')} out for all of them.",
+                remedy=remedy,
             )  # fmt: skip
         return chosen
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         SmoothGrad,
     )
     from fashionprobe.explain.faithfulness import randomization
+    from fashionprobe.explain.maximization.dream import dream
+    from fashionprobe.explain.maximization.maximize import maximize
     from fashionprobe.explain.targets import Channel, Neuron
     from fashionprobe.plots.overlays import overlay
 
@@ -52,6 +54,8 @@ __all__ = [
     "PercentileCAM",
     "ScoreCAM",
     "SmoothGrad",
+    "dream",
+    "maximize",
     "overlay",
     "randomization",
 ]

@@ -174,7 +174,7 @@ class Opened:
         if block is not None and layer is not None:
             raise UserError("block", expected="left out where --layer is given", received=block)
         if block is not None:
-            return self.backbone.taps[self.backbone.choose_blocks([block])[0] - 1]
+            return self.backbone.taps[self.backbone.choose_blocks([block], remedy="")[0] - 1]
         if layer is not None:
             from fashionprobe.explain.explained_model import find_layer
 

@@ -164,7 +164,7 @@ def converge(
 
 
 def _side(argument: str, backbone: "Backbone", block: int | None) -> _Side:
-    return _Side(backbone, backbone.choose_blocks(None if block is None else [block], argument)[-1])
+    return _Side(backbone, backbone.choose_blocks(None if block is None else [block], argument, remedy="")[-1])
 
 
 def _write(

@@ -129,7 +129,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
 
 
 def _check(backbone: Backbone, blocks: Sequence[int], freeze: int) -> None:
-    backbone.choose_blocks(blocks)
+    backbone.choose_blocks(blocks, remedy="Leave --block out for the last one.")
     smallest = smallest_size(backbone.model, backbone.taps[max(blocks) - 1])
     if min(backbone.size) < smallest:
         raise UserError(

@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from fashionprobe.artifacts import Recipe, build, load
+from fashionprobe.artifacts import Recipe, build
 from fashionprobe.errors import UserError
 from fashionprobe.inputs.masks import Drawn, fitted, open_masks, write_masks
 from fashionprobe.records import decode
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import ingest
 
 
@@ -41,7 +42,7 @@ def records(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((*shape, 3), len(name), np.uint8)).save(path)
     made = ingest(dataset="s", source="folder", path=str(root / "pictures"), tfrecords_root=str(root / "tfrecords"))
-    return load(made.path, stage="ingest", remedy="")
+    return open_record_set(made.path)
 
 
 def corner(shape):

@@ -181,7 +181,7 @@ def test_there_is_one_road_to_a_model():
         if any(ROADS.search(line) and "opening.load_model(" not in line for line in path.read_text().splitlines())
     }
     assert roads == {"fashionprobe/kerasfile/opening.py"}
-    own = {"fashionprobe/training/fit.py", "fashionprobe/stages/refit_tables.py", "fashionprobe/backbones.py"}
+    own = {"fashionprobe/training/fit.py", "fashionprobe/stages/refit/results.py", "fashionprobe/backbones/backbone.py"}
     weights = {
         path.relative_to(root).as_posix()
         for path in files

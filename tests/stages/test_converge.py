@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages.converge import converge
 
 
@@ -34,10 +35,9 @@ def test_the_files_of_the_artifact(made):
 def test_the_matrix_agrees_with_keras_and_numpy(made, world, model_path):
     import keras
 
-    from fashionprobe.artifacts import load
     from fashionprobe.records.read import read
 
-    records = load(world / "tfrecords/small", stage="ingest", remedy="")
+    records = open_record_set(world / "tfrecords/small")
     [(images, _)] = list(read(records, size=(32, 32), batch_size=60))
     model = keras.models.load_model(model_path)
     maps = keras.Model(model.input, model.get_layer("second").output)(images).numpy().reshape(-1, 16).astype(float)

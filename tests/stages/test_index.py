@@ -15,6 +15,7 @@ from fashionprobe.attributes import added_classes
 from fashionprobe.errors import UserError
 from fashionprobe.inputs import new_images
 from fashionprobe.inputs.descriptors import open_described
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import attribute, extract, index, ingest, search, tag
 
 
@@ -46,10 +47,9 @@ def roots(root: Path) -> dict[str, str]:
 @pytest.fixture
 def photo(root) -> str:
     """The first garment of the run, saved as a file."""
-    from fashionprobe.artifacts import load
     from fashionprobe.records.read import pictures, shard_paths
 
-    records = load(root / "tfrecords/g", stage="ingest", remedy="")
+    records = open_record_set(root / "tfrecords/g")
     first = open_described(root / "runs/g").items["id"].iloc[0]
     ((_, pixels),) = pictures(records, [first], shard_paths(records))
     Image.fromarray(pixels).save(root / "shirt.png")

@@ -8,6 +8,7 @@ from PIL import Image
 
 from fashionprobe.artifacts import Recipe, build
 from fashionprobe.errors import UserError
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import ingest
 from fashionprobe.stages.masks import masks
 from fashionprobe.stages.relevance import relevance
@@ -100,10 +101,9 @@ def made(root, quick):
 def maps_of(path, records, size=(16, 16)):
     import keras
 
-    from fashionprobe.artifacts import load
     from fashionprobe.records.read import read
 
-    [(images, ids)] = list(read(load(records, stage="ingest", remedy=""), size=size, batch_size=100))
+    [(images, ids)] = list(read(open_record_set(records), size=size, batch_size=100))
     model = keras.models.load_model(path, compile=False)
     maps = keras.Model(model.input, model.get_layer("second").output)(images).numpy()
     return dict(zip([name.decode() for name in ids.numpy()], maps, strict=True))

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import ingest
 from fashionprobe.stages.selectivity import selectivity
 
@@ -26,10 +27,9 @@ def made(options, tmp_path_factory):
 def pixels_of(world):
     import tensorflow as tf
 
-    from fashionprobe.artifacts import load
     from fashionprobe.records.read import read
 
-    records = load(world / "tfrecords/small", stage="ingest", remedy="")
+    records = open_record_set(world / "tfrecords/small")
     [(images, ids)] = list(read(records, size=(32, 32), batch_size=60))
     assert isinstance(images, tf.Tensor)
     return images.numpy(), [name.decode() for name in ids.numpy()]

@@ -15,6 +15,7 @@ import pytest
 from fashionprobe import cli
 from fashionprobe.artifacts import load
 from fashionprobe.errors import UserError
+from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import extract, ingest, train
 
 FILES = {
@@ -61,7 +62,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def validation_images(root: Path) -> tuple[list[str], np.ndarray]:
     from fashionprobe.records.read import read
 
-    records = load(root / "tfrecords/g", stage="ingest", remedy="")
+    records = open_record_set(root / "tfrecords/g")
     names, images = zip(*read(records, outputs=("id", "image"), splits=("val",), size=(32, 32)), strict=True)
     return [name.decode() for name in np.concatenate(names)], np.concatenate(images)
 

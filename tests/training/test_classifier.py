@@ -121,7 +121,7 @@ def test_preprocessing_in_the_graph_is_that_of_keras(name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"blocks": [3]}, "`block` must be in 1 to 2 for two.keras. Received: [3]. Leave --block out for the last "
+        ({"blocks": [3]}, "`block` must be in 1 to 2 for two.keras. Received: 3. Leave --block out for the last "
          "one."),
         ({"blocks": [1], "freeze": 2}, "`freeze` must be in 0 to 1, the deepest block in use. Received: 2. 0 trains "
          "all of the network, the deepest block trains the head alone."),

@@ -53,14 +53,14 @@ def multiplications(model, size):
 
 
 def test_the_symbol_net_is_cheap():
-    assert multiplications(nets.masked.symbol(), (72, 72)) == pytest.approx(27e6, rel=0.02)
+    assert multiplications(nets.fine_maps.symbol(), (72, 72)) == pytest.approx(27e6, rel=0.02)
 
 
 def test_a_cell_of_the_symbol_net_sees_26_pixels():
     """By the gradient of one cell of the last map with respect to the image, on positive weights."""
     import tensorflow as tf
 
-    model = nets.masked.symbol()
+    model = nets.fine_maps.symbol()
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
             layer.set_weights([np.full(layer.kernel.shape, 0.01, np.float32)])
@@ -109,5 +109,5 @@ def test_a_wrong_name_suggests_the_net():
 
 def test_the_blocks_are_found_by_their_names_in_a_model_of_another_name():
     """As in the file of a trained net: by the reductions alone two of its blocks would be one."""
-    assert blocks.find_taps(nets.masked.symbol(), (72, 72)) == ("block1_out", "block2_out", "block4_out")
-    assert blocks.choose_taps(nets.masked.symbol(), None, (72, 72)) == blocks.TAPS["symbol"]
+    assert blocks.find_taps(nets.fine_maps.symbol(), (72, 72)) == ("block1_out", "block2_out", "block4_out")
+    assert blocks.choose_taps(nets.fine_maps.symbol(), None, (72, 72)) == blocks.TAPS["symbol"]

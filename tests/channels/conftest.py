@@ -1,0 +1,3 @@
+"""Images and a network that the tests of `channels` share."""
+
+from networks import images, logits, network  # noqa: F401
