@@ -1,4 +1,5 @@
 import hashlib
+import importlib
 import json
 import shutil
 
@@ -199,7 +200,9 @@ def test_a_function_of_the_user_fills_the_regions(own, monkeypatch):
 
 
 def test_rivals_that_cannot_be_are_left_out_with_the_reason(own, monkeypatch, caplog):
-    monkeypatch.setattr("fashionprobe.stages.refit.experiment._wrong", lambda job, network: [])
+    # The package shares its name with the stage, which is what `fashionprobe.stages.refit` gives.
+    experiment = importlib.import_module("fashionprobe.stages.refit.experiment")
+    monkeypatch.setattr(experiment, "_wrong", lambda experiment, subject, network: [])
     with caplog.at_level("INFO"):
         made = call(own, rivals="misclassified,continued")
     assert "Emphasis on errors not run: `rivals` must be without misclassified" in caplog.text

@@ -127,17 +127,18 @@ def refit(
 
     from fashionprobe.feedback.refit import Plan
     from fashionprobe.inputs.masks import open_masks
-    from fashionprobe.stages.refit.experiment import Job, write
+    from fashionprobe.stages.refit.experiment import Experiment, Subject
+    from fashionprobe.stages.refit.experiment import run as run_all
+    from fashionprobe.stages.refit.results import write
 
     trained = open_trained(folder, trust=trust)
     data = open_data(trained, dataset, tfrecords_root)
     by = by and shared.spelled(by)
     if by is not None and by not in data.records.facts["columns"]:
         raise unknown_name("by", by, data.records.facts["columns"], what=f"a label column of {data.records.path.name}")
-    job = Job(
-        trained=trained,
-        data=data,
-        masks=open_masks(folder / "masks" if masks is None else masks, data.records, runs_root=runs_root),
+    given = open_masks(folder / "masks" if masks is None else masks, data.records, runs_root=runs_root)
+    subject = Subject(trained, data, given)
+    experiment = Experiment(
         methods=chosen,
         main=main,
         plan=Plan(
@@ -154,11 +155,11 @@ def refit(
         seeds=list(range(seed, seed + seeds)),
         by=by,
     )  # fmt: skip
-    job.check()  # what does not fit is refused here, before anything is written
+    experiment.check(subject)  # what does not fit is refused here, before anything is written
     artifact = build(
         folder / "refit",
-        Recipe("refit", job.arguments(), job.inputs(), trained.backbone.weights_sha256),
-        lambda draft: write(draft, job),
+        Recipe("refit", experiment.arguments(), subject.inputs(), trained.backbone.weights_sha256),
+        lambda draft: write(draft, experiment, subject, run_all(draft, experiment, subject)),
         overwrite=overwrite,
     )
     return _result(artifact)

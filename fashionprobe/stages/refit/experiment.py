@@ -1,11 +1,11 @@
-"""The work of `refit`: every method and seed in turn, each kept on disk, then tables over all of them."""
+"""The work of `refit`: what to run, on what, and every method and seed in turn, each kept on disk."""
 
 import functools
 import importlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -46,14 +46,49 @@ PENALIZED = ("pas", "pasa", "rrr", "rrr_g")
 INPAINTER_STEPS = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """All that decides the result of a refit.
+@dataclass(frozen=True)
+class Subject:
+    """What is corrected, and with what.
 
     Attributes:
         trained: The network.
         data: The images.
         masks: The masks.
+    """
+
+    trained: Trained
+    data: Data
+    masks: Masks
+
+    def inputs(self) -> dict[str, str]:
+        """Return the fingerprints of what is read."""
+        read = {"train": self.trained.artifact, "records": self.data.records, "masks": self.masks.artifact}
+        return {name: artifact.fingerprint for name, artifact in read.items()}
+
+    def network(self, freeze: int) -> Correctable:
+        """Open the network with blocks 1 to `freeze` frozen.
+
+        Raises:
+            UserError: If there is no such block.
+        """
+        taps = self.trained.backbone.taps
+        if not 0 <= freeze <= len(taps):
+            raise UserError("freeze", expected=f"in 0 to {len(taps)}, the blocks of the network", received=freeze)
+        network = Correctable(self.trained.model)
+        network.freeze(taps[freeze - 1] if freeze else None)
+        return network
+
+    def number_of(self, ids: Sequence[str]) -> np.ndarray:
+        """Return the class numbers of some images, int (n,)."""
+        numbers = dict(zip(self.data.items["id"], self.data.items["number"], strict=True))
+        return np.array([numbers[name] for name in ids])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What is run on it.
+
+    Attributes:
         methods: The methods, the base first and the one asked for second.
         main: The one asked for.
         plan: How they are run.
@@ -67,9 +102,6 @@ class Job:
         by: Label column by whose values the test images are grouped.
     """
 
-    trained: Trained
-    data: Data
-    masks: Masks
     methods: list[Method]
     main: Method
     plan: Plan
@@ -91,41 +123,23 @@ class Job:
             "paint": self.paint, "augment": self.augment, "seeds": self.seeds, "by": self.by,
         }  # fmt: skip
 
-    def inputs(self) -> dict[str, str]:
-        """Return the fingerprints of what is read."""
-        read = {"train": self.trained.artifact, "records": self.data.records, "masks": self.masks.artifact}
-        return {name: artifact.fingerprint for name, artifact in read.items()}
-
-    def network(self) -> Correctable:
-        """Open the network, frozen as asked for.
-
-        Raises:
-            UserError: If there is no such block.
-        """
-        taps = [name for name in self.trained.backbone.taps]
-        if not 0 <= self.freeze <= len(taps):
-            raise UserError("freeze", expected=f"in 0 to {len(taps)}, the blocks of the network", received=self.freeze)
-        network = Correctable(self.trained.model)
-        network.freeze(taps[self.freeze - 1] if self.freeze else None)
-        return network
-
-    def check(self) -> None:
+    def check(self, subject: Subject) -> None:
         """Refuse what the network or the masks do not allow."""
-        network = self.network()
+        network = subject.network(self.freeze)
         if self.main.head:
             network.need_head("head")
         Stepper(network, self.main.loss).start(self.plan)
         augment.layers(self.augment, seed=0)
         if self.paint:
             _own_function(self.paint)
-        known = set(self.data.items["id"])
-        foreign = [name for name in self.masks.ids if name not in known]
+        known = set(subject.data.items["id"])
+        foreign = [name for name in subject.masks.ids if name not in known]
         if foreign:
             raise UserError(
-                "masks", expected=f"masks of images that have a {self.data.label} which the network knows",
+                "masks", expected=f"masks of images that have a {subject.data.label} which the network knows",
                 received=f"{foreign[0]}, without one, and {len(foreign) - 1} others",
             )  # fmt: skip
-        used = [split for split in self.masks.splits if split == "train"]
+        used = [split for split in subject.masks.splits if split == "train"]
         most = max(self.mask_counts, default=1)
         if len(used) < most:
             raise UserError(
@@ -134,68 +148,127 @@ class Job:
             )  # fmt: skip
 
 
-def write(draft: Path, job: Job) -> dict[str, Any]:
-    """Run everything, or what a killed run left to do, and fill the files of the artifact."""
-    from fashionprobe.stages.refit.results import Found, write_files
+@dataclass(frozen=True)
+class Run:
+    """What one method left on disk with one seed.
 
-    network = job.network()
-    names = job.trained.classes
+    Attributes:
+        method: The method.
+        seed: The seed.
+        folder: Where its files are.
+    """
+
+    method: Method
+    seed: int
+    folder: Path
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return its probabilities and heatmaps."""
+        with np.load(self.folder / "found.npz", allow_pickle=False) as file:
+            return dict(file)
+
+    def noted(self) -> dict[str, Any]:
+        """Return its numbers: iteration, strength, seconds, val, swapped, score."""
+        return json.loads((self.folder / "noted.json").read_text(encoding="utf-8"))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one of its tables, with the names of method and seed."""
+        table = pd.read_csv(self.folder / name)
+        table.insert(0, "seed", self.seed)
+        table.insert(0, "method", self.method.title)
+        return table
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What all methods and seeds left.
+
+    Attributes:
+        network: The network, with the weights of whatever ran last.
+        runs: What each method left with each seed.
+        left_out: Why a rival was not run, by its title.
+        tried: The numbers that were tried; empty when there was no choice.
+        masked: The masked images whose heatmaps are measured.
+        train_labels: Class numbers of the images that measure training.
+    """
+
+    network: Correctable
+    runs: list[Run]
+    left_out: dict[str, str]
+    tried: pd.DataFrame
+    masked: Masked
+    train_labels: np.ndarray
+
+
+def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
+    """Run every method with every seed, or what a killed run left to do.
+
+    Args:
+        draft: Folder in which each is kept when it is done.
+        experiment: What to run.
+        subject: On what.
+    """
+    network = subject.network(experiment.freeze)
     explainer = grad_cam(network.model, network.tap)
-    material = _material(job, network, _wrong(job, network))
-    bench = Bench(network, material, job.plan, _fresh_plan(job))
-    train = job.data.sample("train", TRAINING, 0)
-    heated = material.masked.take(np.arange(min(HEATED, len(material.masked))))
-    found, left_out, tried = [], {}, []
-    total = sum(bench.iterations(method) for method in job.methods) * len(job.seeds)
+    material = _material(experiment, subject, network)
+    bench = Bench(network, material, experiment.plan, _fresh_plan(experiment, subject))
+    train = subject.data.sample("train", TRAINING, 0)
+    masked = material.masked.take(np.arange(min(HEATED, len(material.masked))))
+    runs, left_out, tried = [], {}, []
+    total = sum(bench.iterations(method) for method in experiment.methods) * len(experiment.seeds)
     with progress.bar(total=total, unit="iteration", description="refit") as bar:
-        for method in job.methods:
+        for method in experiment.methods:
             try:
-                best, table = _swept(draft, job, bench, method, bar.update)
+                best, table = _sweep(draft, experiment, bench, method, bar.update)
                 done = []
-                for seed in job.seeds:
-                    done.append(Found(method, seed, draft / RUNS / f"{method.name}-{seed}"))
+                for seed in experiment.seeds:
+                    done.append(Run(method, seed, draft / RUNS / f"{method.name}-{seed}"))
                     if done[-1].folder.is_dir():
                         bar.update(bench.iterations(method))
                         continue
                     with _whole(done[-1].folder) as folder:
-                        _run(folder, job, best, method, seed, bar.update, explainer, train, heated)
+                        outcome, seconds = _timed(best, method, seed, bar.update)
+                        _measure(folder, best, outcome, subject.data, explainer, train, masked)
+                        noted = {"iteration": outcome.iteration, "strength": outcome.strength, "seconds": seconds}
+                        (folder / "noted.json").write_text(json.dumps(noted | best.score(seed)), encoding="utf-8")
+                        if method == experiment.main:
+                            network.model.save_weights(folder / "kept.weights.h5")
             except UserError as error:
-                if method in job.methods[:2]:
+                if method in experiment.methods[:2]:
                     raise
                 left_out[method.title] = str(error)
                 continue
-            found += done
+            runs += done
             tried += table
-    return write_files(draft, job, network, found, left_out, pd.DataFrame(tried), heated, train[1], names)
+    return Outcome(network, runs, left_out, pd.DataFrame(tried), masked, train[1])
 
 
-def _run(
-    folder: Path, job: Job, bench: Bench, method: Method, seed: int, report: Callable[[int], object],
-    explainer: "ExplainFunction", train: Labelled, heated: Masked,
-) -> None:  # fmt: skip
-    """Run one method with one seed, measure it, and keep what came out."""
+def _timed(bench: Bench, method: Method, seed: int, report: Callable[[int], object]) -> "tuple[Any, float]":
+    """Run one method with one seed; return what came out, and the seconds."""
     started = tf.timestamp()
     outcome = bench.run(method, seed, report=report)
-    seconds = float(tf.timestamp() - started)
+    return outcome, float(tf.timestamp() - started)
+
+
+def _measure(
+    folder: Path, bench: Bench, outcome: Any, data: Data, explainer: "ExplainFunction", train: Labelled, masked: Masked
+) -> None:
+    """Measure the network as a method left it, and keep the figures."""
     network = bench.network
-    parts = [(network.probabilities(images), labels) for images, labels in job.data.stream(("val", "test"))]
+    parts = [(network.probabilities(images), labels) for images, labels in data.stream(("val", "test"))]
     probabilities, truth = (np.concatenate(each) for each in zip(*parts, strict=True))
-    measured = job.data.items[job.data.items["split"].isin(["val", "test"])]
+    measured = data.items[data.items["split"].isin(["val", "test"])]
     if not np.array_equal(truth, measured["number"].to_numpy()):
-        raise UserError(str(job.data.records.path), expected="records in the order of items.csv", received="others")
+        raise UserError(str(data.records.path), expected="records in the order of items.csv", received="others")
     splits = measured["split"].to_numpy()
-    maps = heatmap(explainer(heated.images, heated.labels), job.data.size)
+    maps = heatmap(explainer(masked.images, masked.labels), data.size)
     outcome.history.to_csv(folder / "history.csv", index=False)
     outcome.probabilities.to_csv(folder / "masked.csv", index=False)
     np.savez(
         folder / "found.npz", train=network.probabilities(train[0]), val=probabilities[splits == "val"],
-        test=probabilities[splits == "test"], heat=maps.astype(np.float16), inside=heat_inside(maps, heated.masks),
-        certain=network.probabilities(heated.images),
+        test=probabilities[splits == "test"], heat=maps.astype(np.float16), inside=heat_inside(maps, masked.masks),
+        certain=network.probabilities(masked.images),
     )  # fmt: skip
-    noted = {"iteration": outcome.iteration, "strength": outcome.strength, "seconds": seconds, **bench.score(seed)}
-    (folder / "noted.json").write_text(json.dumps(noted), encoding="utf-8")
-    if method == job.main:
-        network.model.save_weights(folder / "kept.weights.h5")
 
 
 class _whole:
@@ -214,17 +287,17 @@ class _whole:
             os.replace(self._part, self._path)
 
 
-def _swept(
-    draft: Path, job: Job, bench: Bench, method: Method, report: Callable[[int], object]
+def _sweep(
+    draft: Path, experiment: Experiment, bench: Bench, method: Method, report: Callable[[int], object]
 ) -> tuple[Bench, list[dict[str, Any]]]:
     """Try the numbers of a penalty with the first seed; return a bench with the best of them, and the table."""
-    grid: dict[str, list[Any]] = {"lam": job.swept["lam"]} if method.loss in PENALIZED else {}
+    grid: dict[str, list[Any]] = {"lam": experiment.swept["lam"]} if method.loss in PENALIZED else {}
     if method.loss == "pasa":
-        grid |= {"b": job.swept["b"], "th": job.swept["th"]}
-    if method == job.main and job.mask_counts:
-        grid["masks"] = job.mask_counts
+        grid |= {"b": experiment.swept["b"], "th": experiment.swept["th"]}
+    if method == experiment.main and experiment.mask_counts:
+        grid["masks"] = experiment.mask_counts
     points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    benches = [_at(job, bench, point) for point in points]
+    benches = [_at(experiment, bench, point) for point in points]
     if len(points) == 1:
         return benches[0], []
     rows = []
@@ -232,8 +305,8 @@ def _swept(
         kept = draft / RUNS / f"{method.name}-try-{number}"
         if not kept.is_dir():
             with _whole(kept) as folder:
-                tried.run(method, job.seeds[0])
-                (folder / "score.json").write_text(json.dumps(tried.score(job.seeds[0])), encoding="utf-8")
+                tried.run(method, experiment.seeds[0])
+                (folder / "score.json").write_text(json.dumps(tried.score(experiment.seeds[0])), encoding="utf-8")
         rows.append({"method": method.title, **point, **json.loads((kept / "score.json").read_text(encoding="utf-8"))})
     best = int(np.argmax([row["score"] for row in rows]))
     for number, row in enumerate(rows):
@@ -241,58 +314,59 @@ def _swept(
     return benches[best], rows
 
 
-def _at(job: Job, bench: Bench, point: dict[str, Any]) -> Bench:
+def _at(experiment: Experiment, bench: Bench, point: dict[str, Any]) -> Bench:
     """Return the bench with these numbers; steps that are compiled already are used again."""
     numbers = {name: value for name, value in point.items() if name != "masks"}
     material = bench.material
     if "masks" in point:
-        rows = np.random.default_rng(job.seeds[0]).permutation(len(material.masked))[: point["masks"]]
+        rows = np.random.default_rng(experiment.seeds[0]).permutation(len(material.masked))[: point["masks"]]
         material = replace(material, masked=material.masked.take(np.sort(rows)))
     return bench.at(material, replace(bench.plan, **numbers))
 
 
-def _fresh_plan(job: Job) -> Plan:
+def _fresh_plan(experiment: Experiment, subject: Subject) -> Plan:
     """Return the plan of a training from the start: as many images as the training saw, at its rate."""
-    images = len(job.data.of("train")) * job.trained.artifact.facts["epochs"]
-    iterations = max(job.plan.iterations, images // job.random)
-    rate = job.trained.arguments["learning_rate"]
+    images = len(subject.data.of("train")) * subject.trained.artifact.facts["epochs"]
+    iterations = max(experiment.plan.iterations, images // experiment.random)
+    rate = subject.trained.arguments["learning_rate"]
     every = max(iterations // 10, 1)
-    return replace(job.plan, iterations=iterations, learning_rate=rate, decay="cosine", check_every=every)
+    return replace(experiment.plan, iterations=iterations, learning_rate=rate, decay="cosine", check_every=every)
 
 
-def _wrong(job: Job, network: Correctable) -> list[str]:
+def _wrong(experiment: Experiment, subject: Subject, network: Correctable) -> list[str]:
     """Return the ids of training images that the network has wrong, in a random order."""
-    if not any(method.pool == "wrong" for method in job.methods):
+    if not any(method.pool == "wrong" for method in experiment.methods):
         return []
-    right = [network.probabilities(images).argmax(axis=1) == labels for images, labels in job.data.stream(("train",))]
-    ids = job.data.of("train")["id"].to_numpy()[~np.concatenate(right)]
+    batches = subject.data.stream(("train",))
+    right = [network.probabilities(images).argmax(axis=1) == labels for images, labels in batches]
+    ids = subject.data.of("train")["id"].to_numpy()[~np.concatenate(right)]
     return np.random.default_rng(0).permutation(ids).tolist()
 
 
-def _material(job: Job, network: Correctable, wrong: list[str]) -> Material:
+def _material(experiment: Experiment, subject: Subject, network: Correctable) -> Material:
     """Gather what the methods may use."""
-    masked, held_out = _split_masks(job, network)
-    data, donors = job.data, job.data.sample("train", DONORS, 1)
-    numbers = dict(zip(data.items["id"], data.items["number"], strict=True))
+    masked, held_out = _split_masks(subject, network)
+    wrong = _wrong(experiment, subject, network)
+    data, donors = subject.data, subject.data.sample("train", DONORS, 1)
 
     def batches(pool: str, seed: int) -> Batches:
         if pool != "wrong":
-            return data.batches(tuple(pool.split("+")), job.random, seed)
+            return data.batches(tuple(pool.split("+")), experiment.random, seed)
         if not wrong:
             raise UserError(
                 "rivals", expected="without misclassified, when no training image is misclassified",
                 received="a network that has all of them right",
             )  # fmt: skip
         ids = wrong[:WRONG]
-        return data.mixed((data.pictures(ids), np.array([numbers[name] for name in ids])), job.random, seed)
+        return data.mixed((data.pictures(ids), subject.number_of(ids)), experiment.random, seed)
 
     def fresh(seed: int) -> None:
-        if job.freeze and job.trained.artifact.facts["weights"].startswith("random"):
-            raise UserError("freeze", expected="0 for a training from random weights", received=job.freeze)
-        network.model.set_weights(job.trained.fresh(seed))
+        if experiment.freeze and subject.trained.artifact.facts["weights"].startswith("random"):
+            raise UserError("freeze", expected="0 for a training from random weights", received=experiment.freeze)
+        network.model.set_weights(subject.trained.fresh(seed))
 
     def changed(seed: int) -> Callable[[np.ndarray], np.ndarray]:
-        changes = augment.layers(job.augment, seed=seed)
+        changes = augment.layers(experiment.augment, seed=seed)
 
         @tf.function(input_signature=[tf.TensorSpec((None, *data.size, 3), tf.float32)], autograph=False)
         def change(images: tf.Tensor) -> tf.Tensor:
@@ -302,15 +376,15 @@ def _material(job: Job, network: Correctable, wrong: list[str]) -> Material:
 
         return lambda images: change(tf.constant(images)).numpy()
 
-    return Material(batches, masked, held_out, data.sample("val", VALIDATION, 0), donors, _paints(job), fresh, changed)
+    validation, paints = data.sample("val", VALIDATION, 0), _paints(experiment, data)
+    return Material(batches, masked, held_out, validation, donors, paints, fresh, changed)
 
 
-def _split_masks(job: Job, network: Correctable) -> tuple[Masked, Masked | None]:
+def _split_masks(subject: Subject, network: Correctable) -> tuple[Masked, Masked | None]:
     """Return the masked images to train with, and those that choose the iteration: of val, else some of train."""
-    given = job.masks
-    data, ids = job.data, np.array(given.ids)
-    numbers = dict(zip(data.items["id"], data.items["number"], strict=True))
-    labels = np.array([numbers[name] for name in ids])
+    given = subject.masks
+    data, ids = subject.data, np.array(given.ids)
+    labels = subject.number_of(ids.tolist())
     together = mask_at_tap(network, ids, data.pictures(list(ids)), labels, given.fitted(data.size, data.fit))
     held_out = np.array([split == "val" for split in given.splits])
     if not held_out.any() and len(ids) >= FEWEST:
@@ -320,21 +394,21 @@ def _split_masks(job: Job, network: Correctable) -> tuple[Masked, Masked | None]
     return together.take(np.flatnonzero(~held_out)), together.take(np.flatnonzero(held_out)) if chooses else None
 
 
-def _paints(job: Job) -> dict[str, Callable[[int], Paint]]:
+def _paints(experiment: Experiment, data: Data) -> dict[str, Callable[[int], Paint]]:
     """Return what makes the function that fills regions, by the name of the replacement."""
 
     def generative(seed: int) -> Paint:
         def images() -> Iterator[np.ndarray]:
-            return (batch for batch, _ in job.data.stream(("train",), 16))
+            return (batch for batch, _ in data.stream(("train",), 16))
 
-        side = tuple(max(8, number // 8 * 8) for number in job.data.size)
+        side = tuple(max(8, number // 8 * 8) for number in data.size)
         return as_paint(train_inpainter(images, (side[0], side[1]), steps=INPAINTER_STEPS, seed=seed, width=12))
 
-    first = functools.cache(lambda: generative(job.seeds[0]))
+    first = functools.cache(lambda: generative(experiment.seeds[0]))
     paints: dict[str, Callable[[int], Paint]] = {
         "telea": lambda seed: telea, "navier_stokes": lambda seed: navier_stokes, "generative": lambda seed: first(),
     }  # fmt: skip
-    own = job.paint
+    own = experiment.paint
     if own is not None:
         paints["function"] = lambda seed: _own_function(own)
     return paints
