@@ -324,7 +324,7 @@ def open_index(folder: Path, *, remedy: str) -> Index:
             remedy=f"Another version of fashionprobe wrote it. {remedy}",
         )  # fmt: skip
     groups = {each["name"]: _group(folder, each) for each in note["groups"]}
-    return Index(folder, note["network"], groups, note["coverage"], tuple(_parts(folder, groups, remedy)))
+    return Index(folder, note["network"], groups, note["coverage"], tuple(_parts(folder, remedy)))
 
 
 def write_part(
@@ -405,11 +405,11 @@ def _group(folder: Path, noted: Mapping[str, Any]) -> Group:
 def _normalization(path: Path, noted: Mapping[str, Any]) -> Normalization:
     # Not pickled, whatever a stranger's file says.
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-        mean, scale = (arrays[name] if name in arrays else None for name in ("mean", "scale"))
+        mean, scale = (arrays.get(name) for name in ("mean", "scale"))
         return Normalization(noted["name"], mean, scale, noted["unit"])
 
 
-def _parts(folder: Path, groups: Mapping[str, Group], remedy: str) -> Iterator[Part]:
+def _parts(folder: Path, remedy: str) -> Iterator[Part]:
     notes = sorted(path for path in folder.iterdir() if re.fullmatch(r"part-\d{4,}\.json", path.name))
     for path in notes:
         note = json.loads(path.read_text(encoding="utf-8"))

@@ -110,7 +110,7 @@ def channel_mask(
             the images do not fit.
 
     Reference:
-        The channel masks of DESIGN.md, section 5.
+        The channel masks of docs/formulas.md, "Correcting a network".
     """
     if (threshold is None) == (quantile is None):
         received = "neither" if threshold is None else "both"

@@ -93,7 +93,7 @@ def _call(call: "Call", logger: str = "fashionprobe") -> None:
     if "help" in call.switches:
         from fashionprobe.cli.help import explain
 
-        return _say(explain(call.command, call.function))
+        return _say(explain(call.function))
     if "print_config" in call.switches:
         import yaml
 

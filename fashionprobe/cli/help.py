@@ -35,11 +35,10 @@ COLUMN = 28
 """Where descriptions start."""
 
 
-def explain(command: str, function: Callable[..., Any]) -> str:
+def explain(function: Callable[..., Any]) -> str:
     """Return the help of one command.
 
     Args:
-        command: The words that name it; none for a script.
         function: Its function, whose docstring describes each parameter.
     """
     doc = inspect.cleandoc(function.__doc__ or "")

@@ -87,7 +87,7 @@ def _check_count(name: str, count: int, most: int | None = None) -> None:
     Raises:
         UserError: If it is not.
     """
-    fits = isinstance(count, int) and not isinstance(count, bool) and 1 <= count and (most is None or count <= most)
+    fits = isinstance(count, int) and not isinstance(count, bool) and count >= 1 and (most is None or count <= most)
     if not fits:
         expected = f"an int in the range [1, {'inf)' if most is None else f'{most}]'}"
         raise UserError(name, expected=expected, received=count)

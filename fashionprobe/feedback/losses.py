@@ -81,7 +81,7 @@ def pas(labels: Any, scores: Any, feature_map: Any, mask: Any, *, lam: Any = Non
         from_logits: Which of the two `scores` are.
 
     Reference:
-        DESIGN.md, section 5.
+        docs/formulas.md, "Correcting a network".
     """
     if lam is None:
         rows, columns, channels = ops.shape(feature_map)[1:]
@@ -110,7 +110,7 @@ def pasa(
         from_logits: Which of the two `scores` are.
 
     Reference:
-        DESIGN.md, section 5.
+        docs/formulas.md, "Correcting a network".
     """
     factor = certainty(labels, scores, b=b, th=th, from_logits=from_logits)
     if stop_gradient:

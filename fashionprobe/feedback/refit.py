@@ -230,7 +230,7 @@ def kept_channels(feature_map: tf.Tensor, weights: tf.Tensor, at_tap: tf.Tensor,
         Factors of the channels, float32 (batch, channels).
 
     Reference:
-        DESIGN.md, section 5.
+        docs/formulas.md, "Correcting a network".
     """
     cells = tf.maximum(tf.reduce_sum(at_tap, axis=(1, 2)), 1.0)
     inside = tf.einsum("bhwd,bhw->bd", feature_map, at_tap) / cells[:, None]

@@ -17,7 +17,6 @@ from fashionprobe.npy import RowWriter
 from fashionprobe.records.read import read, readable
 from fashionprobe.records.record_set import RecordSet
 from fashionprobe.training import augment
-from fashionprobe.training import classifier_training as features
 from fashionprobe.training.classes import Classes
 from fashionprobe.training.classifier import LOGITS, classifier, head
 from fashionprobe.training.fit import Batches, Plan, Report, fit, out_of_memory
@@ -209,7 +208,7 @@ def _on_features(
     numbers, count = job.items["number"].to_numpy(), len(job.classes.names)
 
     def batches(split: str, epochs: range | None = None) -> tf.data.Dataset:
-        return features.batches(
+        return batches(
             descriptors, numbers, count, rows=job.rows(split), batch_size=job.batch_size, epochs=epochs, seed=job.seed
         )
 

@@ -36,7 +36,7 @@ def test_the_example_of_a_command_is_read_by_the_parser(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_option_is_explained_once_below_the_example(name, monkeypatch):
     monkeypatch.setenv("COLUMNS", "90")
-    text = shown.explain(name, COMMANDS[name])
+    text = shown.explain(COMMANDS[name])
     assert text.splitlines()[2] == f"  {shown.example(COMMANDS[name].__doc__)}"
     options = {*inspect.signature(COMMANDS[name]).parameters, *OWN_OPTIONS}
     heads = re.findall(r"^  (?:-\w, )?--([\w-]+)", text, re.MULTILINE)
@@ -48,7 +48,7 @@ def test_each_option_is_explained_once_below_the_example(name, monkeypatch):
 
 
 def test_defaults_ranges_and_choices_are_shown():
-    text = " ".join(shown.explain("train", COMMANDS["train"]).split())
+    text = " ".join(shown.explain(COMMANDS["train"]).split())
     assert "--fit {pad,stretch} How images" in text
     assert "--block N ... Block whose" in text
     assert "--epochs N Passes over the train split. [default: 10, at least 1]" in text

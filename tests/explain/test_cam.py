@@ -234,7 +234,7 @@ def test_dropout_a_plain_softmax_and_no_bias(method, images):
     dense = keras.layers.Dense(5, use_bias=False)
     x = keras.layers.Dropout(0.5)(plain.layers[-2].output)
     model = keras.Model(plain.input, keras.ops.softmax(keras.layers.Dropout(0.5)(dense(x))))
-    dense.kernel.assign(plain.layers[-1].kernel)  # pyright: ignore
+    dense.kernel.assign(plain.layers[-1].kernel)  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(method(model)(images, 1), method(build("logits"))(images, 1), rtol=1e-5, atol=1e-6)
 
 

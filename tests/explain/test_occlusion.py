@@ -144,11 +144,11 @@ def test_neither_batch_mates_nor_the_batch_size_matter(network, images):
 
 def test_a_seed_gives_the_same_map_and_touches_no_other_random_numbers(network, images):
     np.random.seed(7)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002  # pyright: ignore
+    before = np.random.get_state()[1].copy()  # noqa: NPY002  # pyright: ignore[reportArgumentType]
     first, again, other = (occlusion(network, windows=[8], seed=seed, **UNIT)(images, 1) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002  # pyright: ignore
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002  # pyright: ignore[reportArgumentType]
 
 
 def test_a_probability_of_nothing_stays_finite():

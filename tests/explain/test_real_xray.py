@@ -52,8 +52,7 @@ def classifier(seed: int) -> keras.Model:
         x = keras.layers.ReLU(name=f"relu_{number}")(x)
         x = keras.layers.MaxPooling2D()(x) if number < 2 else x
     x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(image, keras.layers.Dense(len(CLASSES), activation="softmax")(x))
-    return model
+    return keras.Model(image, keras.layers.Dense(len(CLASSES), activation="softmax")(x))
 
 
 def train(model: keras.Model, images: np.ndarray, classes: np.ndarray, epochs: int = 5) -> None:

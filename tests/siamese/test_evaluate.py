@@ -44,7 +44,7 @@ def test_the_class_mean_of_an_image_of_train_is_taken_without_it(found):
     right = 0
     for place in np.flatnonzero(TRAIN):
         others = TRAIN & (np.arange(120) != place)
-        means = np.stack([POINTS[others & (NUMBERS == number)].mean(axis=0) for number in range(3)])
+        means = np.stack([POINTS[others & (number == NUMBERS)].mean(axis=0) for number in range(3)])
         right += np.linalg.norm(means - POINTS[place], axis=1).argmin() == NUMBERS[place]
     assert rows(found)["train", "nearest_mean", 0]["accuracy"] == right / TRAIN.sum()
 

@@ -117,8 +117,8 @@ def start(positions: np.ndarray, rows: int, columns: int, seed: int = 0) -> np.n
     """
     order = np.argsort(positions[:, 0], kind="stable")
     grid = np.full((rows, columns), -1)
-    for row, part in enumerate(np.array_split(order, rows)):
-        part = part[np.argsort(positions[part, 1], kind="stable")]
+    for row, members in enumerate(np.array_split(order, rows)):
+        part = members[np.argsort(positions[members, 1], kind="stable")]
         # Empty cells are spread over the row, so that columns stay columns.
         grid[row, (np.arange(len(part)) * columns) // max(1, len(part))] = part
     grid = grid.ravel()

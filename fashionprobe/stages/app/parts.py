@@ -242,7 +242,7 @@ class _Refit:
 
 
 @functools.lru_cache(maxsize=1)
-def _outcome(fingerprint: str, path: Path, marking: Marking, place: Place) -> Outcome:
+def _outcome(fingerprint: str, path: Path, marking: Marking, place: Place) -> Outcome:  # noqa: ARG001
     """Read what a refit came to, and look through both networks; kept, for many pages may ask."""
     made = load(path, stage="refit", remedy="Make it again with --overwrite: fashionprobe refit.")
     table = pd.read_csv(path / "methods.csv")

@@ -170,7 +170,7 @@ def by_filter(
     if not 0 <= percentile < 100:
         raise UserError("percentile", expected="in the range [0, 100)", received=percentile)
 
-    def find(names: list[str], pictures: "list[np.ndarray]") -> "list[np.ndarray]":
+    def find(names: list[str], pictures: "list[np.ndarray]") -> "list[np.ndarray]":  # noqa: ARG001
         import numpy as np
         import tensorflow as tf
 

@@ -219,7 +219,7 @@ def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
     with progress.bar(total=total, unit="iteration", description="refit") as bar:
         for method in experiment.methods:
             try:
-                best, table = _sweep(draft, experiment, bench, method, bar.update)
+                best, table = _sweep(draft, experiment, bench, method)
                 done = []
                 for seed in experiment.seeds:
                     done.append(Run(method, seed, draft / RUNS / f"{method.name}-{seed}"))
@@ -287,9 +287,7 @@ class _whole:
             os.replace(self._part, self._path)
 
 
-def _sweep(
-    draft: Path, experiment: Experiment, bench: Bench, method: Method, report: Callable[[int], object]
-) -> tuple[Bench, list[dict[str, Any]]]:
+def _sweep(draft: Path, experiment: Experiment, bench: Bench, method: Method) -> tuple[Bench, list[dict[str, Any]]]:
     """Try the numbers of a penalty with the first seed; return a bench with the best of them, and the table."""
     grid: dict[str, list[Any]] = {"lam": experiment.swept["lam"]} if method.loss in PENALIZED else {}
     if method.loss == "pasa":

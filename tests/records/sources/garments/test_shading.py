@@ -48,7 +48,7 @@ def test_inks_stand_out_from_the_ground(colour, quiet):
         rng = np.random.default_rng(seed)
         ground = shading.shade(colour, rng)
         inks = shading.inks(ground, quiet, rng)
-        assert all(0 <= ink.min() and ink.max() <= 1 for ink in inks.values())
+        assert all(ink.min() >= 0 and ink.max() <= 1 for ink in inks.values())
         assert np.linalg.norm(inks["accent"] - ground) > 0.25
         assert np.linalg.norm(inks["second"] - ground) > 0.25
 
