@@ -207,15 +207,17 @@ def _on_features(
     descriptors = _describe(job, folder, report)
     numbers, count = job.items["number"].to_numpy(), len(job.classes.names)
 
-    def batches(split: str, epochs: range | None = None) -> tf.data.Dataset:
+    def of_split(split: str, epochs: range | None = None) -> tf.data.Dataset:
         return batches(
             descriptors, numbers, count, rows=job.rows(split), batch_size=job.batch_size, epochs=epochs, seed=job.seed
         )
 
     with strategy.scope():
         small = head(descriptors.shape[1], count, dropout=job.dropout, bias=job.bias, seed=job.seed)
-        history = _fit(job, small, lambda epochs: batches("train", epochs), batches("val"), folder, report, tensorboard)
-        found = {split: _predict(small, batches(split)) for split in measured}
+        history = _fit(
+            job, small, lambda epochs: of_split("train", epochs), of_split("val"), folder, report, tensorboard
+        )
+        found = {split: _predict(small, of_split(split)) for split in measured}
     network = job.network()
     network.get_layer(LOGITS).set_weights(small.get_layer(LOGITS).get_weights())
     return Trained(network, history, found)
