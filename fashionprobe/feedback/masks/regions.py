@@ -102,27 +102,6 @@ def outside_box(shape: Sequence[int], box: Sequence[float]) -> np.ndarray:
     return ~inside_box(shape, box)
 
 
-def filter_region(
-    model: keras.Model, layer: str, channel: int, images: np.ndarray, percentile: float = 70
-) -> np.ndarray:
-    """Mask the region where one filter is strong: its map, enlarged, is above its own percentile.
-
-    Args:
-        model: A functional or sequential model.
-        layer: Name of a layer with a feature map.
-        channel: Number of the filter, from 0.
-        images: float (batch, height, width, channels), values as the model takes them.
-        percentile: The percentile of each image's own map, in [0, 100].
-
-    Returns:
-        bool (batch, height, width). A filter whose map is constant for an image masks nothing of it.
-
-    Raises:
-        UserError: If there is no such layer or channel, or the percentile is out of range.
-    """
-    return above(filter_maps(model, layer, channel)(images), percentile)
-
-
 def filter_maps(model: keras.Model, layer: str, channel: int) -> Callable[[np.ndarray | tf.Tensor], np.ndarray]:
     """Make the function from images to the map of one filter, enlarged bilinearly to the size of the image.
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.feedback.masks.regions import at_tap, background, filter_region, inside_box, outside_box
+from fashionprobe.feedback.masks.regions import above, at_tap, background, filter_maps, inside_box, outside_box
 
 
 def by_average(mask, size):
@@ -94,22 +94,22 @@ def test_filter_region_is_above_its_own_percentile(halving):
     place = np.clip((np.arange(8) + 0.5) / 2 - 0.5, 0, 3)
     weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(4)))
     wide = weights @ pooled @ weights.T
-    masks = filter_region(halving, "half", 1, images)
+    masks = above(filter_maps(halving, "half", 1)(images), 70)
     for mask, values in zip(masks, wide, strict=True):
         assert np.array_equal(mask, values > np.percentile(values, 70))
         assert mask.mean() == pytest.approx(0.3, abs=0.02)
-    assert filter_region(halving, "half", 1, images, percentile=90).mean() == pytest.approx(0.1, abs=0.02)
+    assert above(filter_maps(halving, "half", 1)(images), 90).mean() == pytest.approx(0.1, abs=0.02)
 
 
 def test_silent_filter_masks_nothing(halving):
-    assert not filter_region(halving, "half", 0, np.zeros((1, 8, 8, 3))).any()
+    assert not above(filter_maps(halving, "half", 0)(np.zeros((1, 8, 8, 3))), 70).any()
 
 
 def test_filter_that_is_not_there(halving):
     images = np.zeros((1, 8, 8, 3))
     with pytest.raises(UserError, match=r"`channel` must be in the range \[0, 2\) for half\. Received: 2"):
-        filter_region(halving, "half", 2, images)
+        filter_maps(halving, "half", 2)(images)
     with pytest.raises(UserError, match=r"`layer` must be a layer of .*\. Received: halves"):
-        filter_region(halving, "halves", 0, images)
+        filter_maps(halving, "halves", 0)(images)
     with pytest.raises(UserError, match=r"`percentile` must be in the range \[0, 100\]\. Received: 170"):
-        filter_region(halving, "half", 0, images, percentile=170)
+        above(filter_maps(halving, "half", 0)(images), 170)
