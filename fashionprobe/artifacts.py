@@ -217,8 +217,19 @@ def changed_files(artifact: Artifact) -> list[str]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file so that it is there whole or not at all, even when the process is killed."""
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(text, encoding="utf-8")
+    _replace(path, path.with_name(f".{path.name}.part"), text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Do the same where several processes may write the same file at a time."""
+    _replace(path, path.with_name(f".{path.name}.{os.getpid()}.part"), data)
+
+
+def _replace(path: Path, draft: Path, data: bytes) -> None:
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(draft, path)
 
 

@@ -7,7 +7,6 @@ new one, of other blocks, learns it again. A file appears whole or not at all; r
 import hashlib
 import io
 import json
-import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fashionprobe.artifacts import write_bytes
 from fashionprobe.errors import UserError
 
 FORMAT = 1
@@ -133,12 +133,7 @@ def _stem(group: str, name: str) -> str:
 
 def _write(folder: Path, name: str, data: bytes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{name}.{os.getpid()}.part"
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, folder / name)
+    write_bytes(folder / name, data)
     return folder / name
 
 

@@ -5,10 +5,11 @@ from typing import Any, Literal
 
 import keras
 
-from fashionprobe.backbones import Backbone, preprocessed
+from fashionprobe.backbones import Backbone
 from fashionprobe.backbones.blocks import EMBEDDING
-from fashionprobe.backbones.graph import copy_model, flatten, kept_random_state
+from fashionprobe.backbones.graph import flatten, kept_random_state
 from fashionprobe.errors import UserError
+from fashionprobe.training.classifier import trunk
 
 DIMENSIONS = (2, 512)
 """Least and most dimensions of an embedding."""
@@ -54,17 +55,7 @@ def embedder(
             "freeze", expected=f"in 0 to {len(backbone.taps)}, the blocks of {backbone.name}", received=freeze,
             remedy="0 trains all of the network, the last block trains the head alone.",
         )  # fmt: skip
-    trunk = copy_model(keras.Model(backbone.model.input, backbone.model.get_layer(backbone.taps[-1]).output))
-    for layer in trunk.layers:
-        layer.trainable = True
-    if freeze:
-        for layer in keras.Model(trunk.input, trunk.get_layer(backbone.taps[freeze - 1]).output).layers:
-            layer.trainable = False
-    image = keras.Input((*backbone.size, 3), name="image")
-    pixels = image
-    for layer in augment:
-        pixels = layer(pixels)
-    feature_map = trunk(preprocessed(pixels, backbone.preprocessing))
+    image, [feature_map] = trunk(backbone, [backbone.taps[-1]], freeze, augment)
     if 0 in feature_map.shape[1:3]:
         raise UserError("size", expected=f"large enough for {backbone.name}", received=list(backbone.size))
     if pooling == "flatten":

@@ -1,6 +1,7 @@
 """The classifier: backbone, global average pooling of one block or several, one dense layer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -47,18 +48,7 @@ def classifier(
         UserError: If a block is not there, or `freeze` is no block.
     """
     _check(backbone, blocks, freeze)
-    taps = [backbone.model.get_layer(backbone.taps[block - 1]).output for block in blocks]
-    trunk = copy_model(keras.Model(backbone.model.input, taps), dtype=dtype)
-    for layer in trunk.layers:
-        layer.trainable = True
-    if freeze:
-        for layer in keras.Model(trunk.input, trunk.get_layer(backbone.taps[freeze - 1]).output).layers:
-            layer.trainable = False
-    image = keras.Input((*backbone.size, 3), name="image")
-    pixels = image
-    for layer in augment:
-        pixels = layer(pixels)
-    maps = keras.tree.flatten(trunk(preprocessed(pixels, backbone.preprocessing)))
+    image, maps = trunk(backbone, [backbone.taps[block - 1] for block in blocks], freeze, augment, dtype)
     descriptors = [
         keras.layers.GlobalAveragePooling2D(name=f"descriptor_{block}", dtype="float32")(feature_map)
         for block, feature_map in zip(blocks, maps, strict=True)
@@ -66,6 +56,35 @@ def classifier(
     joined = keras.layers.Concatenate(name="descriptor")(descriptors) if len(blocks) > 1 else descriptors[0]
     logits = head(joined.shape[-1], classes, dropout=dropout, bias=bias, seed=seed)(joined)
     return flatten(keras.Model(image, logits, name="classifier"))
+
+
+def trunk(
+    backbone: Backbone, layers: Sequence[str], freeze: int, augment: Sequence[keras.Layer], dtype: str | None = None
+) -> tuple[Any, list[Any]]:
+    """Copy a backbone as the lower part of a network to train, augmentation and preprocessing in front.
+
+    Args:
+        backbone: The backbone; its own model is not touched.
+        layers: Names of the layers whose maps are wanted.
+        freeze: The layers of blocks 1 to this one keep their weights; batch normalisation in them its statistics, too.
+        augment: Layers that change the images in training.
+        dtype: Name of a Keras dtype policy; None for the backbone's own.
+
+    Returns:
+        The input, RGB images in [0, 255], and the map of each layer, both symbolic.
+    """
+    outputs = [backbone.model.get_layer(name).output for name in layers]
+    copy = copy_model(keras.Model(backbone.model.input, outputs), dtype=dtype)
+    for layer in copy.layers:
+        layer.trainable = True
+    if freeze:
+        for layer in keras.Model(copy.input, copy.get_layer(backbone.taps[freeze - 1]).output).layers:
+            layer.trainable = False
+    image = keras.Input((*backbone.size, 3), name="image")
+    pixels = image
+    for layer in augment:
+        pixels = layer(pixels)
+    return image, keras.tree.flatten(copy(preprocessed(pixels, backbone.preprocessing)))
 
 
 @kept_random_state()

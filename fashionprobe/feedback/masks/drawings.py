@@ -8,7 +8,6 @@ is written last and whole, so a killed process leaves the version before or the 
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fashionprobe.artifacts import locked
+from fashionprobe.artifacts import locked, write_bytes
 from fashionprobe.errors import UserError
 from fashionprobe.feedback.masks.files import read_png
 
@@ -116,7 +115,7 @@ def save(
         there = load(folder, id) or Mark(id, label)
         others = tuple(each for each in there.others if each.version not in settles)
         if new.file and not (folder / new.file).is_file():
-            _write(folder, new.file, _png(mask))
+            write_bytes(folder / new.file, _png(mask))
         # A version that is gone took nothing of somebody's with it.
         if there.now.version in ("", base, new.version):
             now = there.now if there.now.version == new.version else new
@@ -181,7 +180,7 @@ def _publish(folder: Path, mark: Mark) -> None:
     stem = _stem(mark.id)
     if mark.now.version or mark.others:
         note: dict[str, Any] = {"format": FORMAT, **asdict(mark)}
-        _write(folder, f"{stem}.json", (json.dumps(note, indent=1, ensure_ascii=False) + "\n").encode())
+        write_bytes(folder / f"{stem}.json", (json.dumps(note, indent=1, ensure_ascii=False) + "\n").encode())
     else:
         (folder / f"{stem}.json").unlink(missing_ok=True)
     kept = {each.file for each in (mark.now, *mark.others)}
@@ -211,12 +210,3 @@ def _png(mask: np.ndarray) -> bytes:
 def _stem(id: str) -> str:
     """Return a file name that any id may have; the hash keeps ids apart that look alike."""
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', id)[:60]}.{hashlib.sha256(id.encode()).hexdigest()[:12]}"
-
-
-def _write(folder: Path, name: str, data: bytes) -> None:
-    draft = folder / f".{name}.{os.getpid()}.part"
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, folder / name)
