@@ -17,7 +17,6 @@ from fashionprobe.npy import RowWriter
 from fashionprobe.records.read import read, readable
 from fashionprobe.records.record_set import RecordSet
 from fashionprobe.training import augment
-from fashionprobe.training import classifier_training as features
 from fashionprobe.training.classes import Classes
 from fashionprobe.training.classifier import LOGITS, classifier, head
 from fashionprobe.training.fit import Batches, Plan, Report, fit, out_of_memory
@@ -208,15 +207,15 @@ def _on_features(
     descriptors = _describe(job, folder, report)
     numbers, count = job.items["number"].to_numpy(), len(job.classes.names)
 
-    def batches(split: str, epochs: range | None = None) -> tf.data.Dataset:
-        return features.batches(
+    def of(split: str, epochs: range | None = None) -> tf.data.Dataset:
+        return batches(
             descriptors, numbers, count, rows=job.rows(split), batch_size=job.batch_size, epochs=epochs, seed=job.seed
         )
 
     with strategy.scope():
         small = head(descriptors.shape[1], count, dropout=job.dropout, bias=job.bias, seed=job.seed)
-        history = _fit(job, small, lambda epochs: batches("train", epochs), batches("val"), folder, report, tensorboard)
-        found = {split: _predict(small, batches(split)) for split in measured}
+        history = _fit(job, small, lambda epochs: of("train", epochs), of("val"), folder, report, tensorboard)
+        found = {split: _predict(small, of(split)) for split in measured}
     network = job.network()
     network.get_layer(LOGITS).set_weights(small.get_layer(LOGITS).get_weights())
     return Trained(network, history, found)

@@ -290,7 +290,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from unittest import mock
-from fashionprobe import devices
+from fashionprobe.backbones import devices
 from fashionprobe.stages import train
 with mock.patch.object(devices, "strategy", lambda name: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     train(**{given!r}, run="two", strategy="mirrored", learning_rate=0.01)
