@@ -12,6 +12,7 @@ from fashionprobe.errors import UserError
 from fashionprobe.feedback.comparison import Bench
 from fashionprobe.feedback.methods import RIVALS
 from fashionprobe.stages import ingest, masks, refit, see, train
+from fashionprobe.stages.refit import experiment
 
 CORNER = [0.75, 0, 1, 0.25]
 CHEAP = ("continued", "misclassified", "head")
@@ -199,7 +200,7 @@ def test_a_function_of_the_user_fills_the_regions(own, monkeypatch):
 
 
 def test_rivals_that_cannot_be_are_left_out_with_the_reason(own, monkeypatch, caplog):
-    monkeypatch.setattr("fashionprobe.stages.refit.experiment._wrong", lambda job, network: [])
+    monkeypatch.setattr(experiment, "_wrong", lambda job, network: [])
     with caplog.at_level("INFO"):
         made = call(own, rivals="misclassified,continued")
     assert "Emphasis on errors not run: `rivals` must be without misclassified" in caplog.text
