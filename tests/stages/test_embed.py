@@ -64,6 +64,7 @@ def test_it_learns(made):
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
 
+@pytest.mark.slow
 def test_the_embedding_serves_other_stages_like_any_block(root, made, caplog):
     extracted = extract(dataset="letters", run="e", backbone=str(made.model), block=[4, 5], **roots(root))
     points = np.load(extracted.path / "block5.npy")
@@ -96,11 +97,13 @@ def test_it_is_reused_and_another_is_refused(root, made):
         call(root, epochs=12, margin=2.0)
 
 
+@pytest.mark.slow
 def test_the_seed_gives_the_same_twice(root, made, undrawn):
     again = call(root, run="again", epochs=12)
     pd.testing.assert_frame_equal(pd.read_csv(again.path / "map.csv"), pd.read_csv(made.path / "map.csv"))
 
 
+@pytest.mark.slow
 def test_more_dimensions_are_drawn_by_umap(root, caplog):
     with caplog.at_level("INFO"):
         found = call(root, run="wide", dimension=4, mining="batch_hard", unit_norm=True, margin=0.3, margin_end=0.6)
@@ -120,6 +123,7 @@ def test_a_collapse_is_named(root, undrawn, caplog):
     assert "the embedding has collapsed" in caplog.text and "--mining semi_hard" in caplog.text
 
 
+@pytest.mark.slow
 def test_drawn_triplets_and_a_cosine(root, undrawn):
     found = call(root, run="drawn", mining="random", metric="cosine", margin="soft")
     assert 0 <= found.accuracy <= 1
@@ -150,6 +154,7 @@ def test_bad_arguments(root, arguments, message):
     assert not (root / "runs/bad/embed").exists()
 
 
+@pytest.mark.slow
 def test_images_of_differing_sizes_are_fitted(tmp_path, root, undrawn):
     from PIL import Image
 
@@ -167,6 +172,7 @@ def test_images_of_differing_sizes_are_fitted(tmp_path, root, undrawn):
     assert "augment" not in str([layer.name for layer in keras.models.load_model(found.model, compile=False).layers])
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_the_same(root, made, tmp_path, undrawn):
     """A real process, killed once it has done an epoch."""
     shutil.copytree(root / "tfrecords", tmp_path / "tfrecords")
@@ -252,6 +258,7 @@ def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rar
     assert rarely(rare, per_class=3).reused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "advice"),
     [

@@ -338,6 +338,7 @@ def test_without_the_records_there_are_no_thumbnails(root):
     assert (search(id=name, by="colour", top=3, **runs(root)).path / "sheet.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_addition_loses_nothing(root, other):
     """A process that dies in the middle of writing, for real: what was there stays, and the next one succeeds."""
     script = (

@@ -160,6 +160,7 @@ def test_a_finished_refit_is_reused_and_another_is_refused(root, refitted, caplo
     assert trained["files"]["model.keras"]["sha256"] == digest
 
 
+@pytest.mark.slow
 def test_a_killed_refit_goes_on_and_ends_the_same(own, monkeypatch):
     arguments = {"rivals": "continued", "loss": "pas"}
     whole = call(own, **arguments)
@@ -182,6 +183,7 @@ def test_a_killed_refit_goes_on_and_ends_the_same(own, monkeypatch):
     pd.testing.assert_frame_equal(pd.read_csv(whole.path / "runs.csv").drop(columns="seconds"), expected)
 
 
+@pytest.mark.slow
 def test_values_are_tried_and_the_best_by_validation_is_taken(own):
     made = call(own, lam=[0.5, 2.0], th=0.5, mask_count=[4, 10], masked=2)
     tried = pd.read_csv(made.path / "sweep.csv")
@@ -255,6 +257,7 @@ def test_a_class_or_split_that_is_absent(own, change, message):
         call(own)
 
 
+@pytest.mark.slow
 def test_a_network_that_reads_several_blocks_says_what_works(own, model_path):
     train(
         dataset="letters", run="joined", backbone=str(model_path), block=[1, 2], size=32, epochs=1,

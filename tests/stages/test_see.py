@@ -22,6 +22,7 @@ def of(root, **arguments):
     return see(tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"), **arguments)
 
 
+@pytest.mark.slow
 def test_all_methods_of_a_sample(own):
     made = of(own, dataset="g", samples=3, method="all", score_channels=4, noise_samples=2, steps=4, windows=[8, 16])
     assert (made.images, made.path) == (3, own / "runs/g/see")

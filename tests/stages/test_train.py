@@ -102,12 +102,14 @@ def test_a_dense_layer_without_bias_is_another_classifier(given):
         train(**options)
 
 
+@pytest.mark.slow
 def test_it_learns(given, undrawn):
     options = {**given, "backbone": "mini", "size": 48, "epochs": 30}
     made = train(**options, block=[2, 3, 4], freeze=4, learning_rate=0.01)
     assert made.top_1 > 0.6  # chance is 0.1
 
 
+@pytest.mark.slow
 def test_descriptors_computed_once_train_the_same_head(given, undrawn):
     # One batch holds all, so that the order does not matter.
     whole = {**given, "batch_size": 80, "epochs": 6, "freeze": 2, "learning_rate": 0.05, "block": [1, 2]}
@@ -118,6 +120,7 @@ def test_descriptors_computed_once_train_the_same_head(given, undrawn):
     assert not list(once.path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_descriptors_are_computed_once_only_when_nothing_below_the_head_changes(given, undrawn, monkeypatch):
     from fashionprobe.training import classifier_training
 
@@ -132,6 +135,7 @@ def test_descriptors_are_computed_once_only_when_nothing_below_the_head_changes(
     assert described
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files_and_another_does_not(given):
     options = {**given, "augment": "flip,zoom", "dropout": 0.2, "class_weight": "balanced"}
     first, again, other = (train(**options, run=run, seed=seed) for run, seed in (("a", 1), ("b", 1), ("c", 2)))
@@ -249,6 +253,7 @@ def test_an_image_too_small_for_the_backbone_is_refused(given):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 @pytest.mark.parametrize("freeze", [0, 2])
 def test_a_killed_training_ends_as_an_undisturbed_one(given, undrawn, tmp_path, root, model_path, freeze):
@@ -280,6 +285,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(given, undrawn, tmp_path, 
     assert {path.name for path in made.path.iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_mirrored_over_two_devices_trains_as_one_does(given, tmp_path):
     """Both halves of each batch together give the gradients of the whole."""
     import subprocess
