@@ -39,6 +39,7 @@ def test_the_names_are_those_of_keras():
     assert set(architectures.applications().values()) == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ConvNeXtTiny", "MobileNetV3Small", "EfficientNetV2B0", "DenseNet121", "VGG16"])
 def test_block_counts_are_those_that_are_found(name):
     loaded = backbones.load(name, weights="random")
