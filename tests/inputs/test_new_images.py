@@ -45,7 +45,13 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module", params=[(None, False), (32, False), (None, True)], ids=["as stored", "resized", "XLA"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((None, False), id="as stored"), pytest.param((32, False), id="resized", marks=pytest.mark.slow),
+        pytest.param((None, True), id="XLA", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def described(request, tmp_path_factory, model_path):
     """A record set of all kinds of files in val and other pictures in train; a run of all, and one of train alone."""
     root = tmp_path_factory.mktemp("described")

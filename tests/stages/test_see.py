@@ -137,6 +137,7 @@ def smooth_classifier(folder):
     Image.effect_noise((40, 30), 80).convert("RGB").save(folder / "a.png")
 
 
+@pytest.mark.slow
 def test_default_methods_that_do_not_apply_are_left_out_and_named(tmp_path, command):
     smooth_classifier(tmp_path)
     words = ("see", "--backbone", "smooth.keras", "--images", "a.png")
