@@ -98,7 +98,7 @@ def test_it_is_reused_and_another_is_refused(root, made):
 
 
 @pytest.mark.slow
-def test_the_seed_gives_the_same_twice(root, made, undrawn):
+def test_the_seed_gives_the_same_twice(root, made, empty_figures):
     again = call(root, run="again", epochs=12)
     pd.testing.assert_frame_equal(pd.read_csv(again.path / "map.csv"), pd.read_csv(made.path / "map.csv"))
 
@@ -114,7 +114,7 @@ def test_more_dimensions_are_drawn_by_umap(root, caplog):
     assert f"--backbone {found.model} --block 5" in caplog.text
 
 
-def test_a_collapse_is_named(root, undrawn, caplog):
+def test_a_collapse_is_named(root, empty_figures, caplog):
     with caplog.at_level("WARNING"):
         found = call(
             root, run="flat", backbone="light", mining="batch_hard", epochs=1, steps=30, margin=1.0, learning_rate=3e-2
@@ -124,7 +124,7 @@ def test_a_collapse_is_named(root, undrawn, caplog):
 
 
 @pytest.mark.slow
-def test_drawn_triplets_and_a_cosine(root, undrawn):
+def test_drawn_triplets_and_a_cosine(root, empty_figures):
     found = call(root, run="drawn", mining="random", metric="cosine", margin="soft")
     assert 0 <= found.accuracy <= 1
 
@@ -155,7 +155,7 @@ def test_bad_arguments(root, arguments, message):
 
 
 @pytest.mark.slow
-def test_images_of_differing_sizes_are_fitted(tmp_path, root, undrawn):
+def test_images_of_differing_sizes_are_fitted(tmp_path, root, empty_figures):
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -173,7 +173,7 @@ def test_images_of_differing_sizes_are_fitted(tmp_path, root, undrawn):
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_and_ends_the_same(root, made, tmp_path, undrawn):
+def test_a_killed_training_goes_on_and_ends_the_same(root, made, tmp_path, empty_figures):
     """A real process, killed once it has done an epoch."""
     shutil.copytree(root / "tfrecords", tmp_path / "tfrecords")
     words = [sys.executable, "-m", "fashionprobe", "embed", "--dataset", "letters", "--run", "e", "--per-class", "4"]
@@ -250,7 +250,7 @@ def rarely(root, **arguments):
     return embed(**given | arguments, **roots(root))
 
 
-def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rare, undrawn):
+def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rare, empty_figures):
     made = rarely(rare)
     manifest = json.loads((made.path / "manifest.json").read_text())
     assert manifest["facts"]["classes"] == ["a", "b", "c"]
@@ -266,7 +266,7 @@ def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rar
         ({"per_class": 1}, {"per_class": 2}),
     ],
 )  # fmt: skip
-def test_the_advice_works(rare, undrawn, asked, advice):
+def test_the_advice_works(rare, empty_figures, asked, advice):
     with pytest.raises(UserError) as caught:
         rarely(rare, run="other", **asked)
     (name, value), *_ = sorted(set(advice.items()) - set(asked.items()))

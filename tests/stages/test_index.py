@@ -390,7 +390,7 @@ def test_names_are_found_however_they_are_spelled(root):
     assert composed not in [each.name for each in attribute.list_classes(**runs(root))]
 
 
-def test_the_default_of_top_is_36_or_all_there_are(root, pictures, tmp_path, model_path, undrawn):
+def test_the_default_of_top_is_36_or_all_there_are(root, pictures, tmp_path, model_path, empty_figures):
     name = open_described(root / "runs/g").items["id"].iloc[0]
     assert len(search(id=name, by="colour", **runs(root)).ids) == 36
     there = {"tfrecords_root": str(tmp_path / "tfrecords"), "runs_root": str(tmp_path / "runs")}

@@ -51,11 +51,11 @@ def watching() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, world) -> Path:
+def place(tmp_path_factory, garments_root) -> Path:
     """A folder with a described run, an index, an embedding, and a run whose classifier is a stranger's."""
     root = tmp_path_factory.mktemp("strangers")
     for folder in ("tfrecords", "runs"):
-        shutil.copytree(world / folder, root / folder)
+        shutil.copytree(garments_root / folder, root / folder)
     Image.new("RGB", (20, 24), "red").save(root / "red.png")
     roots = {"tfrecords_root": str(root / "tfrecords"), "runs_root": str(root / "runs")}
     stages.index(run="small", groups=["colour=1"], labels=["colour=colour"], runs_root=roots["runs_root"])
