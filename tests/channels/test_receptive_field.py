@@ -100,6 +100,7 @@ def test_branches_take_the_box_around_both(layer, size):
     assert_right(residual(), layer, size)
 
 
+@pytest.mark.slow
 def test_mini():
     loaded = backbones.load("mini")
     model = linear(loaded.model)

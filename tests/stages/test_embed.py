@@ -250,6 +250,7 @@ def rarely(root, **arguments):
     return embed(**given | arguments, **roots(root))
 
 
+@pytest.mark.slow
 def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rare, empty_figures):
     made = rarely(rare)
     manifest = json.loads((made.path / "manifest.json").read_text())

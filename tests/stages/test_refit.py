@@ -194,6 +194,7 @@ def test_values_are_tried_and_the_best_by_validation_is_taken(letters_copy):
     assert (made.path / "sweep.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_function_of_the_user_fills_the_regions(letters_copy, monkeypatch):
     (letters_copy / "own_paint.py").write_text("def brighter(image, mask):\n    return 255 - image\n")
     monkeypatch.syspath_prepend(str(letters_copy))

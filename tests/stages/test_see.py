@@ -78,6 +78,7 @@ def test_a_channel_of_a_network_without_classes(trained_copy, model_path):
     assert set(pd.read_csv(made.path / "items.csv")["explained"]) == {"channel 3 of second"}
 
 
+@pytest.mark.slow
 def test_the_same_twice(trained_copy):
     arguments = {"dataset": "g", "samples": 2, "method": "smooth_grad,occlusion", "noise_samples": 3, "windows": [8]}
     one = of(trained_copy, run="g", **arguments)

@@ -133,6 +133,7 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
 COMMANDS = list(calls(Path()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_refused_by_every_command(command, place):
     call, path = calls(place)[command], place / "evil.keras"
@@ -163,6 +164,7 @@ def test_every_option_that_names_a_network_is_among_them():
     assert all("trust" in inspect.signature(commands.COMMANDS[name]).parameters for name in takers)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_one_line(place, command):
     write(place / "evil.keras", HOSTILE["operation-Switch"])
     code, out, err = command(

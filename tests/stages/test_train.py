@@ -88,6 +88,7 @@ def test_the_saved_network_gives_the_figures_that_are_written(root, given, empty
     assert made.best_epoch == history["epoch"][history["val_accuracy"].argmax()]
 
 
+@pytest.mark.slow
 def test_a_dense_layer_without_bias_is_another_classifier(given):
     import keras
 
@@ -164,6 +165,7 @@ def test_the_command_says_what_it_did_and_reuses_it(command, root, model_path):
     assert code == 2 and "(learning_rate: 0.001 -> 0.1)" in err
 
 
+@pytest.mark.slow
 def test_the_next_command_works(given, empty_figures):
     made = train(**given)
     described = extract(

@@ -98,6 +98,7 @@ def test_a_run_that_stopped_anywhere_ends_as_one_that_did_not(undisturbed, tmp_p
     same(network, undisturbed[0])
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_two_files_of_a_backup(undisturbed, tmp_path):
     with pytest.raises(Killed):
         run(tmp_path, report=killed_after(8))
