@@ -171,7 +171,7 @@ def test_damaged_descriptors(command, run):
 def test_results_are_what_extract_returned(garments_root):
     from fashionprobe.stages.extract import Descriptors
 
-    descriptors = Descriptors(garments_root / "runs/small/extract", 60, (1, 2), 0.0, True)
+    descriptors = Descriptors(garments_root / "runs/small/extract", 60, (1, 2), 0.0, reused=True)
     assert classify(run=descriptors, label=["colour", "pattern"]).reused
 
 
