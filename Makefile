@@ -1,29 +1,42 @@
 # `make demo` and `make test` are all that a newcomer needs; each makes .venv when it is missing.
+# `make help` lists the targets, by the comments behind their names.
 PYTHON ?= python3
 BIN := .venv/bin
 # What `make readme-figures` measures: the folder or zip of the catalogue, and a name of keras.applications or a .keras file.
 CATALOGUE ?= fashion_products.zip
 BACKBONE ?= mobilenet
 
-.PHONY: demo test check format bench readme-figures clean
+# Two processes; a file's tests stay in one, so that what they share is made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-demo: .venv/ready
+.PHONY: help demo test test-slow test-all check format bench readme-figures clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: .venv/ready ## the whole chain on drawn garments, offline
 	$(BIN)/fashionprobe demo
 
-test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: .venv/ready ## the tests without those marked slow; each command is among them
+	$(PYTEST) -m "not slow"
 
-check: .venv/ready
+test-slow: .venv/ready ## the tests marked slow, and no others
+	$(PYTEST) -m slow
+
+test-all: .venv/ready ## the whole suite
+	$(PYTEST)
+
+check: .venv/ready ## ruff, pyright and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-format: .venv/ready
+format: .venv/ready ## ruff, writing
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready
+bench: .venv/ready ## ratios against the obvious ways to do the same
 	$(BIN)/python benchmarks/records.py
 	$(BIN)/python benchmarks/extract.py
 	$(BIN)/python benchmarks/train.py
@@ -33,7 +46,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/refit.py
 	$(BIN)/python benchmarks/triplets.py
 
-readme-figures: .venv/ready
+readme-figures: .venv/ready ## the README's figures against those of today
 	$(BIN)/python pipelines/readme_figures.py --path "$(CATALOGUE)" --backbone "$(BACKBONE)"
 
 # The stamp is newer than setup.cfg only when the last installation was for it.
@@ -43,5 +56,5 @@ readme-figures: .venv/ready
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-clean:
+clean: ## remove .venv and what was built
 	rm -rf .venv build dist *.egg-info

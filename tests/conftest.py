@@ -56,11 +56,11 @@ def pictures(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory, model_path) -> Path:
+def garments_root(tmp_path_factory, model_path) -> Path:
     """A folder with 60 garments ingested, extracted and classified as `small`; tests only read it."""
     from fashionprobe.stages import classify, extract, ingest
 
-    root = tmp_path_factory.mktemp("world")
+    root = tmp_path_factory.mktemp("garments_root")
     roots = {"tfrecords_root": str(root / "tfrecords"), "runs_root": str(root / "runs")}
     records = ingest(dataset="small", source="garments", count=60, size=32, tfrecords_root=roots["tfrecords_root"])
     descriptors = extract(dataset=records, backbone=str(model_path), size=32, **roots)
@@ -69,7 +69,7 @@ def world(tmp_path_factory, model_path) -> Path:
 
 
 @pytest.fixture
-def undrawn(monkeypatch) -> None:
+def empty_figures(monkeypatch) -> None:
     """Save an empty picture for each figure: drawing takes as long as the rest of a small stage."""
     picture = io.BytesIO()
     Image.new("L", (1, 1)).save(picture, "PNG")

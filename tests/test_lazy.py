@@ -8,6 +8,7 @@ import pytest
 import fashionprobe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     ["explain.cam", "explain.faithfulness", "attributes.index", "feedback.losses", "siamese.losses", "backbones"],

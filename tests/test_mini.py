@@ -55,7 +55,8 @@ def test_it_has_no_imagenet_weights():
     )
 
 
-def test_it_knows_more_about_drawn_garments_than_untrained(tmp_path, undrawn):
+@pytest.mark.slow
+def test_it_knows_more_about_drawn_garments_than_untrained(tmp_path, empty_figures):
     """These are of another seed than those that it was trained with."""
     from fashionprobe.stages import classify, extract, ingest
 

@@ -2,7 +2,9 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -15,6 +17,7 @@ FLAGS = [
 @pytest.fixture(scope="session")
 def run(tmp_path_factory, model_path) -> Path:
     """The run `tiny` on drawn letters: a network of one epoch, descriptors, an index, a map and a wall."""
+    from fashionprobe.attributes import reduce as reduction
     from fashionprobe.stages import extract, index, ingest, maximize, reduce, train, wall
 
     root = tmp_path_factory.mktemp("tiny")
@@ -24,10 +27,17 @@ def run(tmp_path_factory, model_path) -> Path:
     train(dataset=records, run="tiny", epochs=1, **network, **roots)
     made = extract(dataset=records, run="tiny", **network, **roots)
     index(run=made, labels="pattern=class", **roots)
-    reduce(run=made, label="class", block=2, **roots)
+    with pytest.MonkeyPatch.context() as patch:
+        # In place of UMAP, which compiles for ten seconds: any map will do.
+        patch.setattr(reduction, "reduce", _first_channels)
+        reduce(run=made, label="class", block=2, **roots)
     wall(run=made, images=30, **roots)
     maximize(run="tiny", block=2, channels=[0, 3], steps=2, size=36, runs_root=roots["runs_root"])
     return root / "runs" / "tiny"
+
+
+def _first_channels(known, dimensions, *, seed):
+    return SimpleNamespace(points=known.values[:, :dimensions] * np.float32(100))
 
 
 @pytest.fixture(scope="module")

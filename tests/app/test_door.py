@@ -22,6 +22,7 @@ def ask(visitor, address, data=None):
             return error.code, error.read().decode(errors="replace")
 
 
+@pytest.mark.slow
 def test_nothing_is_to_be_had_without_the_password_and_ctrl_c_ends_it_well(tmp_path):
     run = tmp_path / "runs" / "empty"
     run.mkdir(parents=True)

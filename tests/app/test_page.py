@@ -13,6 +13,7 @@ from PIL import Image
 from fashionprobe.feedback.masks import drawings
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
+pytestmark = pytest.mark.slow
 SLOW = 60_000
 INKED = """() => {
   const canvas = document.querySelector("#fp-mark canvas"), pen = canvas.getContext("2d");

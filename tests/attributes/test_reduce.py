@@ -19,6 +19,7 @@ def blobs(items=20):
     return (20 * np.eye(6)[numbers] + rng.normal(size=(3 * items, 6))).astype(np.float32), numbers
 
 
+@pytest.mark.slow
 def test_umap_keeps_neighbours_and_places_others_among_them():
     # One test for all that needs UMAP: it compiles for ten seconds in each process.
     points, numbers = blobs()

@@ -100,6 +100,7 @@ def test_two_convolutions_and_a_normalisation_worked_by_hand():
     assert second.numpy() == pytest.approx(np.array([[43.0]]), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_resnet50_equals_keras_and_numpy():
     probed = load("resnet50", weights="random", size=(64, 64))
     trained_alike = np.random.default_rng(2)

@@ -8,7 +8,7 @@ from fashionprobe.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def told():
+def features_and_classes():
     """Filter 2 tells three classes nearly, filter 0 a little, filters 1 and 3 nothing; 4 is silent."""
     random = np.random.default_rng(0)
     labels = np.repeat(["a", "b", "c"], 30)
@@ -19,8 +19,8 @@ def told():
     return noise.astype(np.float32), labels
 
 
-def test_the_filter_that_tells_the_classes_is_first_and_the_silent_one_last(told):
-    table = ranks(*told, seed=0)
+def test_the_filter_that_tells_the_classes_is_first_and_the_silent_one_last(features_and_classes):
+    table = ranks(*features_and_classes, seed=0)
     assert table["filter"].tolist() == [0, 1, 2, 3, 4]
     assert order(table)[:2].tolist() == [2, 0]
     assert table.loc[4, "mutual_information"] == table.loc[4, "extra_trees"] == 0
@@ -30,25 +30,27 @@ def test_the_filter_that_tells_the_classes_is_first_and_the_silent_one_last(told
     assert table.loc[2, "rank"] == 1
 
 
-def test_ranks_are_those_of_scikit_learn_and_equal_values_share_theirs(told):
+def test_ranks_are_those_of_scikit_learn_and_equal_values_share_theirs(features_and_classes):
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.feature_selection import mutual_info_classif
 
-    values, _ = standardized(told[0], told[0])
+    values, _ = standardized(features_and_classes[0], features_and_classes[0])
     numbers = np.repeat([0, 1, 2], 30)
-    table = ranks(*told, seed=3)
+    table = ranks(*features_and_classes, seed=3)
     np.testing.assert_allclose(table["mutual_information"], mutual_info_classif(values, numbers, random_state=3))
     trees = ExtraTreesClassifier(250, random_state=3).fit(values, numbers)
     np.testing.assert_allclose(table["extra_trees"], trees.feature_importances_)
-    given = ranks(*told, seed=3, information=lambda values, numbers: np.array([1.0, 0.5, 2.0, 0.5, 0.0]))
+    given = ranks(
+        *features_and_classes, seed=3, information=lambda values, numbers: np.array([1.0, 0.5, 2.0, 0.5, 0.0])
+    )
     assert given["mutual_information_rank"].tolist() == [2, 3.5, 1, 3.5, 5]
 
 
-def test_one_filter_accuracy_is_that_of_linear_discriminant_analysis_of_each_column(told):
+def test_one_filter_accuracy_is_that_of_linear_discriminant_analysis_of_each_column(features_and_classes):
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-    values = told[0].astype(np.float64)[:80, :4]
+    values = features_and_classes[0].astype(np.float64)[:80, :4]
     numbers = np.repeat([0, 1, 2], 30)[:80]
     folds = StratifiedKFold(n_splits=4, shuffle=True, random_state=5)
     right = []
@@ -65,9 +67,9 @@ def test_a_silent_filter_guesses_the_largest_class():
     assert one_filter(values, np.array([0] * 5 + [1] * 5), folds=5, seed=0) == [0.5]
 
 
-def test_the_same_seed_gives_the_same_table(told, monkeypatch):
+def test_the_same_seed_gives_the_same_table(features_and_classes, monkeypatch):
     monkeypatch.setattr(rankings, "TREES", 10)
-    one, same, other = (ranks(*told, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (ranks(*features_and_classes, seed=seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(one, same)
     assert not one.equals(other)
 

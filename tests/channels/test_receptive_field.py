@@ -100,6 +100,7 @@ def test_branches_take_the_box_around_both(layer, size):
     assert_right(residual(), layer, size)
 
 
+@pytest.mark.slow
 def test_mini():
     loaded = backbones.load("mini")
     model = linear(loaded.model)
@@ -142,6 +143,7 @@ def test_behind_squeeze_and_excite_every_value_sees_the_whole_image():
     assert fields["after"].stride == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetB0", "InceptionV3", "ConvNeXtTiny"])
 def test_the_backbones_of_keras_are_understood(name):
     model = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(128, 128, 3))

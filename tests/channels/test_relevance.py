@@ -17,7 +17,7 @@ def differences(values, numbers):
 
 
 @pytest.fixture(scope="module")
-def told():
+def features_and_classes():
     """Two filters of eight tell four classes together, neither of them alone."""
     random = np.random.default_rng(0)
     labels = np.tile(np.arange(4), 40)
@@ -32,8 +32,8 @@ def shares(found, order):
     return dict(zip(rows["filters"], rows["accuracy"], strict=True))
 
 
-def test_two_filters_are_enough(told):
-    found = relevance(*told, seed=0, information=differences, orders=3)
+def test_two_filters_are_enough(features_and_classes):
+    found = relevance(*features_and_classes, seed=0, information=differences, orders=3)
     best, at_random = shares(found, "ranked"), shares(found, "random")
     assert list(best) == list(range(1, 9))
     assert best[1] < 0.65 < 0.95 < best[2]
@@ -46,8 +46,8 @@ def test_two_filters_are_enough(told):
     assert (found.curve["accuracy"] <= found.curve["high"]).all()
 
 
-def test_l1_models_keep_more_filters_as_the_penalty_falls(told):
-    l1 = relevance(*told, seed=0, information=differences, orders=1).l1
+def test_l1_models_keep_more_filters_as_the_penalty_falls(features_and_classes):
+    l1 = relevance(*features_and_classes, seed=0, information=differences, orders=1).l1
     np.testing.assert_allclose(l1["penalty"], 1 / np.array(PENALTIES))
     assert l1["filters"].iloc[0] <= 2 < l1["filters"].iloc[-1]
     two = l1[l1["filters"] == 2]
@@ -55,8 +55,8 @@ def test_l1_models_keep_more_filters_as_the_penalty_falls(told):
     assert ((l1["low"] <= l1["accuracy"]) & (l1["accuracy"] <= l1["high"])).all()
 
 
-def test_folds_measure_every_image_once(told):
-    features, labels, _ = told
+def test_folds_measure_every_image_once(features_and_classes):
+    features, labels, _ = features_and_classes
     found = relevance(features, labels, seed=0, information=differences, orders=1, folds=4)
     assert (found.images, found.folds) == (160, 4)
     assert shares(found, "ranked")[2] > 0.95
@@ -74,8 +74,8 @@ def test_noise_tells_nothing(folded):
     assert np.mean([share for count, share in shares(found, "ranked").items() if count <= 20]) < 0.62
 
 
-def test_the_ranking_uses_training_images_alone(told):
-    features, labels, is_train = told
+def test_the_ranking_uses_training_images_alone(features_and_classes):
+    features, labels, is_train = features_and_classes
     other = features.copy()
     other[~is_train] = np.random.default_rng(3).permutation(other[~is_train], axis=1)
     first, second = (
@@ -84,10 +84,10 @@ def test_the_ranking_uses_training_images_alone(told):
     assert first.equals(second)
 
 
-def test_nested_fits_agree_with_ledoit_and_wolf_in_scikit_learn(told):
+def test_nested_fits_agree_with_ledoit_and_wolf_in_scikit_learn(features_and_classes):
     from sklearn.covariance import ledoit_wolf
 
-    features, labels, is_train = told
+    features, labels, is_train = features_and_classes
     train, numbers, test = features[is_train], labels[is_train], features[~is_train]
     means = np.stack([train[numbers == number].mean(axis=0) for number in range(4)])
     for count, guess in zip((1, 3, 8), nested(train, numbers, test, [1, 3, 8]), strict=True):

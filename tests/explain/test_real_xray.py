@@ -19,7 +19,10 @@ PHOTOS = Path(DATA or ".") / "gdxray_objects.zip"
 CLASSES = ("gun", "shuriken", "razor_blade", "other")
 SIDE, BACKGROUND, DARK = 64, 235, 100
 
-pytestmark = pytest.mark.skipif(not (DATA and PHOTOS.is_file()), reason="FASHIONPROBE_REAL_DATA is not set")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (DATA and PHOTOS.is_file()), reason="FASHIONPROBE_REAL_DATA is not set"),
+]
 
 
 def photograph(data: bytes) -> np.ndarray:

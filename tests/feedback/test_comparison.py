@@ -43,7 +43,7 @@ def corner(network, count, seed):
     return mask_at_tap(network, np.array([f"{seed}-{row}" for row in range(count)]), images, labels, masks)
 
 
-class World:
+class Workbench:
     """A bench on which all that the material is asked for is noted."""
 
     def __init__(self, **model):
@@ -100,8 +100,8 @@ def named(name):
 
 
 @pytest.fixture(scope="module")
-def world():
-    return World()
+def workbench():
+    return Workbench()
 
 
 @pytest.fixture
@@ -122,17 +122,17 @@ def is_same(first, second):
 
 
 @pytest.mark.parametrize("name", ["base", *RIVALS])
-def test_every_method_starts_from_the_trained_weights_and_goes_its_way(world, name):
+def test_every_method_starts_from_the_trained_weights_and_goes_its_way(workbench, name):
     reported = []
-    world.network.model.set_weights(world.base)
-    start = world.bench.score(0)
-    world.network.model.set_weights([weight * 0 for weight in world.base])
-    found = world.bench.run(named(name), 0, report=reported.append)
-    assert sum(reported) == world.bench.iterations(named(name)) == len(found.history) - 1
+    workbench.network.model.set_weights(workbench.base)
+    start = workbench.bench.score(0)
+    workbench.network.model.set_weights([weight * 0 for weight in workbench.base])
+    found = workbench.bench.run(named(name), 0, report=reported.append)
+    assert sum(reported) == workbench.bench.iterations(named(name)) == len(found.history) - 1
     assert np.isfinite(found.history.drop(columns="loss")).all(axis=None)
     if not named(name).fresh:
         assert start.items() <= found.history.iloc[0].to_dict().items()
-    same = is_same(world.weights(), world.base)
+    same = is_same(workbench.weights(), workbench.base)
     if name == "base":
         assert all(same)
     elif name == "head":
@@ -144,24 +144,24 @@ def test_every_method_starts_from_the_trained_weights_and_goes_its_way(world, na
 
 
 @pytest.mark.parametrize("name", ["crops", "pasa_head"])
-def test_a_seed_gives_the_same_network_twice(world, name):
+def test_a_seed_gives_the_same_network_twice(workbench, name):
     found = []
     for seed in (0, 0, 1):
-        world.run(name, seed)
-        found.append(world.weights())
+        workbench.run(name, seed)
+        found.append(workbench.weights())
     assert all(is_same(found[0], found[1]))
     assert not any(is_same(found[0], found[2])[-2:])
 
 
-def test_pools_and_plans(world, seen):
-    world.pools.clear()
+def test_pools_and_plans(workbench, seen):
+    workbench.pools.clear()
     expected = {
         "continued": "train", "misclassified": "wrong", "augmentation": "train", "with_validation": "train+val",
         "crops": "train", "pasa": "train",
     }  # fmt: skip
     for name in expected:
-        world.run(name, seed=7)
-    assert world.pools == [(pool, 7) for pool in expected.values()]
+        workbench.run(name, seed=7)
+    assert workbench.pools == [(pool, 7) for pool in expected.values()]
     by_name = dict(zip(expected, seen, strict=True))
     assert all(given["seed"] == 7 for given in seen)
     assert [name for name, given in by_name.items() if given["masked"] is None] == [
@@ -173,28 +173,28 @@ def test_pools_and_plans(world, seen):
         name: 3 if name == "augmentation" else 2 for name in expected
     }
     assert by_name["pasa"]["plan"].loss == "pasa"
-    assert by_name["pasa"]["masked"] is world.material.masked
+    assert by_name["pasa"]["masked"] is workbench.material.masked
 
 
-def test_from_scratch_means_new_weights_and_changed_images(world, seen):
-    world.freshened.clear()
-    world.augmented.clear()
-    world.run("augmentation", seed=3)
-    assert world.freshened == world.augmented == [3]
-    assert not any(is_same(world.weights(), world.base))
-    plain, _ = next(world._batches("train", 3))
+def test_from_scratch_means_new_weights_and_changed_images(workbench, seen):
+    workbench.freshened.clear()
+    workbench.augmented.clear()
+    workbench.run("augmentation", seed=3)
+    assert workbench.freshened == workbench.augmented == [3]
+    assert not any(is_same(workbench.weights(), workbench.base))
+    plain, _ = next(workbench._batches("train", 3))
     np.testing.assert_array_equal(seen[0]["batch"][0], 255 - plain)
-    world.run("continued", seed=3)
+    workbench.run("continued", seed=3)
     np.testing.assert_array_equal(seen[1]["batch"][0], plain)
-    assert world.freshened == world.augmented == [3]
+    assert workbench.freshened == workbench.augmented == [3]
 
 
 @pytest.mark.parametrize("name", ["telea", "navier_stokes", "generative", "crops", "noise"])
-def test_replaced_regions_have_no_mask_any_more(world, seen, name):
-    given = world.material.masked
+def test_replaced_regions_have_no_mask_any_more(workbench, seen, name):
+    given = workbench.material.masked
     before = given.images.copy()
-    world.painted.clear()
-    world.run(name, seed=5)
+    workbench.painted.clear()
+    workbench.run(name, seed=5)
     edited = seen[0]["masked"]
     assert not edited.masks.any() and not edited.at_tap.any()
     assert edited.ids.tolist() == given.ids.tolist() and edited.labels.tolist() == given.labels.tolist()
@@ -202,40 +202,40 @@ def test_replaced_regions_have_no_mask_any_more(world, seen, name):
     assert (edited.images != given.images)[given.masks].any(axis=1).all()
     np.testing.assert_array_equal(given.images, before)
     if name in ("crops", "noise"):
-        assert world.painted == []
+        assert workbench.painted == []
         for seed in (5, 6):
-            world.run(name, seed)
+            workbench.run(name, seed)
         np.testing.assert_array_equal(seen[1]["masked"].images, edited.images)
         assert (seen[2]["masked"].images != edited.images).any()
     else:
-        assert world.painted == [5]
+        assert workbench.painted == [5]
         assert (edited.images[given.masks] == 7).all()
 
 
-def test_the_score_is_the_mean_of_validation_and_swapped_copies(world):
-    world.network.model.set_weights(world.base)
-    found = world.bench.score(0)
-    images, labels = world.material.validation
-    val = (np.argmax(world.network.model.predict(images, verbose=0), axis=1) == labels).mean()
+def test_the_score_is_the_mean_of_validation_and_swapped_copies(workbench):
+    workbench.network.model.set_weights(workbench.base)
+    found = workbench.bench.score(0)
+    images, labels = workbench.material.validation
+    val = (np.argmax(workbench.network.model.predict(images, verbose=0), axis=1) == labels).mean()
     assert found["val"] == pytest.approx(val)
     assert found["score"] == pytest.approx((found["val"] + found["swapped"]) / 2)
     # A net that says class 2 whatever it sees, and validation images of that class alone.
-    kernel, _ = world.network.dense.get_weights()
-    world.network.dense.set_weights([kernel * 0, np.array([0, 0, 1])])
+    kernel, _ = workbench.network.dense.get_weights()
+    workbench.network.dense.set_weights([kernel * 0, np.array([0, 0, 1])])
     blue = images[labels == 2], labels[labels == 2]
-    material = dataclasses.replace(world.material, validation=blue)
-    found = world.bench.at(material, world.bench.plan).score(0)
+    material = dataclasses.replace(workbench.material, validation=blue)
+    found = workbench.bench.at(material, workbench.bench.plan).score(0)
     assert found == pytest.approx({"val": 1, "swapped": 1 / 3, "score": 2 / 3})
-    alone = world.bench.at(dataclasses.replace(material, held_out=None), world.bench.plan)
+    alone = workbench.bench.at(dataclasses.replace(material, held_out=None), workbench.bench.plan)
     assert alone.score(0) == pytest.approx({"val": 1, "swapped": np.nan, "score": 1}, nan_ok=True)
 
 
-def test_swapped_copies_show_the_corner_of_another_class(world, monkeypatch):
-    held_out = world.material.held_out
+def test_swapped_copies_show_the_corner_of_another_class(workbench, monkeypatch):
+    held_out = workbench.material.held_out
     asked = []
     monkeypatch.setattr(Correctable, "probabilities", lambda self, images: asked.append(images) or np.eye(3)[[0] * 15])
-    validation = world.material.validation[0][:15], np.zeros(15, int)
-    world.bench.at(dataclasses.replace(world.material, validation=validation), world.bench.plan).score(0)
+    validation = workbench.material.validation[0][:15], np.zeros(15, int)
+    workbench.bench.at(dataclasses.replace(workbench.material, validation=validation), workbench.bench.plan).score(0)
     copies = asked[1]
     assert copies.shape == (15, SIDE, SIDE, 3)
     owner = np.repeat(held_out.images, 5, axis=0)
@@ -243,14 +243,14 @@ def test_swapped_copies_show_the_corner_of_another_class(world, monkeypatch):
     assert (copies[:, -4:, :4] != owner[:, -4:, :4]).all(axis=(1, 2, 3)).all()
 
 
-def test_a_bench_with_other_material_compiles_nothing_again(world, seen):
-    other = world.bench.at(world.material, dataclasses.replace(world.bench.plan, lam=5.0, iterations=9))
-    for each in (world.bench, other):
+def test_a_bench_with_other_material_compiles_nothing_again(workbench, seen):
+    other = workbench.bench.at(workbench.material, dataclasses.replace(workbench.bench.plan, lam=5.0, iterations=9))
+    for each in (workbench.bench, other):
         each.run(RIVALS["pas"], 0)
     assert seen[0]["stepper"] is seen[1]["stepper"]
     assert (seen[0]["plan"].lam, seen[1]["plan"].lam) == (1.0, 5.0)
     assert (other.iterations(RIVALS["pas"]), other.iterations(BASE), other.iterations(RIVALS["head"])) == (9, 0, 0)
-    adam = world.bench.at(world.material, dataclasses.replace(world.bench.plan, optimizer="adam"))
+    adam = workbench.bench.at(workbench.material, dataclasses.replace(workbench.bench.plan, optimizer="adam"))
     adam.run(RIVALS["pas"], 0)
     assert seen[2]["stepper"] is not seen[0]["stepper"]
 
@@ -268,17 +268,17 @@ def fitted(monkeypatch):
     return given
 
 
-def test_the_last_layer_is_fitted_to_copies_that_share_a_fold(world, fitted):
-    world.run("head", held_out=None)
+def test_the_last_layer_is_fitted_to_copies_that_share_a_fold(workbench, fitted):
+    workbench.run("head", held_out=None)
     assert fitted["validation"] is None
     assert np.unique(fitted["groups"], return_counts=True)[1].tolist() == [5] * 6
-    np.testing.assert_array_equal(fitted["labels"], np.repeat(world.material.masked.labels, 5))
+    np.testing.assert_array_equal(fitted["labels"], np.repeat(workbench.material.masked.labels, 5))
     assert fitted["features"].shape == (30, 5)
-    np.testing.assert_array_equal(world.network.dense.get_weights()[0], 1)
-    world.run("head")
+    np.testing.assert_array_equal(workbench.network.dense.get_weights()[0], 1)
+    workbench.run("head")
     features, labels = fitted["validation"]
     assert features.shape == (15, 5)
-    np.testing.assert_array_equal(labels, np.repeat(world.material.held_out.labels, 5))
+    np.testing.assert_array_equal(labels, np.repeat(workbench.material.held_out.labels, 5))
 
 
 def some(masked, wanted):
@@ -286,61 +286,61 @@ def some(masked, wanted):
 
 
 @pytest.mark.parametrize("left", [0, 1])
-def test_a_class_with_no_mask_or_one_keeps_some_images_as_they_are(world, fitted, left):
-    masked = world.material.masked
+def test_a_class_with_no_mask_or_one_keeps_some_images_as_they_are(workbench, fitted, left):
+    masked = workbench.material.masked
     few = some(masked, (masked.labels < 2) | (np.arange(6) < 3 * left))
     assert np.bincount(few.labels, minlength=3).tolist() == [2, 2, left]
-    world.run("head", masked=few, held_out=None)
+    workbench.run("head", masked=few, held_out=None)
     labels, groups = fitted["labels"], fitted["groups"]
     assert np.bincount(labels).tolist() == [10, 10, 5 * left + 4]
     assert [len(np.unique(groups[labels == label])) for label in range(3)] == [2, 2, left + 4]
-    world.network.model.set_weights(world.base)
-    images, of_donors = world.material.donors
-    np.testing.assert_allclose(fitted["features"][-4:], world.network.infer(images[of_donors == 2])[1], rtol=1e-5)
+    workbench.network.model.set_weights(workbench.base)
+    images, of_donors = workbench.material.donors
+    np.testing.assert_allclose(fitted["features"][-4:], workbench.network.infer(images[of_donors == 2])[1], rtol=1e-5)
 
 
-def test_a_class_without_masks_and_images_ends_the_fit_of_the_last_layer(world):
-    masked, (images, labels) = world.material.masked, world.material.donors
+def test_a_class_without_masks_and_images_ends_the_fit_of_the_last_layer(workbench):
+    masked, (images, labels) = workbench.material.masked, workbench.material.donors
     with pytest.raises(UserError, match="`labels` must be at least one image of each of 3 classes"):
-        world.run("head", masked=some(masked, masked.labels < 2), donors=(images[labels < 2], labels[labels < 2]))
+        workbench.run("head", masked=some(masked, masked.labels < 2), donors=(images[labels < 2], labels[labels < 2]))
     with pytest.raises(UserError, match="two classes or more"):
-        world.run("head", masked=some(masked, masked.labels < 1))
+        workbench.run("head", masked=some(masked, masked.labels < 1))
 
 
 def test_a_last_layer_without_a_bias():
-    world = World(bias=False)
-    world.run("head")
-    same = is_same(world.weights(), world.base)
+    workbench = Workbench(bias=False)
+    workbench.run("head")
+    same = is_same(workbench.weights(), workbench.base)
     assert same == [True] * (len(same) - 1) + [False]
-    assert len(world.network.dense.get_weights()) == 1
+    assert len(workbench.network.dense.get_weights()) == 1
 
 
 def test_a_network_without_the_head(seen):
-    world = World(head=False)
-    assert world.network.dense is None
+    workbench = Workbench(head=False)
+    assert workbench.network.dense is None
     for name in ("head", "pasa_head"):
         with pytest.raises(UserError, match="`head` must be kept for a network that does not end in"):
-            world.run(name)
+            workbench.run(name)
     for name in ("dropout", "rrr_g"):
         with pytest.raises(UserError, match="`loss` must be ce, pas, pasa, rrr or a replacement"):
-            world.run(name)
+            workbench.run(name)
     for name in ("pas", "rrr", "noise"):
-        world.run(name)
+        workbench.run(name)
     assert [given["plan"].loss for given in seen] == ["pas", "rrr", "ce"]
 
 
-def test_own_functions_fill_regions_like_the_others(world, seen):
-    world.painted.clear()
-    world.bench.run(method(replace="function"), 2)
-    assert world.painted == [2]
-    assert (seen[0]["masked"].images[world.material.masked.masks] == 7).all()
+def test_own_functions_fill_regions_like_the_others(workbench, seen):
+    workbench.painted.clear()
+    workbench.bench.run(method(replace="function"), 2)
+    assert workbench.painted == [2]
+    assert (seen[0]["masked"].images[workbench.material.masked.masks] == 7).all()
 
 
-def test_masks_of_another_size(world):
+def test_masks_of_another_size(workbench):
     images, labels = pictures(2, 0)
     masks = np.zeros((2, 5, SIDE), bool)
     with pytest.raises(UserError, match=r"`masks` must be of the images' shape \(2, 12, 12\). Received: \(2, 5, 12\)"):
-        mask_at_tap(world.network, np.array(["a", "b"]), images, labels, masks)
+        mask_at_tap(workbench.network, np.array(["a", "b"]), images, labels, masks)
     # The corner is 4 x 4 of 12 x 12 pixels, and 2 x 2 of 6 x 6 cells.
-    cells = world.material.masked.at_tap
+    cells = workbench.material.masked.at_tap
     assert cells.shape == (6, 6, 6) and cells.sum() == 6 * 4 and cells[:, 4:, :2].all()

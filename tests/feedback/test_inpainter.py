@@ -102,6 +102,7 @@ def test_the_untrained_network_goes_on_with_what_is_around_a_hole():
     np.testing.assert_allclose(untrained(2, images, masks), images, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_network(trained):
     for mine, yours in zip(trained.get_weights(), train().get_weights(), strict=True):
         np.testing.assert_array_equal(mine, yours)

@@ -14,7 +14,7 @@ SETTINGS = [(0.4, 0.7), (0.8, 2.0), (5.0, 0.8)]
 
 
 @pytest.fixture(scope="module")
-def world():
+def head_and_maps():
     """A net of one dense layer behind average pooling, in float64, and five images, of which the third has no mask."""
     random = np.random.default_rng(0)
     # With negative values, so that the sign of the activations matters.
@@ -43,8 +43,8 @@ def slow_entropy(scores, label):
     return -log_softmax(scores)[label]
 
 
-def test_pas_and_pasa_are_their_formulas(world):
-    maps, kernel, bias, masks, labels = world
+def test_pas_and_pasa_are_their_formulas(head_and_maps):
+    maps, kernel, bias, masks, labels = head_and_maps
     scores = scored(maps, kernel, bias)
     entropy = [slow_entropy(*each) for each in zip(scores, labels, strict=True)]
     sums = [slow_sum(*each) for each in zip(maps, masks, strict=True)]
@@ -78,8 +78,8 @@ def test_values_by_hand():
     np.testing.assert_allclose(losses.pasa(label, even, maps, mask, b=3.0, th=0.25), [np.log(2) + 2 * 9])
 
 
-def test_an_image_without_a_mask_has_no_penalty(world):
-    maps, kernel, bias, masks, labels = world
+def test_an_image_without_a_mask_has_no_penalty(head_and_maps):
+    maps, kernel, bias, masks, labels = head_and_maps
     scores = scored(maps, kernel, bias)
     entropy = np.array(losses.cross_entropy(labels, scores))
     for found in (losses.pas(labels, scores, maps, masks), losses.pasa(labels, scores, maps, masks)):
@@ -98,15 +98,15 @@ def test_the_penalty_grows_or_fades_with_certainty(b, grows):
     assert factor[-1] == pytest.approx(b ** (1 / 0.8), rel=0.05)
 
 
-def test_b_of_one_forgets_the_certainty(world):
-    maps, kernel, bias, masks, labels = world
+def test_b_of_one_forgets_the_certainty(head_and_maps):
+    maps, kernel, bias, masks, labels = head_and_maps
     scores = scored(maps, kernel, bias)
     found = losses.pasa(labels, scores, maps, masks, b=1.0, th=0.7) - losses.cross_entropy(labels, scores)
     np.testing.assert_allclose(found, losses.mean_inside(maps, masks))
 
 
-def test_labels_may_be_numbers_or_targets_and_scores_logits_or_probabilities(world):
-    maps, kernel, bias, masks, labels = world
+def test_labels_may_be_numbers_or_targets_and_scores_logits_or_probabilities(head_and_maps):
+    maps, kernel, bias, masks, labels = head_and_maps
     scores = scored(maps, kernel, bias)
     one_hot, sure = np.eye(3)[labels], softmax(scores, axis=1)
     for loss in (losses.pas, losses.pasa):
@@ -117,8 +117,8 @@ def test_labels_may_be_numbers_or_targets_and_scores_logits_or_probabilities(wor
         assert not np.allclose(loss(labels, sure, maps, masks), expected)
 
 
-def test_masks_may_be_true_and_false(world):
-    maps, kernel, bias, masks, labels = world
+def test_masks_may_be_true_and_false(head_and_maps):
+    maps, kernel, bias, masks, labels = head_and_maps
     scores = scored(maps, kernel, bias)
     for loss in (losses.pas, losses.pasa):
         np.testing.assert_allclose(loss(labels, scores, maps, masks > 0), loss(labels, scores, maps, masks))
@@ -139,8 +139,8 @@ def test_the_map_penalty_by_hand():
     np.testing.assert_array_equal(losses.cam_inside(maps * 0 + 7, np.array([[1.0, -1.0]]), mask), [0])
 
 
-def test_the_map_penalty_is_its_formula(world):
-    maps, kernel, _, masks, labels = world
+def test_the_map_penalty_is_its_formula(head_and_maps):
+    maps, kernel, _, masks, labels = head_and_maps
     expected = []
     for image, mask, label in zip(maps, masks, labels, strict=True):
         cam = sum(kernel[channel, label] * image[..., channel] for channel in range(6))
@@ -156,9 +156,9 @@ def test_a_constant_map_has_a_gradient_that_is_a_number():
     assert all(np.isfinite(each).all() for each in tape.gradient(penalty, [maps, weights]))
 
 
-def by_hand(world, image, b, th, lam):
+def by_hand(head_and_maps, image, b, th, lam):
     """Gradients of PASA with respect to the map and the kernel for one image; `lam` 0 gives those of cross-entropy."""
-    maps, kernel, bias, masks, labels = (each if each.ndim == 1 else each.copy() for each in world)
+    maps, kernel, bias, masks, labels = (each if each.ndim == 1 else each.copy() for each in head_and_maps)
     maps, mask, true = maps[image], masks[image], labels[image]
     cells, channels = mask.size, maps.shape[-1]
     means = maps.mean(axis=(0, 1))
@@ -173,9 +173,9 @@ def by_hand(world, image, b, th, lam):
     return of_map, of_kernel
 
 
-def by_tape(world, image, loss):
+def by_tape(head_and_maps, image, loss):
     """The same gradients by TensorFlow."""
-    maps, kernel, bias, masks, labels = world
+    maps, kernel, bias, masks, labels = head_and_maps
     maps, kernel = tf.Variable(maps[image : image + 1]), tf.Variable(kernel)
     with tf.GradientTape() as tape:
         scores = tf.reduce_mean(maps, axis=(1, 2)) @ kernel + bias
@@ -185,34 +185,34 @@ def by_tape(world, image, loss):
 
 
 @pytest.mark.parametrize(("b", "th"), SETTINGS)
-def test_the_gradients_of_pasa_on_paper(world, b, th):
+def test_the_gradients_of_pasa_on_paper(head_and_maps, b, th):
     for image in range(5):
-        expected = by_hand(world, image, b, th, lam=1.7)
-        found = by_tape(world, image, lambda *given: losses.pasa(*given, b=b, th=th, lam=1.7))
+        expected = by_hand(head_and_maps, image, b, th, lam=1.7)
+        found = by_tape(head_and_maps, image, lambda *given: losses.pasa(*given, b=b, th=th, lam=1.7))
         for pair in zip(found, expected, strict=True):
             # Keras passes B through float32.
             np.testing.assert_allclose(*pair, rtol=1e-6, atol=1e-7)
 
 
-def test_the_gradients_of_pas_on_paper(world):
-    maps, _, _, masks, _ = world
+def test_the_gradients_of_pas_on_paper(head_and_maps):
+    maps, _, _, masks, _ = head_and_maps
     for image in (0, 2, 4):
-        of_map, of_kernel = by_hand(world, image, 1.0, 1.0, lam=0)
+        of_map, of_kernel = by_hand(head_and_maps, image, 1.0, 1.0, lam=0)
         of_map += 0.3 * masks[image][..., None] * np.sign(maps[image])
-        found = by_tape(world, image, lambda *given: losses.pas(*given, lam=0.3))
+        found = by_tape(head_and_maps, image, lambda *given: losses.pas(*given, lam=0.3))
         np.testing.assert_allclose(found[0], of_map, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(found[1], of_kernel, rtol=1e-9, atol=1e-12)
 
 
-def test_the_certainty_may_count_as_a_constant(world):
-    maps, kernel, bias, masks, labels = world
+def test_the_certainty_may_count_as_a_constant(head_and_maps):
+    maps, kernel, bias, masks, labels = head_and_maps
     sure = softmax(scored(maps, kernel, bias), axis=1)
-    found = by_tape(world, 0, lambda *given: losses.pasa(*given, b=5.0, th=0.8, stop_gradient=True))
-    of_map, of_kernel = by_hand(world, 0, 1.0, 1.0, lam=0)
+    found = by_tape(head_and_maps, 0, lambda *given: losses.pasa(*given, b=5.0, th=0.8, stop_gradient=True))
+    of_map, of_kernel = by_hand(head_and_maps, 0, 1.0, 1.0, lam=0)
     factor = 5 ** (sure[0, labels[0]] / 0.8) / (6 * (masks[0].sum() + 1))
     np.testing.assert_allclose(found[0], of_map + factor * masks[0][..., None] * np.sign(maps[0]), rtol=1e-9)
     np.testing.assert_allclose(found[1], of_kernel, rtol=1e-9, atol=1e-12)
-    flowing = by_tape(world, 0, lambda *given: losses.pasa(*given, b=5.0, th=0.8))
+    flowing = by_tape(head_and_maps, 0, lambda *given: losses.pasa(*given, b=5.0, th=0.8))
     assert np.abs(flowing[1] - of_kernel).max() > 0.01
 
 
@@ -226,8 +226,8 @@ def test_the_certainty_may_count_as_a_constant(world):
          {"b": 5, "th": 0.8, "lam": 2, "stop_gradient": True, "from_logits": True, "name": "pasa"}),
     ],
 )  # fmt: skip
-def test_a_loss_is_made_again_from_its_config(world, loss, config):
-    maps, kernel, bias, masks, labels = world
+def test_a_loss_is_made_again_from_its_config(head_and_maps, loss, config):
+    maps, kernel, bias, masks, labels = head_and_maps
     assert config.items() <= loss.get_config().items()
     # No `custom_objects`: the classes are registered.
     for again in (
@@ -241,8 +241,8 @@ def test_a_loss_is_made_again_from_its_config(world, loss, config):
         np.testing.assert_allclose(again(*given), loss(*given))
 
 
-def test_classes_reduce_what_the_functions_return(world):
-    maps, kernel, bias, masks, labels = world
+def test_classes_reduce_what_the_functions_return(head_and_maps):
+    maps, kernel, bias, masks, labels = head_and_maps
     scores = scored(maps, kernel, bias)
     pairs = [
         (losses.PAS, {"lam": 0.3}, losses.pas),
@@ -319,8 +319,8 @@ def test_numbers_out_of_range(make, message):
         make()
 
 
-def test_a_penalty_of_nothing_is_allowed(world):
-    maps, kernel, bias, masks, labels = world
+def test_a_penalty_of_nothing_is_allowed(head_and_maps):
+    maps, kernel, bias, masks, labels = head_and_maps
     scores = scored(maps, kernel, bias)
     losses.check(lam=0.0)
     for loss in (losses.PAS(0.0), losses.PASA(lam=0)):

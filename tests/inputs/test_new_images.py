@@ -45,7 +45,13 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module", params=[(None, False), (32, False), (None, True)], ids=["as stored", "resized", "XLA"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((None, False), id="as stored"), pytest.param((32, False), id="resized", marks=pytest.mark.slow),
+        pytest.param((None, True), id="XLA", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def described(request, tmp_path_factory, model_path):
     """A record set of all kinds of files in val and other pictures in train; a run of all, and one of train alone."""
     root = tmp_path_factory.mktemp("described")
@@ -114,7 +120,7 @@ def paths(root: Path) -> list[str]:
     return [str(root / "photos/val/kinds" / name) for name in FILES]
 
 
-def test_search(described, monkeypatch, undrawn):
+def test_search(described, monkeypatch, empty_figures):
     seen, found = spied("search", monkeypatch), {}
     for name, path in zip(FILES, paths(described), strict=True):
         search(run="all", image=path, top=1, **roots(described))
@@ -187,7 +193,7 @@ def forget(root: Path) -> None:
 
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["this version", "an earlier one"])
-def test_a_photograph_finds_itself_in_a_record_set_of_smaller_ones(small, tmp_path, undrawn, earlier):
+def test_a_photograph_finds_itself_in_a_record_set_of_smaller_ones(small, tmp_path, empty_figures, earlier):
     shutil.copytree(small, tmp_path / "w")
     if earlier:
         forget(tmp_path / "w")
@@ -199,7 +205,7 @@ def test_a_photograph_finds_itself_in_a_record_set_of_smaller_ones(small, tmp_pa
         assert hits.distances[1] > 0.001
 
 
-def test_without_the_record_set_an_earlier_run_is_searched_as_before(small, tmp_path, undrawn):
+def test_without_the_record_set_an_earlier_run_is_searched_as_before(small, tmp_path, empty_figures):
     shutil.copytree(small / "runs", tmp_path / "runs")
     forget(tmp_path)
     hits = search(run="s", image=str(small / "photos/a/0.jpg"), by="fine", top=3, **roots(tmp_path))

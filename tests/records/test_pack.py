@@ -364,6 +364,7 @@ sys.stdout.write(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").rea
 """
 
 
+@pytest.mark.slow
 def test_the_real_catalogue_whole(tmp_path):
     root = os.environ.get("FASHIONPROBE_REAL_DATA")
     if not root:

@@ -6,8 +6,8 @@ from fashionprobe.records.stream import Stream
 
 
 @pytest.fixture
-def records(world):
-    return open_record_set(world / "tfrecords/small")
+def records(garments_root):
+    return open_record_set(garments_root / "tfrecords/small")
 
 
 def open_stream(records, batch_size, splits=None):

@@ -40,6 +40,7 @@ def test_drawn_triplets_are_anchors_then_positives_then_negatives():
     assert float(TripletLoss("random", margin=4.0)(np.zeros(6), points)) == pytest.approx((0 + 3) / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mining", MININGS)
 @pytest.mark.parametrize("margin", [0.5, "soft"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])

@@ -12,8 +12,8 @@ def of(root, model_path, tmp_path, **arguments):
     )  # fmt: skip
 
 
-def test_grids_dead_channels_and_kernels(world, model_path, tmp_path):
-    made = of(world, model_path, tmp_path, samples=5)
+def test_grids_dead_channels_and_kernels(garments_root, model_path, tmp_path):
+    made = of(garments_root, model_path, tmp_path, samples=5)
     assert made.layers == ("first", "second")
     table = pd.read_csv(made.path / "dead_channels.csv")
     assert list(table["layer"]) == ["first", "second"] and list(table["channels"]) == [4, 16]
@@ -24,11 +24,11 @@ def test_grids_dead_channels_and_kernels(world, model_path, tmp_path):
         assert (made.path / f"{name}.png").is_file() and (made.path / f"{name}.svg").is_file()
     page = made.page.read_text(encoding="utf-8")
     assert page.count("<figure") == 4 and "Kernels of the first layer" in page
-    assert of(world, model_path, tmp_path, samples=5).reused
+    assert of(garments_root, model_path, tmp_path, samples=5).reused
 
 
-def test_layers_by_name(world, model_path, tmp_path):
-    assert of(world, model_path, tmp_path, layer="second", samples=2).layers == ("second",)
+def test_layers_by_name(garments_root, model_path, tmp_path):
+    assert of(garments_root, model_path, tmp_path, layer="second", samples=2).layers == ("second",)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_layers_by_name(world, model_path, tmp_path):
         ({"channels": 0}, "`channels` must be an int in the range"),
     ],
 )
-def test_bad_input(world, model_path, tmp_path, arguments, message):
+def test_bad_input(garments_root, model_path, tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
-        of(world, model_path, tmp_path, **arguments)
+        of(garments_root, model_path, tmp_path, **arguments)
     assert not (tmp_path / "a" / "activations").exists()

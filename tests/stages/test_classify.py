@@ -168,10 +168,10 @@ def test_damaged_descriptors(command, run):
     assert "block1.npy` must be as the stage wrote it. Received: a missing or cut file. Make it again" in err
 
 
-def test_results_are_what_extract_returned(world):
+def test_results_are_what_extract_returned(garments_root):
     from fashionprobe.stages.extract import Descriptors
 
-    descriptors = Descriptors(world / "runs/small/extract", 60, (1, 2), 0.0, True)
+    descriptors = Descriptors(garments_root / "runs/small/extract", 60, (1, 2), 0.0, reused=True)
     assert classify(run=descriptors, label=["colour", "pattern"]).reused
 
 

@@ -10,10 +10,10 @@ from fashionprobe.stages.converge import converge
 
 
 @pytest.fixture(scope="module")
-def options(world, model_path):
+def options(garments_root, model_path):
     return {
-        "dataset": world / "tfrecords/small", "backbone": str(model_path), "size": 32, "pairs": 2, "batch_size": 16,
-        "block": 2,
+        "dataset": garments_root / "tfrecords/small", "backbone": str(model_path), "size": 32, "pairs": 2,
+        "batch_size": 16, "block": 2,
     }  # fmt: skip
 
 
@@ -32,12 +32,12 @@ def test_the_files_of_the_artifact(made):
     }  # fmt: skip
 
 
-def test_the_matrix_agrees_with_keras_and_numpy(made, world, model_path):
+def test_the_matrix_agrees_with_keras_and_numpy(made, garments_root, model_path):
     import keras
 
     from fashionprobe.records.read import read
 
-    records = open_record_set(world / "tfrecords/small")
+    records = open_record_set(garments_root / "tfrecords/small")
     [(images, _)] = list(read(records, size=(32, 32), batch_size=60))
     model = keras.models.load_model(model_path)
     maps = keras.Model(model.input, model.get_layer("second").output)(images).numpy().reshape(-1, 16).astype(float)

@@ -64,6 +64,7 @@ def test_it_learns(made):
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
 
+@pytest.mark.slow
 def test_the_embedding_serves_other_stages_like_any_block(root, made, caplog):
     extracted = extract(dataset="letters", run="e", backbone=str(made.model), block=[4, 5], **roots(root))
     points = np.load(extracted.path / "block5.npy")
@@ -96,11 +97,13 @@ def test_it_is_reused_and_another_is_refused(root, made):
         call(root, epochs=12, margin=2.0)
 
 
-def test_the_seed_gives_the_same_twice(root, made, undrawn):
+@pytest.mark.slow
+def test_the_seed_gives_the_same_twice(root, made, empty_figures):
     again = call(root, run="again", epochs=12)
     pd.testing.assert_frame_equal(pd.read_csv(again.path / "map.csv"), pd.read_csv(made.path / "map.csv"))
 
 
+@pytest.mark.slow
 def test_more_dimensions_are_drawn_by_umap(root, caplog):
     with caplog.at_level("INFO"):
         found = call(root, run="wide", dimension=4, mining="batch_hard", unit_norm=True, margin=0.3, margin_end=0.6)
@@ -111,7 +114,7 @@ def test_more_dimensions_are_drawn_by_umap(root, caplog):
     assert f"--backbone {found.model} --block 5" in caplog.text
 
 
-def test_a_collapse_is_named(root, undrawn, caplog):
+def test_a_collapse_is_named(root, empty_figures, caplog):
     with caplog.at_level("WARNING"):
         found = call(
             root, run="flat", backbone="light", mining="batch_hard", epochs=1, steps=30, margin=1.0, learning_rate=3e-2
@@ -120,7 +123,8 @@ def test_a_collapse_is_named(root, undrawn, caplog):
     assert "the embedding has collapsed" in caplog.text and "--mining semi_hard" in caplog.text
 
 
-def test_drawn_triplets_and_a_cosine(root, undrawn):
+@pytest.mark.slow
+def test_drawn_triplets_and_a_cosine(root, empty_figures):
     found = call(root, run="drawn", mining="random", metric="cosine", margin="soft")
     assert 0 <= found.accuracy <= 1
 
@@ -150,7 +154,8 @@ def test_bad_arguments(root, arguments, message):
     assert not (root / "runs/bad/embed").exists()
 
 
-def test_images_of_differing_sizes_are_fitted(tmp_path, root, undrawn):
+@pytest.mark.slow
+def test_images_of_differing_sizes_are_fitted(tmp_path, root, empty_figures):
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -167,7 +172,8 @@ def test_images_of_differing_sizes_are_fitted(tmp_path, root, undrawn):
     assert "augment" not in str([layer.name for layer in keras.models.load_model(found.model, compile=False).layers])
 
 
-def test_a_killed_training_goes_on_and_ends_the_same(root, made, tmp_path, undrawn):
+@pytest.mark.slow
+def test_a_killed_training_goes_on_and_ends_the_same(root, made, tmp_path, empty_figures):
     """A real process, killed once it has done an epoch."""
     shutil.copytree(root / "tfrecords", tmp_path / "tfrecords")
     words = [sys.executable, "-m", "fashionprobe", "embed", "--dataset", "letters", "--run", "e", "--per-class", "4"]
@@ -244,7 +250,8 @@ def rarely(root, **arguments):
     return embed(**given | arguments, **roots(root))
 
 
-def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rare, undrawn):
+@pytest.mark.slow
+def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rare, empty_figures):
     made = rarely(rare)
     manifest = json.loads((made.path / "manifest.json").read_text())
     assert manifest["facts"]["classes"] == ["a", "b", "c"]
@@ -252,6 +259,7 @@ def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rar
     assert rarely(rare, per_class=3).reused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "advice"),
     [
@@ -259,7 +267,7 @@ def test_rare_classes_are_counted_on_train_and_the_default_fits_the_smallest(rar
         ({"per_class": 1}, {"per_class": 2}),
     ],
 )  # fmt: skip
-def test_the_advice_works(rare, undrawn, asked, advice):
+def test_the_advice_works(rare, empty_figures, asked, advice):
     with pytest.raises(UserError) as caught:
         rarely(rare, run="other", **asked)
     (name, value), *_ = sorted(set(advice.items()) - set(asked.items()))

@@ -45,41 +45,43 @@ def test_descriptors_agree_with_keras_and_numpy(tmp_path, pictures, model_path, 
         np.testing.assert_allclose(found, maps.mean(axis=(1, 2)), rtol=1e-3, atol=1e-6)
 
 
-def test_rows_are_those_of_the_records(world):
-    described, stored = items_of(world / "runs/small/extract"), items_of(world / "tfrecords/small")
+def test_rows_are_those_of_the_records(garments_root):
+    described, stored = items_of(garments_root / "runs/small/extract"), items_of(garments_root / "tfrecords/small")
     assert list(described[0]) == ["row", "id", "colour", "pattern", "garment", "split"]
     assert [int(row["row"]) for row in described] == list(range(60))
     assert [row["id"] for row in described] == [row["id"] for row in stored]
-    assert block(world / "runs/small/extract", 1).shape == (60, 4)
-    assert block(world / "runs/small/extract", 2).shape == (60, 16)
+    assert block(garments_root / "runs/small/extract", 1).shape == (60, 4)
+    assert block(garments_root / "runs/small/extract", 2).shape == (60, 16)
 
 
-def test_one_block_equals_its_column_of_all(world, model_path, roots):
-    one = extract(dataset=world_records(world), backbone=str(model_path), size=32, block=2, **roots)
+def test_one_block_equals_its_column_of_all(garments_root, model_path, roots):
+    one = extract(dataset=world_records(garments_root), backbone=str(model_path), size=32, block=2, **roots)
     assert one.blocks == (2,)
     assert {path.name for path in one.path.iterdir()} == {"items.csv", "block2.npy", "manifest.json"}
-    np.testing.assert_allclose(block(one.path, 2), block(world / "runs/small/extract", 2), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(block(one.path, 2), block(garments_root / "runs/small/extract", 2), rtol=1e-5, atol=1e-6)
 
 
-def test_batch_size_changes_nothing_that_matters(world, model_path, roots):
-    other = extract(dataset=world_records(world), backbone=str(model_path), size=32, batch_size=11, **roots)
-    np.testing.assert_allclose(block(other.path, 2), block(world / "runs/small/extract", 2), rtol=1e-5, atol=1e-6)
+def test_batch_size_changes_nothing_that_matters(garments_root, model_path, roots):
+    other = extract(dataset=world_records(garments_root), backbone=str(model_path), size=32, batch_size=11, **roots)
+    np.testing.assert_allclose(
+        block(other.path, 2), block(garments_root / "runs/small/extract", 2), rtol=1e-5, atol=1e-6
+    )
 
 
-def world_records(world: Path) -> Path:
-    return world / "tfrecords/small"
+def world_records(garments_root: Path) -> Path:
+    return garments_root / "tfrecords/small"
 
 
-def test_splits(world, model_path, roots):
-    given = {"dataset": world_records(world), "backbone": str(model_path), "size": 32, "run": "t", **roots}
+def test_splits(garments_root, model_path, roots):
+    given = {"dataset": world_records(garments_root), "backbone": str(model_path), "size": 32, "run": "t", **roots}
     made = extract(split="test,train", **given)
     assert {row["split"] for row in items_of(made.path)} == {"train", "test"}
     assert [int(row["row"]) for row in items_of(made.path)] == list(range(made.images))
     assert extract(split=["train", "test"], **given).reused
 
 
-def test_reuse_and_refusal(command, world, model_path):
-    words = ("extract", "--dataset", "small", "--tfrecords-root", world / "tfrecords", "--backbone", model_path)
+def test_reuse_and_refusal(command, garments_root, model_path):
+    words = ("extract", "--dataset", "small", "--tfrecords-root", garments_root / "tfrecords", "--backbone", model_path)
     code, out, _ = command(*words, "--size", 32)
     assert code == 0
     assert out.startswith("wrote runs/small/extract: 60 images (")
@@ -139,30 +141,30 @@ def test_garments_are_drawn_when_missing_as_ingest_draws_them(model_path, roots,
         ("--precision float23", "Did you mean 'float32'?"),
     ],
 )  # fmt: skip
-def test_bad_arguments_are_one_line_and_write_nothing(command, world, model_path, tmp_path, options, message):
+def test_bad_arguments_are_one_line_and_write_nothing(command, garments_root, model_path, tmp_path, options, message):
     given = {"--dataset": "small", "--backbone": str(model_path)}
     name, _, value = options.replace("=", " ").partition(" ")
     words = [word for pair in (given | {name: value}).items() for word in pair]
-    code, out, err = command("extract", *words, "--tfrecords-root", world / "tfrecords")
+    code, out, err = command("extract", *words, "--tfrecords-root", garments_root / "tfrecords")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert message.format(root=world / "tfrecords") in err
+    assert message.format(root=garments_root / "tfrecords") in err
     assert not (tmp_path / "runs").exists()
 
 
-def test_weights_that_do_not_fit(command, world, model_path, tmp_path):
+def test_weights_that_do_not_fit(command, garments_root, model_path, tmp_path):
     import keras
 
     other = tmp_path / "other.weights.h5"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save_weights(other)
-    words = ("extract", "--dataset", "small", "--backbone", model_path, "--tfrecords-root", world / "tfrecords")
+    words = ("extract", "--dataset", "small", "--backbone", model_path, "--tfrecords-root", garments_root / "tfrecords")
     code, _, err = command(*words, "--weights", other)
     assert (code, err.count("\n")) == (2, 1)
     assert "`weights` must be" in err
     assert str(other) in err
 
 
-def damaged(world: Path, tmp_path: Path, damage) -> Path:
-    shutil.copytree(world / "tfrecords", tmp_path / "tfrecords")
+def damaged(garments_root: Path, tmp_path: Path, damage) -> Path:
+    shutil.copytree(garments_root / "tfrecords", tmp_path / "tfrecords")
     shard = next((tmp_path / "tfrecords/small").glob("train-*.tfrecord"))
     damage(shard)
     return shard
@@ -175,8 +177,8 @@ def flip(shard: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip, lambda shard: os.truncate(shard, 100), Path.unlink])
-def test_damaged_records(command, world, model_path, tmp_path, damage):
-    shard = damaged(world, tmp_path, damage)
+def test_damaged_records(command, garments_root, model_path, tmp_path, damage):
+    shard = damaged(garments_root, tmp_path, damage)
     code, out, err = command("extract", "--dataset", "small", "--backbone", model_path, "--size", 32)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert shard.name in err
@@ -184,9 +186,9 @@ def test_damaged_records(command, world, model_path, tmp_path, damage):
     assert not [path for path in (tmp_path / "runs/small").glob("*") if not path.name.startswith(".")]
 
 
-def test_a_damaged_record_does_not_cost_the_rows_before_it(world, model_path, tmp_path, monkeypatch):
+def test_a_damaged_record_does_not_cost_the_rows_before_it(garments_root, model_path, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["fashionprobe.stages.extract"], "COMMIT_EVERY", 8)
-    shutil.copytree(world / "tfrecords", tmp_path / "tfrecords")
+    shutil.copytree(garments_root / "tfrecords", tmp_path / "tfrecords")
     shard = next((tmp_path / "tfrecords/small").glob("test-*.tfrecord"))
     whole = shard.read_bytes()
     flip(shard)
@@ -199,8 +201,8 @@ def test_a_damaged_record_does_not_cost_the_rows_before_it(world, model_path, tm
     np.testing.assert_array_equal(block(made.path, 2), block(extract(**run, runs_root=str(tmp_path / "anew")).path, 2))
 
 
-def test_records_of_another_set(command, world, model_path, tmp_path):
-    shutil.copytree(world / "tfrecords", tmp_path / "tfrecords")
+def test_records_of_another_set(command, garments_root, model_path, tmp_path):
+    shutil.copytree(garments_root / "tfrecords", tmp_path / "tfrecords")
     items = tmp_path / "tfrecords/small/items.csv"
     rows = items.read_text().splitlines(keepends=True)
     # As long as before, so that only reading the records can tell.
@@ -210,10 +212,10 @@ def test_records_of_another_set(command, world, model_path, tmp_path):
     assert "records in the order of its items.csv. Received: records of another set" in err
 
 
-def test_full_disk(command, world, model_path, tmp_path):
+def test_full_disk(command, garments_root, model_path, tmp_path):
     resource = pytest.importorskip("resource")
     words = ("extract", "--dataset", "small", "--backbone", "mini", "--block", 5, "--size", 32,
-             "--tfrecords-root", world / "tfrecords")  # fmt: skip
+             "--tfrecords-root", garments_root / "tfrecords")  # fmt: skip
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, old[1]))
     try:
@@ -231,12 +233,12 @@ def test_full_disk(command, world, model_path, tmp_path):
     assert [path.name for path in (tmp_path / "runs/small").glob("[!.]*")] == ["extract"]
 
 
-def test_stopped_extraction_goes_on_and_is_the_same(world, model_path, tmp_path, monkeypatch):
+def test_stopped_extraction_goes_on_and_is_the_same(garments_root, model_path, tmp_path, monkeypatch):
     from fashionprobe.npy import RowWriter
 
     # The package's attribute of this name is the function.
     monkeypatch.setattr(sys.modules["fashionprobe.stages.extract"], "COMMIT_EVERY", 16)
-    run = {"dataset": world_records(world), "backbone": str(model_path), "size": 32, "batch_size": 8}
+    run = {"dataset": world_records(garments_root), "backbone": str(model_path), "size": 32, "batch_size": 8}
     whole = extract(**run, runs_root=str(tmp_path / "whole"))
     append = RowWriter.append
 

@@ -338,6 +338,7 @@ def test_without_the_records_there_are_no_thumbnails(root):
     assert (search(id=name, by="colour", top=3, **runs(root)).path / "sheet.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_addition_loses_nothing(root, other):
     """A process that dies in the middle of writing, for real: what was there stays, and the next one succeeds."""
     script = (
@@ -389,7 +390,7 @@ def test_names_are_found_however_they_are_spelled(root):
     assert composed not in [each.name for each in attribute.list_classes(**runs(root))]
 
 
-def test_the_default_of_top_is_36_or_all_there_are(root, pictures, tmp_path, model_path, undrawn):
+def test_the_default_of_top_is_36_or_all_there_are(root, pictures, tmp_path, model_path, empty_figures):
     name = open_described(root / "runs/g").items["id"].iloc[0]
     assert len(search(id=name, by="colour", **runs(root)).ids) == 36
     there = {"tfrecords_root": str(tmp_path / "tfrecords"), "runs_root": str(tmp_path / "runs")}

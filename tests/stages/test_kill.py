@@ -14,7 +14,10 @@ import pytest
 from fashionprobe import cli
 from fashionprobe.artifacts import COMMITTED
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL"),
+]
 
 
 @pytest.fixture(scope="module")

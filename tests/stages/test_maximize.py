@@ -72,6 +72,7 @@ def test_reuse_and_refusal(given):
     assert not maximize(block=1, channels=0, run="x", overwrite=True, **{**given, "steps": 4}).reused
 
 
+@pytest.mark.slow
 def test_the_same_arguments_make_the_same_files(given):
     made = [maximize(block=2, channels=[0, 5], run=run, fourier=True, **given) for run in "ab"]
     first, second = (json.loads((each.path / "manifest.json").read_text())["files"] for each in made)
@@ -94,6 +95,7 @@ def test_the_whole_artifact_or_none(given, tmp_path, monkeypatch):
     assert not maximize(block=1, channels=0, **given).reused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["l2", "total_variation", "blur", "small_norm", "small_contribution"])
 def test_each_regulariser_changes_the_picture(given, option):
     plain, changed = ({**given, "blur": 0.0, "every": 1}, {**given, "blur": 0.0, "every": 1, option: 0.8})

@@ -66,7 +66,7 @@ def test_the_answer_and_the_files(run, caplog):
     assert caplog.messages[-1].startswith("reused ")
 
 
-def test_metric_normalization_bins_seed_and_several_labels(run, undrawn):
+def test_metric_normalization_bins_seed_and_several_labels(run, empty_figures):
     made = of(run, label=["colour", "a/b"], min_images=5, block=2, metric="cosine", normalization="standard", bins=7,
               pairs=20, seed=2)  # fmt: skip
     assert len(table(made.path / "histograms.csv")) == 2 * 3 * 7
@@ -82,7 +82,7 @@ def test_metric_normalization_bins_seed_and_several_labels(run, undrawn):
     assert made.table.read_text() != first
 
 
-def test_the_reduced_space(run, undrawn, monkeypatch, caplog):
+def test_the_reduced_space(run, empty_figures, monkeypatch, caplog):
     # UMAP itself, which compiles for seconds, has its own tests; here it finds what a projection on one axis shows.
     caplog.set_level("INFO")
     asked = []

@@ -84,7 +84,7 @@ def test_the_answer_and_the_files(run, caplog):
     assert of(run, label="colour", min_images=5).reused
 
 
-def test_l1_one_block_and_several_labels_of_any_name(run, undrawn):
+def test_l1_one_block_and_several_labels_of_any_name(run, empty_figures):
     made = of(run, label="colour,a/b", block=2, ranking="l1", min_images=5)
     assert [answer.label for answer in made.answers] == ["colour", "a/b"]
     assert made.answers[0].channels == 2

@@ -14,6 +14,7 @@ from fashionprobe.records.select import select
 from fashionprobe.stages import attribute, choose, classify, extract, index, ingest, retrieve, tag
 from fashionprobe.stages.extract import Descriptors
 
+pytestmark = pytest.mark.slow
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 

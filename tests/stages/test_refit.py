@@ -1,5 +1,4 @@
 import hashlib
-import importlib
 import json
 import shutil
 
@@ -13,6 +12,7 @@ from fashionprobe.errors import UserError
 from fashionprobe.feedback.comparison import Bench
 from fashionprobe.feedback.methods import RIVALS
 from fashionprobe.stages import ingest, masks, refit, see, train
+from fashionprobe.stages.refit import experiment
 
 CORNER = [0.75, 0, 1, 0.25]
 CHEAP = ("continued", "misclassified", "head")
@@ -50,7 +50,7 @@ def refitted(root):
 
 
 @pytest.fixture
-def own(root, tmp_path, undrawn):
+def letters_copy(root, tmp_path, empty_figures):
     """A copy of the folders, to be changed; figures are left empty."""
     shutil.copytree(root, tmp_path / "own", ignore=shutil.ignore_patterns("refit", "*.lock"))
     return tmp_path / "own"
@@ -160,9 +160,10 @@ def test_a_finished_refit_is_reused_and_another_is_refused(root, refitted, caplo
     assert trained["files"]["model.keras"]["sha256"] == digest
 
 
-def test_a_killed_refit_goes_on_and_ends_the_same(own, monkeypatch):
+@pytest.mark.slow
+def test_a_killed_refit_goes_on_and_ends_the_same(letters_copy, monkeypatch):
     arguments = {"rivals": "continued", "loss": "pas"}
-    whole = call(own, **arguments)
+    whole = call(letters_copy, **arguments)
     expected = pd.read_csv(whole.path / "runs.csv").drop(columns="seconds")
     shutil.rmtree(whole.path)
     calls, run = [], Bench.run
@@ -175,15 +176,16 @@ def test_a_killed_refit_goes_on_and_ends_the_same(own, monkeypatch):
 
     monkeypatch.setattr(Bench, "run", killed)
     with pytest.raises(KeyboardInterrupt):
-        call(own, **arguments)
+        call(letters_copy, **arguments)
     assert not whole.path.exists()
-    call(own, **arguments)
+    call(letters_copy, **arguments)
     assert calls == [("base", 0), ("pas", 0), ("continued", 0), ("continued", 0)]
     pd.testing.assert_frame_equal(pd.read_csv(whole.path / "runs.csv").drop(columns="seconds"), expected)
 
 
-def test_values_are_tried_and_the_best_by_validation_is_taken(own):
-    made = call(own, lam=[0.5, 2.0], th=0.5, mask_count=[4, 10], masked=2)
+@pytest.mark.slow
+def test_values_are_tried_and_the_best_by_validation_is_taken(letters_copy):
+    made = call(letters_copy, lam=[0.5, 2.0], th=0.5, mask_count=[4, 10], masked=2)
     tried = pd.read_csv(made.path / "sweep.csv")
     assert tried[["lam", "masks"]].to_numpy().tolist() == [[0.5, 4], [0.5, 10], [2, 4], [2, 10]]
     assert tried.loc[tried["chosen"], "score"].tolist() == [tried["score"].max()]
@@ -192,19 +194,18 @@ def test_values_are_tried_and_the_best_by_validation_is_taken(own):
     assert (made.path / "sweep.png").is_file()
 
 
-def test_a_function_of_the_user_fills_the_regions(own, monkeypatch):
-    (own / "own_paint.py").write_text("def brighter(image, mask):\n    return 255 - image\n")
-    monkeypatch.syspath_prepend(str(own))
-    made = call(own, loss="ce", replace="function", paint="own_paint:brighter")
+@pytest.mark.slow
+def test_a_function_of_the_user_fills_the_regions(letters_copy, monkeypatch):
+    (letters_copy / "own_paint.py").write_text("def brighter(image, mask):\n    return 255 - image\n")
+    monkeypatch.syspath_prepend(str(letters_copy))
+    made = call(letters_copy, loss="ce", replace="function", paint="own_paint:brighter")
     assert made.method == "Own function"
 
 
-def test_rivals_that_cannot_be_are_left_out_with_the_reason(own, monkeypatch, caplog):
-    # The package shares its name with the stage, which is what `fashionprobe.stages.refit` gives.
-    experiment = importlib.import_module("fashionprobe.stages.refit.experiment")
+def test_rivals_that_cannot_be_are_left_out_with_the_reason(letters_copy, monkeypatch, caplog):
     monkeypatch.setattr(experiment, "_wrong", lambda experiment, subject, network: [])
     with caplog.at_level("INFO"):
-        made = call(own, rivals="misclassified,continued")
+        made = call(letters_copy, rivals="misclassified,continued")
     assert "Emphasis on errors not run: `rivals` must be without misclassified" in caplog.text
     assert list(pd.read_csv(made.path / "runs.csv")["method"]) == ["Base", "PASA", "Continued training"]
 
@@ -231,10 +232,10 @@ def test_rivals_that_cannot_be_are_left_out_with_the_reason(own, monkeypatch, ca
         ({"augment": "spin"}, r"`augment` must be one of"),
     ],
 )  # fmt: skip
-def test_bad_arguments(own, arguments, message):
+def test_bad_arguments(letters_copy, arguments, message):
     with pytest.raises(UserError, match=message):
-        call(own, **arguments)
-    assert not (own / "runs" / "s" / "refit").exists()
+        call(letters_copy, **arguments)
+    assert not (letters_copy / "runs" / "s" / "refit").exists()
 
 
 @pytest.mark.parametrize(
@@ -244,8 +245,8 @@ def test_bad_arguments(own, arguments, message):
         (lambda items: items[(items["split"] != "val") | (items["class"] != "xi")], r"Received: none of xi in one of"),
     ],
 )
-def test_a_class_or_split_that_is_absent(own, change, message):
-    path = own / "tfrecords" / "letters" / "items.csv"
+def test_a_class_or_split_that_is_absent(letters_copy, change, message):
+    path = letters_copy / "tfrecords" / "letters" / "items.csv"
     text = change(pd.read_csv(path, dtype=str, keep_default_na=False)).to_csv(index=False)
     manifest = json.loads((path.parent / "manifest.json").read_text())
     path.write_text(text)
@@ -254,17 +255,18 @@ def test_a_class_or_split_that_is_absent(own, change, message):
     }  # fmt: skip
     (path.parent / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=message):
-        call(own)
+        call(letters_copy)
 
 
-def test_a_network_that_reads_several_blocks_says_what_works(own, model_path):
+@pytest.mark.slow
+def test_a_network_that_reads_several_blocks_says_what_works(letters_copy, model_path):
     train(
         dataset="letters", run="joined", backbone=str(model_path), block=[1, 2], size=32, epochs=1,
-        tfrecords_root=str(own / "tfrecords"), runs_root=str(own / "runs"),
+        tfrecords_root=str(letters_copy / "tfrecords"), runs_root=str(letters_copy / "runs"),
     )  # fmt: skip
-    shutil.copytree(own / "runs" / "s" / "masks", own / "runs" / "joined" / "masks")
+    shutil.copytree(letters_copy / "runs" / "s" / "masks", letters_copy / "runs" / "joined" / "masks")
     message = r"`loss` must be ce, pas, pasa, rrr or a replacement for a network that does not end in Global"
     with pytest.raises(UserError, match=message):
-        call(own, run="joined", loss="rrr_g")
-    made = call(own, run="joined", loss="pasa", rivals="rrr_g")
+        call(letters_copy, run="joined", loss="rrr_g")
+    made = call(letters_copy, run="joined", loss="pasa", rivals="rrr_g")
     assert list(json.loads((made.path / "manifest.json").read_text())["facts"]["left_out"]) == ["RRR-G"]

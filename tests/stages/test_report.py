@@ -9,9 +9,9 @@ from fashionprobe.stages import activations, classify, extract, ingest, report
 
 
 @pytest.fixture
-def own(world, tmp_path) -> Path:
-    """A copy of the world that a test may write into; it is the working folder of `command`."""
-    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
+def garments_copy(garments_root, tmp_path) -> Path:
+    """A copy of `garments_root` that a test may write into; it is the working folder of `command`."""
+    shutil.copytree(garments_root, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -19,9 +19,9 @@ def of(root: Path, **arguments):
     return report(tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"), **arguments)
 
 
-def test_page_needs_no_other_file(own):
-    made = of(own, run="small", samples=2)
-    assert made.page == own / "runs/small/report/report.html"
+def test_page_needs_no_other_file(garments_copy):
+    made = of(garments_copy, run="small", samples=2)
+    assert made.page == garments_copy / "runs/small/report/report.html"
     page = made.page.read_text(encoding="utf-8")
     assert "colour" in page and "pattern" in page
     # Namespaces and links for the reader are no loading of anything.
@@ -32,7 +32,7 @@ def test_page_needs_no_other_file(own):
     assert "data:image/" in page
 
 
-def test_reuse_and_refusal(command, own):
+def test_reuse_and_refusal(command, garments_copy):
     words = ("report", "--run", "small", "--samples", 1)
     assert command(*words)[1] == "wrote runs/small/report/report.html. Open it in a browser.\n"
     assert command(*words)[1] == "reused runs/small/report/report.html. Open it in a browser.\n"
@@ -41,30 +41,30 @@ def test_reuse_and_refusal(command, own):
     assert "(samples: 1 -> 2). Pass --overwrite" in err
 
 
-def test_several_runs_side_by_side(own, model_path, undrawn):
-    roots = {"tfrecords_root": str(own / "tfrecords"), "runs_root": str(own / "runs")}
+def test_several_runs_side_by_side(garments_copy, model_path, empty_figures):
+    roots = {"tfrecords_root": str(garments_copy / "tfrecords"), "runs_root": str(garments_copy / "runs")}
     other = extract(dataset="small", run="other", backbone=str(model_path), size=16, **roots)
     answers = classify(run=other, label="colour", runs_root=roots["runs_root"])
     made = report(run=[answers, "small"], title="Two <runs>", **roots)
-    assert made.path == own / "runs/other/report"
+    assert made.path == garments_copy / "runs/other/report"
     page = made.page.read_text(encoding="utf-8")
     assert "Two &lt;runs&gt;" in page and "Two <runs>" not in page
     sections = made.path / "manifest.json"
     assert sections.read_text().count('"run": "small"') == 2
-    assert of(own, run="other,small", title="Two <runs>").reused
+    assert of(garments_copy, run="other,small", title="Two <runs>").reused
 
 
-def test_without_the_records_there_are_no_samples(own):
-    shutil.rmtree(own / "tfrecords")
-    page = of(own, run="small").page.read_text(encoding="utf-8")
+def test_without_the_records_there_are_no_samples(garments_copy):
+    shutil.rmtree(garments_copy / "tfrecords")
+    page = of(garments_copy, run="small").page.read_text(encoding="utf-8")
     assert "The record set is gone" in page
 
 
-def test_descriptors_newer_than_the_classification(own, model_path):
-    roots = {"tfrecords_root": str(own / "tfrecords"), "runs_root": str(own / "runs")}
+def test_descriptors_newer_than_the_classification(garments_copy, model_path):
+    roots = {"tfrecords_root": str(garments_copy / "tfrecords"), "runs_root": str(garments_copy / "runs")}
     extract(dataset="small", backbone=str(model_path), size=16, overwrite=True, **roots)
     with pytest.raises(UserError, match=r"made from the descriptors beside it.*classify again with --overwrite"):
-        of(own, run="small")
+        of(garments_copy, run="small")
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_descriptors_newer_than_the_classification(own, model_path):
         ("--run small --samples -1", "`samples` must be an int in the range [0, inf). Received: -1."),
     ],
 )
-def test_bad_arguments_are_one_line_and_write_nothing(command, own, options, message):
+def test_bad_arguments_are_one_line_and_write_nothing(command, garments_copy, options, message):
     code, out, err = command("report", *options.split())
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
-    assert not (own / "runs/small/report").exists()
+    assert not (garments_copy / "runs/small/report").exists()
 
 
 def test_stages_pass_their_results_on(tmp_path, model_path):
@@ -96,21 +96,21 @@ def test_stages_pass_their_results_on(tmp_path, model_path):
     assert page.page.is_file()
 
 
-def test_a_run_that_was_only_looked_at(own, model_path):
+def test_a_run_that_was_only_looked_at(garments_copy, model_path):
     looked = activations(
-        dataset="small", run="looked", backbone=str(model_path), size=32, samples=2, runs_root=str(own / "runs"),
-        tfrecords_root=str(own / "tfrecords"),
+        dataset="small", run="looked", backbone=str(model_path), size=32, samples=2,
+        runs_root=str(garments_copy / "runs"), tfrecords_root=str(garments_copy / "tfrecords"),
     )  # fmt: skip
-    page = of(own, run=looked).page.read_text(encoding="utf-8")
+    page = of(garments_copy, run=looked).page.read_text(encoding="utf-8")
     assert "On this page: inside the network." in page and "At a glance" not in page
     assert page.count('<figure class="exhibit">') == 4 and "Silent channels by depth" in page
 
 
-def test_figures_of_other_stages_stand_behind_the_answers(own, model_path):
-    of(own, run="small", samples=0)
-    arguments = {"backbone": str(model_path), "size": 32, "samples": 2, "runs_root": str(own / "runs")}
-    looked = activations(dataset="small", tfrecords_root=str(own / "tfrecords"), **arguments)
+def test_figures_of_other_stages_stand_behind_the_answers(garments_copy, model_path):
+    of(garments_copy, run="small", samples=0)
+    arguments = {"backbone": str(model_path), "size": 32, "samples": 2, "runs_root": str(garments_copy / "runs")}
+    looked = activations(dataset="small", tfrecords_root=str(garments_copy / "tfrecords"), **arguments)
     with pytest.raises(UserError, match=r"inputs?|activations of small"):
-        of(own, run="small", samples=0)
-    page = of(own, run=looked, samples=0, overwrite=True).page.read_text(encoding="utf-8")
+        of(garments_copy, run="small", samples=0)
+    page = of(garments_copy, run=looked, samples=0, overwrite=True).page.read_text(encoding="utf-8")
     assert page.index("At a glance") < page.index("Inside the network") < page.index("Make this report again")

@@ -135,7 +135,7 @@ def test_one_class_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("images", "top"), [(8, 3), (11, 10), (30, 10)])
-def test_the_default_of_top_fits_a_small_set(tmp_path, undrawn, images, top):
+def test_the_default_of_top_fits_a_small_set(tmp_path, empty_figures, images, top):
     colours = np.array(["red", "blue"])[np.arange(images) % 2]
     points = np.random.default_rng(0).normal(size=(images, 3))
     run = described_run(tmp_path, {"colour": colours}, {1: points})

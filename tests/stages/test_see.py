@@ -10,7 +10,7 @@ from fashionprobe.stages import see
 
 
 @pytest.fixture
-def own(trained, tmp_path):
+def trained_copy(trained, tmp_path):
     """A copy of it that a test may write into; it is the working folder of `command`."""
     import shutil
 
@@ -22,14 +22,17 @@ def of(root, **arguments):
     return see(tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"), **arguments)
 
 
-def test_all_methods_of_a_sample(own):
-    made = of(own, dataset="g", samples=3, method="all", score_channels=4, noise_samples=2, steps=4, windows=[8, 16])
-    assert (made.images, made.path) == (3, own / "runs/g/see")
+@pytest.mark.slow
+def test_all_methods_of_a_sample(trained_copy):
+    made = of(
+        trained_copy, dataset="g", samples=3, method="all", score_channels=4, noise_samples=2, steps=4, windows=[8, 16]
+    )
+    assert (made.images, made.path) == (3, trained_copy / "runs/g/see")
     assert {"cam", "percentile_cam_50", "percentile_cam_90", "smooth_grad", "integrated_gradients"} <= set(made.methods)
     items = pd.read_csv(made.path / "items.csv")
     assert list(items["image"]) == [1, 2, 3]
     assert items["probability"].between(0, 1).all() and (items["explained"] == items["top"]).all()
-    classes = json.loads((own / "runs/g/train/manifest.json").read_text())["facts"]["classes"]
+    classes = json.loads((trained_copy / "runs/g/train/manifest.json").read_text())["facts"]["classes"]
     assert set(items["explained"]) <= set(classes) and set(items["true"]) <= set(classes)
     for number in (1, 2, 3):
         raw = np.load(made.path / f"image_{number:03d}.npz", allow_pickle=False)
@@ -45,44 +48,45 @@ def test_all_methods_of_a_sample(own):
     assert page.count("<figure") == 3 and "fashionprobe see --dataset g --samples 3 --method all" in page
 
 
-def test_files_and_a_class_by_name(own, command):
-    classes = json.loads((own / "runs/g/train/manifest.json").read_text())["facts"]["classes"]
+def test_files_and_a_class_by_name(trained_copy, command):
+    classes = json.loads((trained_copy / "runs/g/train/manifest.json").read_text())["facts"]["classes"]
     for name in ("a b.png", "c.png"):
-        Image.effect_noise((40, 30), 80).convert("RGB").save(own / name)
+        Image.effect_noise((40, 30), 80).convert("RGB").save(trained_copy / name)
     words = ("see", "--run", "g", "--images", "a b.png", "c.png", "--target", classes[1], "--method", "grad_cam")
     code, out, err = command(*words)
     assert (code, err) == (0, "")
     assert out == "wrote runs/g/see: 2 images by grad_cam. Open runs/g/see/gallery.html in a browser.\n"
-    items = pd.read_csv(own / "runs/g/see/items.csv")
+    items = pd.read_csv(trained_copy / "runs/g/see/items.csv")
     assert list(items["id"]) == ["a b.png", "c.png"] and set(items["explained"]) == {classes[1]}
-    page = (own / "runs/g/see/gallery.html").read_text(encoding="utf-8")
+    page = (trained_copy / "runs/g/see/gallery.html").read_text(encoding="utf-8")
     assert f"fashionprobe see --run g --images &#39;a b.png&#39; c.png --method grad_cam --target {classes[1]}" in page
     assert command(*words)[1].startswith("reused runs/g/see")
-    Image.effect_noise((40, 30), 90).convert("RGB").save(own / "c.png")
+    Image.effect_noise((40, 30), 90).convert("RGB").save(trained_copy / "c.png")
     code, _, err = command(*words)
     assert code == 2 and "image 2" in err and "--overwrite" in err
 
 
-def test_the_true_class(own):
-    made = of(own, dataset="g", samples=4, target="true", method="grad_cam")
+def test_the_true_class(trained_copy):
+    made = of(trained_copy, dataset="g", samples=4, target="true", method="grad_cam")
     items = pd.read_csv(made.path / "items.csv")
     assert (items["explained"] == items["true"]).all()
 
 
-def test_a_channel_of_a_network_without_classes(own, model_path):
-    made = of(own, run="c", dataset="g", samples=2, backbone=str(model_path), size=32, block=2, channel=3)
+def test_a_channel_of_a_network_without_classes(trained_copy, model_path):
+    made = of(trained_copy, run="c", dataset="g", samples=2, backbone=str(model_path), size=32, block=2, channel=3)
     assert made.methods == ("guided_backpropagation", "gradient")
     assert set(pd.read_csv(made.path / "items.csv")["explained"]) == {"channel 3 of second"}
 
 
-def test_the_same_twice(own):
+@pytest.mark.slow
+def test_the_same_twice(trained_copy):
     arguments = {"dataset": "g", "samples": 2, "method": "smooth_grad,occlusion", "noise_samples": 3, "windows": [8]}
-    one = of(own, run="g", **arguments)
+    one = of(trained_copy, run="g", **arguments)
     kept = {path.name: path.read_bytes() for path in one.path.glob("image_*.png")}
     import shutil
 
     shutil.rmtree(one.path)
-    two = of(own, run="g", batch_size=1, **arguments)
+    two = of(trained_copy, run="g", batch_size=1, **arguments)
     assert {path.name: path.read_bytes() for path in two.path.glob("image_*.png")} == kept
 
 
@@ -136,6 +140,7 @@ def smooth_classifier(folder):
     Image.effect_noise((40, 30), 80).convert("RGB").save(folder / "a.png")
 
 
+@pytest.mark.slow
 def test_default_methods_that_do_not_apply_are_left_out_and_named(tmp_path, command):
     smooth_classifier(tmp_path)
     words = ("see", "--backbone", "smooth.keras", "--images", "a.png")

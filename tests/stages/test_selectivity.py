@@ -12,9 +12,9 @@ from fashionprobe.stages.selectivity import selectivity
 
 
 @pytest.fixture(scope="module")
-def options(world, model_path):
+def options(garments_root, model_path):
     return {
-        "dataset": world / "tfrecords/small", "backbone": str(model_path), "size": 32, "label": "colour",
+        "dataset": garments_root / "tfrecords/small", "backbone": str(model_path), "size": 32, "label": "colour",
         "images": 6, "features": 4, "batch_size": 16,
     }  # fmt: skip
 
@@ -24,12 +24,12 @@ def made(options, tmp_path_factory):
     return selectivity(**options, runs_root=str(tmp_path_factory.mktemp("runs")))
 
 
-def pixels_of(world):
+def pixels_of(garments_root):
     import tensorflow as tf
 
     from fashionprobe.records.read import read
 
-    records = open_record_set(world / "tfrecords/small")
+    records = open_record_set(garments_root / "tfrecords/small")
     [(images, ids)] = list(read(records, size=(32, 32), batch_size=60))
     assert isinstance(images, tf.Tensor)
     return images.numpy(), [name.decode() for name in ids.numpy()]
@@ -46,11 +46,11 @@ def test_the_files_of_the_artifact(made):
     assert (made.blocks, made.channels, made.reused) == ((1, 2), 20, False)
 
 
-def test_the_tables_agree_with_keras_and_numpy(made, world, model_path):
+def test_the_tables_agree_with_keras_and_numpy(made, garments_root, model_path):
     import keras
 
-    images, ids = pixels_of(world)
-    items = pd.read_csv(world / "tfrecords/small/items.csv", dtype=str).set_index("id")
+    images, ids = pixels_of(garments_root)
+    items = pd.read_csv(garments_root / "tfrecords/small/items.csv", dtype=str).set_index("id")
     model = keras.models.load_model(model_path)
     table = pd.read_csv(made.table, keep_default_na=False).set_index(["block", "channel"])
     top = pd.read_csv(made.path / "top_images.csv", dtype={"id": str})
@@ -133,8 +133,8 @@ def test_bad_input_leaves_nothing_behind(options, tmp_path, changed, message):
     assert not (tmp_path / "runs").exists()
 
 
-def test_damaged_records_leave_nothing_behind(options, world, tmp_path):
-    shutil.copytree(world / "tfrecords", tmp_path / "tfrecords")
+def test_damaged_records_leave_nothing_behind(options, garments_root, tmp_path):
+    shutil.copytree(garments_root / "tfrecords", tmp_path / "tfrecords")
     shard = next((tmp_path / "tfrecords/small").glob("train-*.tfrecord"))
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 255

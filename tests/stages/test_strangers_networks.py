@@ -51,11 +51,11 @@ def watching() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, world) -> Path:
+def place(tmp_path_factory, garments_root) -> Path:
     """A folder with a described run, an index, an embedding, and a run whose classifier is a stranger's."""
     root = tmp_path_factory.mktemp("strangers")
     for folder in ("tfrecords", "runs"):
-        shutil.copytree(world / folder, root / folder)
+        shutil.copytree(garments_root / folder, root / folder)
     Image.new("RGB", (20, 24), "red").save(root / "red.png")
     roots = {"tfrecords_root": str(root / "tfrecords"), "runs_root": str(root / "runs")}
     stages.index(run="small", groups=["colour=1"], labels=["colour=colour"], runs_root=roots["runs_root"])
@@ -133,6 +133,7 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
 COMMANDS = list(calls(Path()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_refused_by_every_command(command, place):
     call, path = calls(place)[command], place / "evil.keras"
@@ -163,6 +164,7 @@ def test_every_option_that_names_a_network_is_among_them():
     assert all("trust" in inspect.signature(commands.COMMANDS[name]).parameters for name in takers)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_one_line(place, command):
     write(place / "evil.keras", HOSTILE["operation-Switch"])
     code, out, err = command(

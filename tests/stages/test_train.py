@@ -68,7 +68,7 @@ def validation_images(root: Path) -> tuple[list[str], np.ndarray]:
 
 
 @pytest.mark.parametrize("freeze", [0, 2])
-def test_the_saved_network_gives_the_figures_that_are_written(root, given, undrawn, freeze):
+def test_the_saved_network_gives_the_figures_that_are_written(root, given, empty_figures, freeze):
     import keras
 
     made = train(**given, freeze=freeze, learning_rate=0.05)
@@ -88,6 +88,7 @@ def test_the_saved_network_gives_the_figures_that_are_written(root, given, undra
     assert made.best_epoch == history["epoch"][history["val_accuracy"].argmax()]
 
 
+@pytest.mark.slow
 def test_a_dense_layer_without_bias_is_another_classifier(given):
     import keras
 
@@ -102,13 +103,15 @@ def test_a_dense_layer_without_bias_is_another_classifier(given):
         train(**options)
 
 
-def test_it_learns(given, undrawn):
+@pytest.mark.slow
+def test_it_learns(given, empty_figures):
     options = {**given, "backbone": "mini", "size": 48, "epochs": 30}
     made = train(**options, block=[2, 3, 4], freeze=4, learning_rate=0.01)
     assert made.top_1 > 0.6  # chance is 0.1
 
 
-def test_descriptors_computed_once_train_the_same_head(given, undrawn):
+@pytest.mark.slow
+def test_descriptors_computed_once_train_the_same_head(given, empty_figures):
     # One batch holds all, so that the order does not matter.
     whole = {**given, "batch_size": 80, "epochs": 6, "freeze": 2, "learning_rate": 0.05, "block": [1, 2]}
     once, each = train(**whole, run="once"), train(**whole, run="each", cache=False)
@@ -118,7 +121,8 @@ def test_descriptors_computed_once_train_the_same_head(given, undrawn):
     assert not list(once.path.glob(".*"))
 
 
-def test_descriptors_are_computed_once_only_when_nothing_below_the_head_changes(given, undrawn, monkeypatch):
+@pytest.mark.slow
+def test_descriptors_are_computed_once_only_when_nothing_below_the_head_changes(given, empty_figures, monkeypatch):
     from fashionprobe.training import classifier_training
 
     described = []
@@ -132,6 +136,7 @@ def test_descriptors_are_computed_once_only_when_nothing_below_the_head_changes(
     assert described
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_files_and_another_does_not(given):
     options = {**given, "augment": "flip,zoom", "dropout": 0.2, "class_weight": "balanced"}
     first, again, other = (train(**options, run=run, seed=seed) for run, seed in (("a", 1), ("b", 1), ("c", 2)))
@@ -160,7 +165,8 @@ def test_the_command_says_what_it_did_and_reuses_it(command, root, model_path):
     assert code == 2 and "(learning_rate: 0.001 -> 0.1)" in err
 
 
-def test_the_next_command_works(given, undrawn):
+@pytest.mark.slow
+def test_the_next_command_works(given, empty_figures):
     made = train(**given)
     described = extract(
         dataset="g", run="g", backbone=str(made.model), **{k: given[k] for k in ("tfrecords_root", "runs_root")}
@@ -168,7 +174,7 @@ def test_the_next_command_works(given, undrawn):
     assert described.images == 120 and described.blocks == (1, 2)
 
 
-def test_rare_classes_are_merged(given, undrawn):
+def test_rare_classes_are_merged(given, empty_figures):
     made = train(**{**given, "label": "garment"}, min_images=14, rare="merge")
     assert made.classes == ("dress", "hoodie", "other", "sweater", "tank top")
     facts = json.loads((made.path / "manifest.json").read_text())["facts"]
@@ -190,9 +196,9 @@ def test_the_label_is_the_one_the_set_was_split_by(pictures, model_path, roots):
     assert {row["split"] for row in rows(made.path / "predictions.csv")} == {"val", "test"}
 
 
-def test_a_set_that_was_split_by_no_label_needs_one(world, model_path, tmp_path):
+def test_a_set_that_was_split_by_no_label_needs_one(garments_root, model_path, tmp_path):
     with pytest.raises(UserError, match=r"`label` must be a label column: colour, pattern, garment. Received: nothing"):
-        train(dataset=world / "tfrecords/small", backbone=str(model_path), runs_root=str(tmp_path))
+        train(dataset=garments_root / "tfrecords/small", backbone=str(model_path), runs_root=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -249,9 +255,10 @@ def test_an_image_too_small_for_the_backbone_is_refused(given):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 @pytest.mark.parametrize("freeze", [0, 2])
-def test_a_killed_training_ends_as_an_undisturbed_one(given, undrawn, tmp_path, root, model_path, freeze):
+def test_a_killed_training_ends_as_an_undisturbed_one(given, empty_figures, tmp_path, root, model_path, freeze):
     options = {**given, "epochs": 6, "freeze": freeze, "augment": None if freeze else "flip,shift", "dropout": 0.3}
     whole = train(**options, run="whole")
     words = ["train", "--run", "killed"]
@@ -280,6 +287,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(given, undrawn, tmp_path, 
     assert {path.name for path in made.path.iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_mirrored_over_two_devices_trains_as_one_does(given, tmp_path):
     """Both halves of each batch together give the gradients of the whole."""
     import subprocess
@@ -290,7 +298,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from unittest import mock
-from fashionprobe import devices
+from fashionprobe.backbones import devices
 from fashionprobe.stages import train
 with mock.patch.object(devices, "strategy", lambda name: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     train(**{given!r}, run="two", strategy="mirrored", learning_rate=0.01)

@@ -6,14 +6,14 @@ from fashionprobe.errors import UserError
 from fashionprobe.stages import verify
 
 
-def test_whole_artifact(command, world):
-    code, out, _ = command("verify", "--path", world / "runs/small/extract")
-    assert (code, out) == (0, f"{world / 'runs/small/extract'}: 3 files are as they were written\n")
-    assert verify(path=str(world / "tfrecords/small")).files == 5
+def test_whole_artifact(command, garments_root):
+    code, out, _ = command("verify", "--path", garments_root / "runs/small/extract")
+    assert (code, out) == (0, f"{garments_root / 'runs/small/extract'}: 3 files are as they were written\n")
+    assert verify(path=str(garments_root / "tfrecords/small")).files == 5
 
 
-def test_a_single_bit_is_found(world, tmp_path):
-    shutil.copytree(world / "runs/small/extract", tmp_path / "x")
+def test_a_single_bit_is_found(garments_root, tmp_path):
+    shutil.copytree(garments_root / "runs/small/extract", tmp_path / "x")
     path = tmp_path / "x/block2.npy"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1

@@ -15,18 +15,18 @@ from fashionprobe.stages import wall
 
 
 @pytest.fixture
-def run(world, tmp_path) -> Path:
+def run(garments_root, tmp_path) -> Path:
     """The descriptors of 60 garments, in a run that tests may write into."""
-    shutil.copytree(world / "runs/small/extract", tmp_path / "runs/small/extract")
+    shutil.copytree(garments_root / "runs/small/extract", tmp_path / "runs/small/extract")
     return tmp_path / "runs/small"
 
 
-def of(world: Path, run: Path, **arguments):
-    return wall(run="small", runs_root=str(run.parent), tfrecords_root=str(world / "tfrecords"), **arguments)
+def of(garments_root: Path, run: Path, **arguments):
+    return wall(run="small", runs_root=str(run.parent), tfrecords_root=str(garments_root / "tfrecords"), **arguments)
 
 
-def test_walls_of_two_blocks(world, run):
-    made = of(world, run, block=[2, 1], label="colour", images=50, cell=32, seed=1)
+def test_walls_of_two_blocks(garments_root, run):
+    made = of(garments_root, run, block=[2, 1], label="colour", images=50, cell=32, seed=1)
     assert (made.path, os.fspath(made), made.images, made.layout) == (run / "wall", str(run / "wall"), 50, "las")
     names = {"wall_block1.csv", "wall_block1.png", "wall_block2.csv", "wall_block2.png", "scores.csv", "scores.svg",
              "scores.png", "manifest.json"}  # fmt: skip
@@ -60,12 +60,22 @@ def test_walls_of_two_blocks(world, run):
     manifest = json.loads((made.path / "manifest.json").read_text())
     figures = [(each["file"], each.get("zoom", False)) for each in manifest["facts"]["figures"]]
     assert figures == [("wall_block1.png", True), ("wall_block2.png", True), ("scores.png", False)]
-    again = of(world, run, block=[1, 2], label="colour", images=50, cell=32, seed=1)
+    again = of(garments_root, run, block=[1, 2], label="colour", images=50, cell=32, seed=1)
     assert again.reused and again.laid == made.laid
 
 
-def test_the_deepest_block_without_label_and_what_is_said(world, run, command):
-    words = ("wall", "--run", "small", "--layout", "gridcut", "--images", 16, "--tfrecords-root", world / "tfrecords")
+def test_the_deepest_block_without_label_and_what_is_said(garments_root, run, command):
+    words = (
+        "wall",
+        "--run",
+        "small",
+        "--layout",
+        "gridcut",
+        "--images",
+        16,
+        "--tfrecords-root",
+        garments_root / "tfrecords",
+    )
     code, out, _ = command(*words)
     facts = json.loads((run / "wall/manifest.json").read_text())["facts"]
     (laid,), (chance,) = facts["laid"], facts["random"]
@@ -81,10 +91,10 @@ def test_the_deepest_block_without_label_and_what_is_said(world, run, command):
     assert command(*words[:-2], "--seed", 2)[0] == 2
 
 
-def test_identical_descriptors_and_normalizations(world, run, caplog):
+def test_identical_descriptors_and_normalizations(garments_root, run, caplog):
     np.save(run / "extract/block1.npy", np.ones_like(np.load(run / "extract/block1.npy")))
     with caplog.at_level("INFO"):
-        made = of(world, run, block=1, images=9, normalization="whiten")
+        made = of(garments_root, run, block=1, images=9, normalization="whiten")
     assert (made.laid[0].dpq, made.laid[0].neighbours) == (None, None)
     assert "all descriptors are the same, so there is nothing to keep" in caplog.text
     assert not (made.path / "scores.png").exists()
@@ -111,23 +121,23 @@ def exhibits_of(made) -> list:
         ({"tfrecords_root": "none"}, r"the record set 'small' that was described. Received: none"),
     ],
 )
-def test_wrong_arguments_write_nothing(world, run, arguments, message):
+def test_wrong_arguments_write_nothing(garments_root, run, arguments, message):
     items = pd.read_csv(run / "extract/items.csv", dtype=str, keep_default_na=False)
     items["one"] = ["same"] * 3 + [""] * (len(items) - 3)
     manifest = json.loads((run / "extract/manifest.json").read_text())
     items.to_csv(run / "extract/items.csv", index=False)
     manifest["files"]["items.csv"]["size"] = (run / "extract/items.csv").stat().st_size
     (run / "extract/manifest.json").write_text(json.dumps(manifest))
-    right = {"run": "small", "runs_root": str(run.parent), "tfrecords_root": str(world / "tfrecords")}
+    right = {"run": "small", "runs_root": str(run.parent), "tfrecords_root": str(garments_root / "tfrecords")}
     with pytest.raises(UserError, match=message):
         wall(**right | arguments)
     assert [path.name for path in run.glob("[!.]*")] == ["extract"]
 
 
-def test_descriptors_that_are_not_finite(world, run):
+def test_descriptors_that_are_not_finite(garments_root, run):
     broken = np.load(run / "extract/block2.npy")
     broken[5, 0] = np.nan
     np.save(run / "extract/block2.npy", broken)
     with pytest.raises(UserError, match=r"must be descriptors of finite values. Received: NaN or infinity for image"):
-        of(world, run)
+        of(garments_root, run)
     assert not (run / "wall").exists()

@@ -84,7 +84,9 @@ def test_history_is_one_row_an_epoch_and_on_disk(undisturbed, tmp_path):
     same(network, again)
 
 
-@pytest.mark.parametrize("batches_done", [1, 4, 9, 15])
+@pytest.mark.parametrize(
+    "batches_done", [pytest.param(1, marks=pytest.mark.slow), 4, 9, pytest.param(15, marks=pytest.mark.slow)]
+)
 def test_a_run_that_stopped_anywhere_ends_as_one_that_did_not(undisturbed, tmp_path, batches_done):
     with pytest.raises(Killed):
         run(tmp_path, report=killed_after(batches_done))
@@ -96,6 +98,7 @@ def test_a_run_that_stopped_anywhere_ends_as_one_that_did_not(undisturbed, tmp_p
     same(network, undisturbed[0])
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_two_files_of_a_backup(undisturbed, tmp_path):
     with pytest.raises(Killed):
         run(tmp_path, report=killed_after(8))

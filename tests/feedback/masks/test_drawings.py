@@ -90,14 +90,14 @@ def test_ids_that_look_alike_or_lead_elsewhere_are_kept_apart_inside_the_folder(
 
 def test_a_kill_before_the_note_is_written_leaves_the_version_before(tmp_path, monkeypatch):
     first = keep(tmp_path, square(0))
-    whole = drawings._write
+    whole = drawings.write_bytes
 
-    def killed(folder, name, data):
-        if name.endswith(".json"):
+    def killed(path, data):
+        if path.suffix == ".json":
             raise KeyboardInterrupt
-        whole(folder, name, data)
+        whole(path, data)
 
-    monkeypatch.setattr(drawings, "_write", killed)
+    monkeypatch.setattr(drawings, "write_bytes", killed)
     with pytest.raises(KeyboardInterrupt):
         keep(tmp_path, square(5), base=first.version)
     monkeypatch.undo()
