@@ -22,7 +22,7 @@ from typing import Any
 
 import filelock
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, busy
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -257,12 +257,7 @@ def locked(path: Path, *, patience: float = 0) -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except filelock.Timeout as error:
-        raise UserError(
-            str(path),
-            expected="free",
-            received="in use by another process",
-            remedy="Wait until that one is done.",
-        ) from error
+        raise busy(str(path)) from error
     try:
         yield
     finally:

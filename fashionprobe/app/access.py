@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fashionprobe.app.data_uris import MOST_UPLOADED
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +122,10 @@ def door(host: str, port: int, auth: str | None, environment: Mapping[str, str] 
     words = (os.environ if environment is None else environment).get(ENVIRONMENT, "")
     users = _users(_file(auth).splitlines() if auth is not None else [words])
     if not users and not is_local(host):
-        raise UserError(
-            "auth", expected=f"given for --host {host}, which other machines can reach", received="nothing",
-            remedy=f"Put USER:PASSWORD into a file and pass it as --auth FILE, or into the environment variable "
-            f"{ENVIRONMENT}; or leave --host out and come in through ssh -L {port}:127.0.0.1:{port}.",
+        raise missing(
+            "auth", f"--host {host} can be reached from other machines",
+            f"Put USER:PASSWORD into a file and pass it as --auth FILE, or into the environment variable "
+            f"{ENVIRONMENT}; or leave --host out and connect through ssh -L {port}:127.0.0.1:{port}.",
         )  # fmt: skip
     return Door(host, port, users)
 

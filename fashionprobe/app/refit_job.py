@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from fashionprobe import progress
-from fashionprobe.errors import UserError, system_error
+from fashionprobe.errors import UserError, busy, system_error
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +135,7 @@ class Correcting:
             raise UserError("iterations", expected="in 1 to 10000, and seeds in 1 to 10", received=received)
         with self._lock:
             if self._state.phase == "running":
-                raise UserError(
-                    "refit", expected="one at a time", received="a second one", remedy="Wait for the first."
-                )
+                raise busy("refit", "is already running", "Wait for it to finish.")
             self._state = State("running", "Reading the masks")
         thread = threading.Thread(target=self._work, args=(wish,), name="refit", daemon=True)
         thread.start()

@@ -21,7 +21,7 @@ from fashionprobe.backbones.graph import (
     uses,
     with_channels_last,
 )
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, conflict
 from fashionprobe.explain import functions
 from fashionprobe.explain.targets import Channel, Neuron, Target
 
@@ -178,7 +178,7 @@ class Network:
             return tf.fill((batch,), -1)
         most = self.classes
         if most is None:
-            raise UserError("classes", expected="left out for a target that is no class", received=classes)
+            raise conflict("classes", "a target that is not a class", classes)
         numbers = np.asarray(classes)
         is_named = numbers.dtype.kind in "US"
         if numbers.ndim == 0:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fashionprobe import progress
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, require, unknown_name
 
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Paints a hole: takes an image, uint8 (height, width, 3), and a mask, bool (height, width), that is True where pixels
@@ -299,14 +299,8 @@ def _opencv(image: np.ndarray, mask: np.ndarray, radius: float, method: str) -> 
 
 def _cv2() -> Any:
     """Import OpenCV, or say how to get it."""
-    try:
-        import cv2  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            "cv2", expected="installed for inpainting by Telea or Navier-Stokes", received="none",
-            remedy='Install it: pip install "fashionprobe[inpaint]". The inpainter, crops and noise do without.',
-        ) from error  # fmt: skip
-    return cv2
+    remedy = "The inpainter, crops and noise do without."
+    return require("cv2", extra="inpaint", purpose="inpainting by Telea or Navier-Stokes", remedy=remedy)
 
 
 def _check_painted(filled: Any, shape: tuple[int, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, read_manifest
 from fashionprobe.backbones import architectures
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, conflict, missing, unknown_name
 
 if TYPE_CHECKING:
     import keras
@@ -84,9 +84,9 @@ class NetworkSpec:
         noted = manifest["run"]["settings"].get("network") or {}
         name = architectures.named(backbone) if backbone else noted.get("backbone")
         if name is None:
-            raise UserError(
-                "backbone", expected="given: these descriptors do not say which network made them", received="nothing",
-                remedy=f"Pass --backbone with {manifest['facts']['backbone']}.",
+            raise missing(
+                "backbone", "these descriptors do not say which network made them",
+                f"Pass --backbone with {manifest['facts']['backbone']}.",
             )  # fmt: skip
         known = {each: noted[each] for each in ("weights", "taps", "preprocessing", "seed") if each in noted}
         return cls(name, **known, size=tuple(manifest["arguments"]["size"]), trust=trust)
@@ -172,7 +172,7 @@ class Opened:
             UserError: If both are given, or it is not there.
         """
         if block is not None and layer is not None:
-            raise UserError("block", expected="left out where --layer is given", received=block)
+            raise conflict("block", "--layer", block)
         if block is not None:
             return self.backbone.taps[self.backbone.choose_blocks([block], remedy="")[0] - 1]
         if layer is not None:

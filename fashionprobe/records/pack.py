@@ -14,7 +14,7 @@ import pandas as pd
 
 from fashionprobe import progress
 from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, conflict, unknown_name
 from fashionprobe.records import copies
 from fashionprobe.records.image_files.info import Resizing
 from fashionprobe.records.record_set import SPLITS, RecordSet
@@ -106,10 +106,7 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
     if request.near_copies is not None and (catalogue.contents is None or not _draws_splits(request, catalogue)):
         why = "has no copies" if catalogue.contents is None else "comes with its splits"
         remedy = "Pass --split to draw them." if "split" in items and not catalogue.split_is_fixed else ""
-        raise UserError(
-            "near_copies", expected=f"left out for this source, which {why}", received=request.near_copies,
-            remedy=remedy,
-        )  # fmt: skip
+        raise conflict("near_copies", f"this source, which {why}", request.near_copies, remedy)
     threads = threads or os.cpu_count() or 1
     artifact = build(
         path,
@@ -173,7 +170,7 @@ def _stored_size(source: str, size: Sequence[int] | None) -> Sequence[int] | Non
 
 def _catalogue(request: Request) -> Catalogue:
     if request.source in PROCEDURAL and request.path is not None:
-        raise UserError("path", expected=f"left out for {request.source}, which are drawn", received=request.path)
+        raise conflict("path", f"source {request.source}, whose images are drawn", request.path)
     _check_marks(request)
     catalogue = CATALOGUES[request.source](request)
     items = catalogue.items
@@ -193,9 +190,7 @@ def _symbols(request: Request) -> Catalogue:
 
 def _decoy(request: Request) -> Catalogue:
     if request.split is not None:
-        raise UserError(
-            "split", expected="left out for decoy, which keeps the splits of the record set", received=request.split
-        )
+        raise conflict("split", "source decoy, which keeps the splits of the record set", request.split)
     return decoy.catalogue(request.path, label=request.label, seed=request.seed, **_marking(request))
 
 
@@ -218,9 +213,9 @@ def _check_marks(request: Request) -> None:
     marks = None if request.marks == "auto" else request.marks
     for name, value in (("rate", request.rate), ("marks", marks)):
         if value is not None and request.source not in MARKED:
-            raise UserError(
-                name, expected=f"left out for {request.source}, which puts no marks into its images", received=value,
-                remedy=f"Only {' and '.join(MARKED)} do.",
+            raise conflict(
+                name, f"source {request.source}, which puts no marks into its images", value,
+                f"Only {' and '.join(MARKED)} do.",
             )  # fmt: skip
     kinds = MARKED.get(request.source, ())
     if marks is not None and marks not in kinds:

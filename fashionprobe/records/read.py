@@ -83,7 +83,7 @@ def read(
     if not files:
         counts = records.facts["splits"]
         raise UserError(
-            "split", expected=f"one with images: {', '.join(name for name in SPLITS if counts[name])}",
+            "split", expected=f"a split with images: {', '.join(name for name in SPLITS if counts[name])}",
             received=", ".join(splits),
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import pandas as pd
 
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, missing, unknown_name
 
 QUERY_METHODS = ("isin", "str", "contains", "startswith", "endswith", "match", "fullmatch", "len", "lower", "upper")
 
@@ -39,9 +39,7 @@ def select(
     if label is None:
         if classes is not None or per_class is not None:
             named = "classes" if classes is not None else "per_class"
-            raise UserError(
-                "label", expected=f"given with `{named}`", received="nothing", remedy="Pass --label COLUMN."
-            )
+            raise missing("label", f"`{named}` needs one", "Pass --label COLUMN.")
     else:
         if label not in label_columns(items):
             raise unknown_name("label", label, label_columns(items), what="a label column")

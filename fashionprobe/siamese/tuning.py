@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import require
 
 STUDY = ".study.log"
 SEEN_FIRST = 4
@@ -120,13 +120,9 @@ def _table(trials: Sequence[Any], pruned: Any) -> pd.DataFrame:
 
 def _optuna() -> Any:
     """Import Optuna, or say how to install it."""
-    try:
-        import optuna
-        import optuna.storages.journal
-    except ImportError as error:
-        raise UserError(
-            "tune", expected="run where Optuna is installed", received=str(error),
-            remedy='Install it: pip install "fashionprobe[tune]".',
-        ) from error  # fmt: skip
+    require("optuna", extra="tune", purpose="the search of `tune`")
+    import optuna
+    import optuna.storages.journal
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, conflict
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
@@ -109,7 +109,7 @@ def _layers(opened: Opened, blocks: list[int] | None, names: list[str] | None) -
 
     if names is not None:
         if blocks is not None:
-            raise UserError("block", expected="left out where --layer is given", received=blocks)
+            raise conflict("block", "--layer", blocks)
         return {name: find_map(opened.model, name).name for name in names}
     every = list(range(1, len(opened.backbone.taps) + 1))
     return {f"block {block}": str(opened.layer(block, None)) for block in blocks or every}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import locked
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, check_one, missing, unknown_name
 from fashionprobe.inputs.descriptors import open_described
 from fashionprobe.inputs.index import STORE, class_names, group_of, learn, open_classes, open_index
 from fashionprobe.inputs.new_images import describe_files, resizing_of
@@ -73,12 +73,10 @@ def add(
     """
     from fashionprobe.attributes import added_classes
 
-    if (images is None) == (id is None):
-        received = "neither" if images is None else "both"
-        raise UserError("images", expected="given, or --id, and not both", received=received)
+    check_one(images=images, id=id)
     name, group = shared.spelled(" ".join(name.split())), shared.spelled(group)
     if not name:
-        raise UserError("name", expected="the name of the class", received="nothing")
+        raise missing("name", "a class needs one")
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
     of = group_of(index, group)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Result
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import missing, unknown_name
 from fashionprobe.inputs.arguments import image_size, listed, records_path, spelled
 
 log = logging.getLogger(__name__)
@@ -137,9 +137,9 @@ def _source(source: str | None, dataset: str) -> str:
     from fashionprobe.records.sources import SOURCES
 
     if source is None and dataset not in SOURCES:
-        raise UserError(
-            "source", expected=f"one of: {', '.join(SOURCES)}", received="nothing",
-            remedy=f"Only a record set named like a source needs none. Pass for example --source {SOURCES[0]}.",
+        raise missing(
+            "source", f"pass one of {', '.join(SOURCES)}",
+            f"Only a record set named like a source needs none. Such as --source {SOURCES[0]}.",
         )  # fmt: skip
     if source is not None and source not in SOURCES:
         raise unknown_name("source", source, SOURCES)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, check_one, conflict, unknown_name
 from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
 
@@ -147,14 +147,9 @@ def _check(given: dict[str, Any]) -> None:
     """Check what does not depend on the network."""
     if given["start"] not in ("noise", "grey"):
         raise unknown_name("start", given["start"], ["noise", "grey"])
-    chosen = [f"--{name}" for name in ("block", "layer", "classes") if given[name] is not None]
-    if len(chosen) != 1:
-        raise UserError(
-            "block", expected="given, or --layer, or --classes, and only one of them",
-            received=" and ".join(chosen) or "none of them", remedy="Such as --block 5 --channels 0 1 2 3.",
-        )  # fmt: skip
+    check_one("Such as --block 5 --channels 0 1 2 3.", **{name: given[name] for name in ("block", "layer", "classes")})
     if given["classes"] is not None and given["channels"] is not None:
-        raise UserError("channels", expected="left out where --classes is given", received=given["channels"])
+        raise conflict("channels", "--classes", given["channels"])
 
 
 def _sized(opened: Opened) -> Opened:
@@ -188,9 +183,9 @@ def _channels(opened: Opened, block: int | None, layer: str | None, channels: li
 def _classes(opened: Opened, classes: list[str] | list[int] | str | int) -> list[_Unit]:
     """Return the classes that are asked for by number or, where `train` noted their names, by name."""
     if not opened.is_classifier:
-        raise UserError(
-            "classes", expected="left out for a network without classes", received=classes,
-            remedy="Pass --block or --layer, or as --backbone the model.keras that `fashionprobe train` writes.",
+        raise conflict(
+            "classes", "a network without classes", classes,
+            "Pass --block or --layer, or as --backbone the model.keras that `fashionprobe train` writes.",
         )  # fmt: skip
     given = [str(each) for each in classes] if isinstance(classes, list) else str(classes)
     numbers = [opened.class_number(name, "classes") for name in shared.listed("classes", given) or []]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, Result, build, load
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 from fashionprobe.inputs.descriptors import records_of
 from fashionprobe.records.record_set import RecordSet
 
@@ -128,7 +128,7 @@ def _several(run: shared.Place | Sequence[shared.Place]) -> list[shared.Place]:
     for each in [run] if isinstance(run, str) or not isinstance(run, Sequence) else run:
         runs += (shared.listed("run", each) or []) if isinstance(each, str) else [each]
     if not runs:
-        raise UserError("run", expected="the name of a run, or several as a,b", received="nothing")
+        raise missing("run", "pass the name of a run, or several as a,b")
     return runs
 
 

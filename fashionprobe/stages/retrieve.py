@@ -10,7 +10,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import Situation, unknown_name
 from fashionprobe.inputs.descriptors import Choice, Described, open_described, records_of
 from fashionprobe.plots.save import Figures
 
@@ -135,10 +135,10 @@ def retrieve(
         # Where a query finds all others, its precision is the share of its class.
         top = TOP if most >= TOP else max(most // 2, 1)
     if len(chosen) == 2 and len(_rows_of_both(list(chosen.values()))) <= top:
-        raise UserError(
-            "label", expected=f"two columns that more than {top} images have both",
-            received=f"{' and '.join(labels)}, with {len(_rows_of_both(list(chosen.values())))}",
-            remedy="Give one of them, or lower --top.",
+        both = len(_rows_of_both(list(chosen.values())))
+        raise Situation(
+            "label", f"{' and '.join(labels)}: only {both} images have both, and --top {top} needs at least {top + 1}.",
+            "Give one of them, or lower --top.",
         )  # fmt: skip
     recipe = Recipe(
         "retrieve",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, sha256
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, check_one
 from fashionprobe.inputs.index import normalized, open_index
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
@@ -72,9 +72,7 @@ def search(
     Example:
         fashionprobe search --run colour --image shirt.jpg --by colour --top 36
     """
-    if (image is None) == (id is None):
-        received = "neither" if image is None else "both"
-        raise UserError("image", expected="given, or --id, and not both", received=received)
+    check_one(image=image, id=id)
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
     by, id = shared.spelled(by), id and shared.spelled(id)

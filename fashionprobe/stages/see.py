@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, conflict, missing
 from fashionprobe.explain.methods import SIGNED, check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.methods import Column, applicable, choose_columns
@@ -179,13 +179,13 @@ def see(
 def _check_place(channel: int | None, block: int | None, layer: str | None, target: str) -> None:
     """Check what can be known of a channel before the network is opened."""
     if block is not None and layer is not None:
-        raise UserError("block", expected="left out where --layer is given", received=block)
+        raise conflict("block", "--layer", block)
     if channel is None:
         return
     if target != "top":
-        raise UserError("target", expected="left out where --channel is given", received=target)
+        raise conflict("target", "--channel", target)
     if block is None and layer is None:
-        raise UserError("block", expected="given with --channel, or --layer", received="nothing")
+        raise missing("block", "--channel needs --block or --layer")
 
 
 def _check_target(target: str, channel: int | None, opened: Opened, images: Images) -> str:

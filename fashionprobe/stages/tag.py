@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fashionprobe.inputs.arguments as shared
-from fashionprobe.errors import UserError
+from fashionprobe.errors import check_one
 from fashionprobe.inputs.descriptors import open_described
 from fashionprobe.inputs.index import group_of, open_classes, open_index, readable
 from fashionprobe.inputs.new_images import describe_files, resizing_of
@@ -72,9 +72,7 @@ def tag(
     Example:
         fashionprobe tag --run colour --image shirt.jpg
     """
-    if (image is None) == (id is None):
-        received = "neither" if image is None else "both"
-        raise UserError("image", expected="given, or --id, and not both", received=received)
+    check_one(image=image, id=id)
     from fashionprobe.attributes import classes as library
 
     folder = shared.run_path(run, runs_root)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, conflict
 from fashionprobe.inputs.embedding import open_embedded
 from fashionprobe.plots.save import Figures
 
@@ -91,7 +91,7 @@ def tune(
 
     soft = job.settings.margin == "soft"
     if soft and margin is not None:
-        raise UserError("margin", expected="left out for an embedding with a soft margin", received=margin)
+        raise conflict("margin", "an embedding with a soft margin", margin)
     ranges = {} if soft else {"margin": _range("margin", margin, [0.1, 10.0])}
     ranges["learning_rate"] = _range("learning_rate", learning_rate, [3e-4, 3e-2])
     choices = {} if dimension is None else {"dimension": shared.numbers(dimension) or []}

@@ -15,7 +15,7 @@ import pandas as pd
 import tensorflow as tf
 
 from fashionprobe.artifacts import write_text
-from fashionprobe.errors import UserError
+from fashionprobe.errors import Situation, UserError
 
 BACKUP = ".backup"
 SEEDS = ".seeds.json"
@@ -223,10 +223,9 @@ class _Watch(keras.callbacks.Callback):
 
     def _stop(self, where: str) -> None:
         rate = self._plan.learning_rate
-        raise UserError(
-            "learning_rate", expected="small enough for the loss to stay a number",
-            received=f"{rate:g}, with which it became NaN or infinite {where}",
-            remedy=f"Most often the steps are too large: try --learning-rate {rate / 10:g} and --warmup 1; with "
+        raise Situation(
+            "learning_rate", f"{rate:g} made the loss NaN or infinite {where}.",
+            f"Most often the steps are too large: try --learning-rate {rate / 10:g} and --warmup 1; with "
             "--precision float16 also try bfloat16 or float32.",
         )  # fmt: skip
 

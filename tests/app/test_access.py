@@ -23,7 +23,7 @@ def test_this_machine_alone_needs_no_password(host):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org", ""])
 def test_another_interface_demands_one(host, users):
-    with pytest.raises(UserError, match=r"`auth` must be given for --host .*, which other machines can reach"):
+    with pytest.raises(UserError, match=r"`auth` is missing: --host .* can be reached from other machines"):
         access.door(host, 7860, None, {})
     assert access.door(host, 7860, users("kim:long enough\n"), {}).users == (("kim", "long enough"),)
     assert access.door(host, 7860, None, {access.ENVIRONMENT: "kim:with:colons"}).users == (("kim", "with:colons"),)
@@ -63,7 +63,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 
 def test_an_empty_file_lets_nobody_in(users):
-    with pytest.raises(UserError, match=r"must be given for --host 0.0.0.0"):
+    with pytest.raises(UserError, match=r"`auth` is missing: --host 0.0.0.0"):
         access.door("0.0.0.0", 7860, users("\n"), {})
 
 

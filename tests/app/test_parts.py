@@ -118,7 +118,9 @@ def test_look_says_what_the_page_shows(marking):
 
 
 def test_a_mask_is_saved_at_the_size_of_the_image_and_becomes_an_artifact(copied, marking):
-    with pytest.raises(UserError, match=r"`source` must be another one, or masks that were drawn in the browser"):
+    with pytest.raises(
+        UserError, match=r"`source` app has no masks: none have been drawn in this run. Draw some: fashionprobe app"
+    ):
         masks(dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent))
     drawn = np.zeros((72, 72), bool)
     drawn[50:60, 3:20] = True
@@ -137,7 +139,7 @@ def test_a_mask_is_saved_at_the_size_of_the_image_and_becomes_an_artifact(copied
     assert set(table["time"]) == {mark.now.time for mark in drawings.load_all(copied / "marks")}
     again = masks(dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent))
     assert again.reused
-    with pytest.raises(UserError, match=r"`note` must be left out for app, where each mask has its own"):
+    with pytest.raises(UserError, match=r"`note` cannot be combined with source app, where each mask has its own"):
         masks(dataset=marking.shelf.records.path, source="app", run="tiny", note="x", runs_root=str(copied.parent))
 
 
@@ -279,7 +281,7 @@ def test_a_refit_tells_how_far_it_is_and_runs_alone():
     correcting = Correcting(Work(act))
     assert correcting.state.phase == "none"
     thread = correcting.start(Wish(iterations=4))
-    with pytest.raises(UserError, match=r"`refit` must be one at a time"):
+    with pytest.raises(UserError, match=r"`refit` is already running. Wait for it to finish."):
         correcting.start(Wish())
     go.set()
     thread.join()

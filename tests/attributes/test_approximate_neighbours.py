@@ -78,5 +78,8 @@ def test_without_faiss_the_message_names_the_extra(monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UserError, match=r"`faiss` must be installed .* pip install 'fashionprobe\[faiss\]'"):
+    with pytest.raises(
+        UserError,
+        match=r"`faiss` is needed for approximate search, and is not installed. .*'fashionprobe\[faiss\]'",
+    ):
         approximate_neighbours.build(POINTS)

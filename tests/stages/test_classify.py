@@ -135,7 +135,7 @@ def test_seed_decides_the_folds(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--label ,", "`label` must be a name, or several as a,b. Received: nothing."),
+        ("--label ,", "`label` is missing: pass a name, or several as a,b."),
         ("--label colur", "`label` must be a label column: colour, fabric/weave, one. Received: colur. "
          "Did you mean 'colour'?"),
         ("--label split", "`label` must be a label column"),

@@ -113,7 +113,7 @@ def test_images_are_described_in_batches(root, photo, monkeypatch):
 
 def test_no_image_is_an_error(root):
     for call in (lambda: tag(image=[], **runs(root)), lambda: index(images=[], **runs(root))):
-        with pytest.raises(UserError, match=r"`images` must be one image file or more. Received: nothing"):
+        with pytest.raises(UserError, match=r"`images` is missing: pass one image file or more"):
             call()
 
 
@@ -267,8 +267,8 @@ def test_another_network_cannot_describe_new_images(root, photo, tmp_path):
         ({"top": 0}, r"`top` must be an int in the range \[1, inf\)"),
         ({"image": "nothing.jpg"}, r"`image` must be an image file. Received: 'nothing.jpg', which is none"),
         ({"image": __file__}, r"`images` must be an image file: JPEG, PNG"),
-        ({"image": None}, r"`image` must be given, or --id, and not both. Received: neither"),
-        ({"id": "x"}, r"`image` must be given, or --id, and not both. Received: both"),
+        ({"image": None}, r"`image` or `id` must be given, and only one of them. Received: none of them"),
+        ({"id": "x"}, r"`image` or `id` must be given, and only one of them. Received: image and id"),
         ({"image": None, "id": "x"}, r"`id` must be the id of an image of the index"),
     ],
 )
@@ -303,9 +303,11 @@ def test_errors_of_an_index(root, arguments, message):
 def test_errors_of_classes(root, photo):
     with pytest.raises(UserError, match=r"`group` must be a group of the index: colour, pattern.*'colour'"):
         attribute.add(name="x", group="color", images=[photo], **runs(root))
-    with pytest.raises(UserError, match=r"`images` must be given, or --id, and not both. Received: neither"):
+    with pytest.raises(
+        UserError, match=r"`images` or `id` must be given, and only one of them. Received: none of them"
+    ):
         attribute.add(name="x", group="colour", **runs(root))
-    with pytest.raises(UserError, match=r"`name` must be the name of the class. Received: nothing"):
+    with pytest.raises(UserError, match=r"`name` is missing: a class needs one"):
         attribute.add(name="  ", group="colour", images=[photo], **runs(root))
     with pytest.raises(UserError, match=r"`id` must be the id of an image that was extracted"):
         attribute.add(name="x", group="colour", id="unknown", **runs(root))

@@ -13,7 +13,7 @@ from fashionprobe.app.marking import FIRST_GUESS, MARKED, OUTCOMES, SPLITS, SURE
 from fashionprobe.app.refit_job import Correcting, Wish
 from fashionprobe.app.served_classifier import QUICK, heading
 from fashionprobe.app.widgets import QUIET, guarded
-from fashionprobe.errors import UserError, system_error
+from fashionprobe.errors import Busy, UserError, system_error
 
 HERE = Path(__file__).parents[1]
 NO_HEATMAP = "none"
@@ -129,7 +129,7 @@ def _answer(function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return function()
     except UserError as error:
-        return {"error": str(error), "again": "in use by another process" in str(error)}
+        return {"error": str(error), "again": isinstance(error, Busy)}
     except OSError as error:
         return {"error": str(system_error(error)), "again": True}
     except (KeyError, TypeError, ValueError) as error:

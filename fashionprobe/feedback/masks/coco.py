@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, require, unknown_name
 from fashionprobe.feedback.masks.files import Found
 
 EXPECTED = "a COCO file: a JSON object with images, annotations and categories"
@@ -135,14 +135,7 @@ def _size(height: Any, width: Any) -> tuple[int, int]:
 
 
 def _coder() -> Any:
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise UserError(
-            "source", expected="one whose package is installed", received="coco with polygons, without pycocotools",
-            remedy='Install it: pip install "fashionprobe[coco]".',
-        ) from error  # fmt: skip
-    return mask
+    return require("pycocotools.mask", extra="coco", purpose="COCO files with polygons")
 
 
 def _counts(text: str) -> list[int]:

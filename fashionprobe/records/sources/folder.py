@@ -4,7 +4,7 @@ import os
 
 import pandas as pd
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 from fashionprobe.records.sources import Catalogue
 from fashionprobe.records.sources.tree import FileTree
 
@@ -30,12 +30,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
         UserError: If `path` is missing or holds no file in a class folder.
     """
     if path is None:
-        raise UserError(
-            "path",
-            expected="a folder with one sub-folder a class",
-            received="nothing",
-            remedy="Pass --path FOLDER.",
-        )
+        raise missing("path", "pass a folder with one sub-folder per class", "Such as --path FOLDER.")
     tree = FileTree(path)
     parts = [tuple(name.split("/")) for name in tree.sizes]
     # A README or a table of labels says nothing about the levels.

@@ -17,7 +17,7 @@ import unicodedata
 import numpy as np
 import pandas as pd
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 from fashionprobe.records.image_files import inspect
 from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.record_set import SPLITS
@@ -73,10 +73,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
 
 def _opened(path: str | os.PathLike[str] | None) -> FileTree:
     if path is None:
-        raise UserError(
-            "path", expected="a folder with a sprite sheet and a table of its labels", received="nothing",
-            remedy="Pass --path FOLDER.",
-        )  # fmt: skip
+        raise missing("path", "pass a folder with a sprite sheet and a table of its labels", "Such as --path FOLDER.")
     return FileTree(path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, not_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,10 +120,7 @@ def serve(
 
 def _need_gradio() -> None:
     if importlib.util.find_spec("gradio") is None:
-        raise UserError(
-            "app", expected="installed with the extra app", received="no gradio",
-            remedy="pip install 'fashionprobe[app]'",
-        )  # fmt: skip
+        raise not_installed("gradio", extra="app", purpose="`fashionprobe app`")
 
 
 def _tried(make: "Callable[[], Any]") -> Any:

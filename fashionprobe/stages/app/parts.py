@@ -219,8 +219,8 @@ class _Refit:
             if "--overwrite" not in str(error):
                 raise
             raise UserError(
-                "refit", expected="a new one", received="one of other masks or settings that is there",
-                remedy='Tick "Replace the refit that is there", or keep it under another name first.',
+                "refit", expected="a new one", received="one with other masks or settings that already exists",
+                remedy='Tick "Replace the existing refit", or keep it under another name first.',
             ) from error  # fmt: skip
 
     def _is_taken(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import Situation, UserError, conflict, missing, unknown_name
 from fashionprobe.inputs.masks import Drawn, write_masks
 from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.plots.save import Figures
@@ -205,19 +205,19 @@ def _check(given: dict[str, Any]) -> None:
     needed = {"path": IMPORTED, "box": ("box", "outside_box"), "channel": ("filter",)}
     for name, sources in needed.items():
         if source in sources and given[name] is None:
-            raise UserError(name, expected=f"given for {source}", received="nothing", remedy=EXAMPLES[name])
+            raise missing(name, f"source {source} needs it", EXAMPLES[name])
     automatic = tuple(name for name in SOURCES if name not in DRAWN)
     allowed = needed | {"categories": ("coco",), "block": ("filter",), "layer": ("filter",), "backbone": ("filter",)}
     allowed |= {name: automatic for name in ("split", "where", "classes", "samples", "id")}
     for name, sources in allowed.items():
         if given[name] is not None and source not in sources:
-            raise UserError(name, expected=f"left out for {source}", received=given[name])
+            raise conflict(name, f"source {source}", given[name])
     for name in ("author", "note"):
         if given[name] and source == APP:
-            raise UserError(name, expected="left out for app, where each mask has its own", received=given[name])
+            raise conflict(name, "source app, where each mask has its own", given[name])
     for name in ("split", "where", "classes", "samples"):
         if given["id"] is not None and given[name] is not None:
-            raise UserError(name, expected="left out where --id is given", received=given[name])
+            raise conflict(name, "--id", given[name])
 
 
 def _label(records: RecordSet, label: str | None) -> str | None:
@@ -236,9 +236,9 @@ def _write(draft: Path, job: _Job) -> dict[str, Any]:
     sheet: dict[str, Row] = {}
     table = write_masks(draft, _drawn(job, dict(zip(job.items["id"], labels, strict=True)), left_out, sheet))
     if table.empty:
-        raise UserError(
-            "source", expected="one that masks a part of an image, and not all of it",
-            received=f"{job.source}, which masks all or nothing of each of {len(left_out)} images",
+        raise Situation(
+            "source", f"{job.source} gave a full or an empty mask for each of {len(left_out)} images.",
+            "Choose another --source.",
         )  # fmt: skip
     rows = [sheet[name] for name in sorted(sheet)]
     figures = Figures(draft)

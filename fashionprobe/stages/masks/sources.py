@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import Situation, UserError, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,9 +113,9 @@ def from_app(run: Path, items: "pd.DataFrame") -> "tuple[pd.DataFrame, Way]":
         if mask is not None:
             found[mark.id], said[mark.id] = mask, Said(mark.now.author, mark.now.note, mark.now.time)
     if not found:
-        raise UserError(
-            "source", expected="another one, or masks that were drawn in the browser", received=f"{APP}, without any",
-            remedy=f"Draw some: fashionprobe app --run {run.name}",
+        raise Situation(
+            "source", f"{APP} has no masks: none have been drawn in this run.",
+            f"Draw some: fashionprobe app --run {run.name}",
         )  # fmt: skip
     unknown = sorted(set(found) - set(items["id"]))
     if unknown:
@@ -224,11 +224,10 @@ def choose(
         return chosen
     for split in splits or ():
         if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS, remedy="Images of test are never masked: test measures.")
+            raise unknown_name("split", split, SPLITS, remedy="Images of test are never masked: they evaluate.")
     chosen = items[items["split"].isin(list(splits or ("train",)))]
     if chosen.empty:
-        received = ", ".join(splits or ("train",))
-        raise UserError("split", expected="one with images", received=f"{received}, without one")
+        raise Situation("split", f"{', '.join(splits or ('train',))} has no images.")
     chosen = select(chosen, where=where, label=label if classes is not None else None, classes=classes)
     rows = np.random.default_rng(seed).choice(len(chosen), min(samples or SAMPLES, len(chosen)), replace=False)
     return chosen.iloc[np.sort(rows)]
@@ -240,6 +239,6 @@ def refuse_test(chosen: "pd.DataFrame", argument: str) -> None:
     if names:
         listed = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
         raise UserError(
-            argument, expected="of train and val images: the test split measures, and so is never masked",
+            argument, expected="of train and val images: test images evaluate, so they are never masked",
             received=f"{len(names)} of test: {listed}", remedy="Take them out.",
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import conflict, missing, unknown_name
 from fashionprobe.inputs.classifier import find_trained, open_data, open_trained
 from fashionprobe.training.augment import check as check_augmentations
 
@@ -176,11 +176,10 @@ def _check_numbers(given: dict[str, Any]) -> None:
     for name in ("lam", "b", "th"):
         for value in _several(given[name]):
             check(**{name: value})
-    if (given["paint"] is not None) != (given["replace"] == "function"):
-        raise UserError(
-            "paint", expected="package.module:name together with --replace function, and left out otherwise",
-            received=f"{given['paint']} with --replace {given['replace']}",
-        )  # fmt: skip
+    if given["paint"] is None and given["replace"] == "function":
+        raise missing("paint", "--replace function needs it", "Such as --paint package.module:name.")
+    if given["paint"] is not None and given["replace"] != "function":
+        raise conflict("paint", f"--replace {given['replace']}", given["paint"])
 
 
 def _result(artifact: Artifact) -> Refitted:

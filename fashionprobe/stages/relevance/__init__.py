@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_manifest
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 from fashionprobe.inputs.network import NetworkSpec, Opened
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
@@ -164,7 +164,7 @@ def relevance(
 def _trained_on(folder: Path) -> str:
     """Return the name of the record set that the network of a run was trained on."""
     if not (folder / "train").is_dir():
-        raise UserError("dataset", expected="given for a run without a trained network", received="nothing")
+        raise missing("dataset", "this run has no trained network that names one", "Pass --dataset.")
     return load(folder / "train", stage="train", remedy=f"fashionprobe train --run {folder.name} ...").facts["dataset"]
 
 
@@ -172,9 +172,7 @@ def _label(column: str, records: RecordSet) -> str:
     if not column:
         classes = [name for name, facts in records.facts["columns"].items() if "classes" in facts]
         listed = ", ".join(classes) or "none is here"
-        raise UserError(
-            "label", expected=f"given for a network whose classes are not known: {listed}", received="nothing"
-        )
+        raise missing("label", "this network does not know its classes", f"Pass --label with one of: {listed}.")
     records.classes(column)
     return column
 

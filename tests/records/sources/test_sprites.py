@@ -223,9 +223,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(put):
 
 
 def test_no_path_and_no_folder(tmp_path):
-    with pytest.raises(
-        UserError, match=r"`path` must be a folder with a sprite sheet .* Received: nothing. Pass --path"
-    ):
+    with pytest.raises(UserError, match=r"`path` is missing: pass a folder with a sprite sheet .* Such as --path"):
         sprites.catalogue(None)
     with pytest.raises(UserError, match=r"which does not exist"):
         sprites.catalogue(tmp_path / "nowhere")
