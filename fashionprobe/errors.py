@@ -17,10 +17,10 @@ REMEDIES = {
 }  # fmt: skip
 """What to do about an error of the operating system."""
 
-MOST_NAMES = 10
+MAX_NAMES = 10
 """Valid names that a message lists; of more it names the nearest."""
 
-MOST_LETTERS = 400
+MAX_LETTERS = 400
 """Characters of a part of a message that are shown; files and arguments of a user can hold millions."""
 
 
@@ -139,7 +139,7 @@ def unknown_name(
     Args:
         argument: Name of the argument.
         received: The name that is not known.
-        valid: The known names; up to `MOST_NAMES` are listed, of more the three nearest are named.
+        valid: The known names; up to `MAX_NAMES` are listed, of more the three nearest are named.
         what: What the names are, such as "a label column".
         remedy: What to do when no name is near.
         listing: A sentence that says what lists all names, where they can be many.
@@ -152,7 +152,7 @@ def unknown_name(
         "`fit` must be one of: pad, stretch. Received: pda. Did you mean 'pad'?"
     """
     names = [str(name) for name in valid]
-    if len(names) <= MOST_NAMES:
+    if len(names) <= MAX_NAMES:
         near = nearest(received, names)
         hint = f"Did you mean {near!r}?" if near else remedy
         return UserError(argument, expected=f"{what}: {', '.join(names)}", received=received, remedy=hint)
@@ -178,7 +178,7 @@ def system_error(error: OSError) -> UserError:
     )
 
 
-def on_a_line(part: object, most: int = MOST_LETTERS) -> str:
+def on_a_line(part: object, most: int = MAX_LETTERS) -> str:
     """Return a part of a message as it can stand on one line of a terminal: not too long, no control characters."""
     text = str(part)
     if len(text) > most:

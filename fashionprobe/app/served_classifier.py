@@ -25,7 +25,7 @@ HEATMAPS = 512
 """Heatmaps that are kept: some ten thousand bytes each."""
 
 
-class Looking:
+class ServedClassifier:
     """A classifier that many threads of a server may ask; it answers one at a time.
 
     Args:
@@ -122,11 +122,13 @@ def heading(method: str) -> str:
     return name[0].upper() + name[1:]
 
 
-def remembered(looking: Looking, picture_of: Callable[[int], np.ndarray]) -> Callable[[int, str, int], np.ndarray]:
+def remembered(
+    classifier: ServedClassifier, picture_of: Callable[[int], np.ndarray]
+) -> Callable[[int, str, int], np.ndarray]:
     """Return a function from number of an image, method and class to its heatmap, which remembers the last ones."""
 
     @lru_cache(maxsize=HEATMAPS)
     def found(item: int, method: str, number: int) -> np.ndarray:
-        return looking.heatmap(picture_of(item), method, number).astype(np.float16)
+        return classifier.heatmap(picture_of(item), method, number).astype(np.float16)
 
     return found

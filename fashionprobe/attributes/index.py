@@ -102,7 +102,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """What a search found, nearest first.
 
     Attributes:
@@ -208,7 +208,7 @@ class Index:
     def search(
         self, by: str, points: Mapping[str, np.ndarray], top: int, *, without: int | None = None,
         weights: Mapping[str, float] | None = None,
-    ) -> Found:  # fmt: skip
+    ) -> Matches:  # fmt: skip
         """Find the images nearest to one: exactly, or by one group of a part with a graph approximately.
 
         Args:
@@ -234,7 +234,7 @@ class Index:
                 scored[without] = np.inf
             rows = search.smallest(scored[None], top)[0]
             found = scored[rows]
-        return Found(rows, self.items["id"].iloc[rows].tolist(), found)
+        return Matches(rows, self.items["id"].iloc[rows].tolist(), found)
 
     def _nearest(self, group: str, point: np.ndarray, top: int, without: int | None) -> tuple[np.ndarray, np.ndarray]:
         rows, found, start = [], [], 0

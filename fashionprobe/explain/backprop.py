@@ -20,7 +20,7 @@ GREATEST_SEED = 2**31 - 1
 PORTION = 8 * 224 * 224
 """Pixels whose feature maps are in memory at a time: 250 MB for ResNet50."""
 
-MOST_DOUBLINGS = 3
+MAX_DOUBLINGS = 3
 """How often `integrated_gradients` doubles its points for an image whose values do not sum up."""
 
 
@@ -226,7 +226,7 @@ def integrated_gradients(
 
         def misses(count: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
             gap = tf.abs(tf.reduce_sum(found) - (scores[1] - scores[0]))
-            return tf.logical_and(gap > close, count < steps * 2**MOST_DOUBLINGS)
+            return tf.logical_and(gap > close, count < steps * 2**MAX_DOUBLINGS)
 
         first = tf.constant(steps)
         _, found = tf.while_loop(misses, lambda count, _: (2 * count, values(2 * count)), (first, values(first)))

@@ -22,7 +22,7 @@ Baseline = Literal["mean", "blur"] | float | np.ndarray
 BLUR = 5 / 224
 """Standard deviation of the blur as a share of the image's shorter side: 5 pixels of 224, as in the paper."""
 
-MOST_STOPS = 16
+MAX_LAYERS = 16
 """Heatmaps an image that `randomization` works out when no layers are named."""
 
 
@@ -223,7 +223,7 @@ def _stops(model: keras.Model, cascade: Sequence[Any], layers: Sequence[str] | N
     if not names:
         raise UserError("model", expected="one with weights", received=f"{model.name}, which has none")
     if layers is None:
-        places = np.linspace(0, len(names) - 1, min(MOST_STOPS, len(names))).round().astype(int)
+        places = np.linspace(0, len(names) - 1, min(MAX_LAYERS, len(names))).round().astype(int)
         return {names[place] for place in places}
     if not layers:
         raise UserError("layers", expected="one layer or more", received="none")

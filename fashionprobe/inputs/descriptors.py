@@ -54,7 +54,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Described:
+class RunDescriptors:
     """The descriptors of a run.
 
     Attributes:
@@ -196,7 +196,7 @@ class Described:
         return [found[name] for name in ids]
 
 
-def open_described(run: Path, *, measured: bool = False) -> Described:
+def open_descriptors(run: Path, *, measured: bool = False) -> RunDescriptors:
     """Open the descriptors of a run, or say which command makes them.
 
     Args:
@@ -205,7 +205,7 @@ def open_described(run: Path, *, measured: bool = False) -> Described:
             it knows too well, are warned of.
     """
     artifact = shared.open_descriptors(run)
-    described = Described(artifact, tuple(sorted(int(block) for block in artifact.facts["blocks"])))
+    described = RunDescriptors(artifact, tuple(sorted(int(block) for block in artifact.facts["blocks"])))
     if measured and described.learned:
         log.warning(
             "The network was trained on %d of these %d images and knows them better than others: figures on them are "

@@ -20,7 +20,7 @@ COLUMNS = ("id", "class", "file", "author", "time", "note", "share")
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Mask:
     """One mask to be written.
 
     Attributes:
@@ -92,7 +92,7 @@ def fitted(mask: "np.ndarray", size: tuple[int, int], fit: Literal["pad", "stret
     return result
 
 
-def write_masks(folder: Path, masks: Iterable[Drawn]) -> "pd.DataFrame":
+def write_masks(folder: Path, masks: Iterable[Mask]) -> "pd.DataFrame":
     """Write a set of masks: one 8-bit PNG file each, 255 where masked and 0 elsewhere, and the table `masks.csv`.
 
     Args:

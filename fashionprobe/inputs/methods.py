@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fashionprobe.errors import UserError
 from fashionprobe.explain.methods import title
-from fashionprobe.inputs.network import Opened
+from fashionprobe.inputs.network import LoadedNetwork
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +45,7 @@ class Column:
 
 def choose_columns(
     methods: list[str],
-    opened: Opened,
+    opened: LoadedNetwork,
     *,
     of_channel: bool,
     percentile: list[int],
@@ -87,7 +87,7 @@ def choose_columns(
 
 
 def applicable(
-    columns: list[Column], opened: Opened, layer: str | None, target: "Target", *, typed: bool
+    columns: list[Column], opened: LoadedNetwork, layer: str | None, target: "Target", *, typed: bool
 ) -> "dict[Column, ExplainFunction]":
     """Make the methods; those that nobody asked for by name and that do not fit the network are left out, and said.
 

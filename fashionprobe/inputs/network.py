@@ -124,15 +124,15 @@ class NetworkSpec:
             seed=self.seed, trust=self.trust,
         )  # fmt: skip
 
-    def open(self) -> "Opened":
+    def open(self) -> "LoadedNetwork":
         """Load the network together with the names of its classes, where `train` or `refit` made it."""
         facts = _trained(Path(self.backbone))
         classes = tuple(facts["classes"]) if facts else None
-        return Opened(self.load(), classes, facts.get("label", "") if facts else "")
+        return LoadedNetwork(self.load(), classes, facts.get("label", "") if facts else "")
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedNetwork:
     """A network ready to be looked at.
 
     Attributes:

@@ -115,7 +115,7 @@ SMALL_CELL = 1.05
 BAND, GAP = 0.3, 0.08
 """Height of the line of text above a picture, and the space between two, in inches."""
 
-MOST_COLUMNS = 4
+MAX_COLUMNS = 4
 """Columns unless told otherwise: more would be too small to see on a phone."""
 
 
@@ -143,7 +143,7 @@ def mosaic(images: np.ndarray, titles: Sequence[str], *, columns: int | None = N
         raise UserError("titles", expected=f"one a picture, {len(images)}", received=len(titles))
     if columns is not None and columns < 1:
         raise UserError("columns", expected="an int in the range [1, inf)", received=columns)
-    across = min(columns or min(MOST_COLUMNS, math.ceil(math.sqrt(len(images)))), len(images))
+    across = min(columns or min(MAX_COLUMNS, math.ceil(math.sqrt(len(images)))), len(images))
     return _grid(images, titles, across, title)
 
 
@@ -152,7 +152,7 @@ def _grid(images: np.ndarray, titles: Sequence[str], across: int, title: str) ->
     from matplotlib.figure import Figure
 
     down = math.ceil(len(images) / across)
-    cell = LARGE_CELL if across <= MOST_COLUMNS else SMALL_CELL
+    cell = LARGE_CELL if across <= MAX_COLUMNS else SMALL_CELL
     tall = cell * images.shape[1] / images.shape[2]
     # A heading needs some width even above a single picture.
     width = max(across * (cell + GAP), 3.4) + GAP

@@ -42,7 +42,7 @@ NAMED = 3
 SOON = 2
 """Seconds between the note of an artifact's end and the date of its file."""
 
-MOST_CLASSES = 1000
+MAX_CLASSES = 1000
 """A column with more distinct values, such as the titles, is none of classes: the manifest holds only their number."""
 
 DRAWN_SIZES = {"garments": (224, 224), "symbols": symbols.SIZE}
@@ -321,6 +321,6 @@ def _describe(column: pd.Series) -> dict[str, Any]:
     present = column[column != ""]
     counts = present.value_counts().sort_index()
     described: dict[str, Any] = {"missing": int(len(column) - len(present)), "distinct": len(counts)}
-    if len(counts) <= MOST_CLASSES:
+    if len(counts) <= MAX_CLASSES:
         described["classes"] = {str(name): int(count) for name, count in counts.items()}
     return described

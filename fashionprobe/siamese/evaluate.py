@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from fashionprobe.intervals import wilson
 
-MOST_FOR_SILHOUETTE = 10_000
+MAX_FOR_SILHOUETTE = 10_000
 """Images that the silhouette is measured on: its cost grows with their square."""
 
 
@@ -172,8 +172,8 @@ def _confusion(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str])
 
 
 def _silhouette(points: np.ndarray, numbers: np.ndarray, seed: int) -> float:
-    if len(points) > MOST_FOR_SILHOUETTE:
-        chosen = np.random.default_rng(seed).choice(len(points), MOST_FOR_SILHOUETTE, replace=False)
+    if len(points) > MAX_FOR_SILHOUETTE:
+        chosen = np.random.default_rng(seed).choice(len(points), MAX_FOR_SILHOUETTE, replace=False)
         points, numbers = points[chosen], numbers[chosen]
     if not 2 <= len(np.unique(numbers)) < len(numbers):
         return float("nan")

@@ -125,7 +125,7 @@ class TripletLoss(keras.losses.Loss):
         failed = tf.reduce_sum(tf.cast(failing, tf.float32))
         return tf.math.divide_no_nan(total, failed), tf.math.divide_no_nan(failed, count)
 
-    def _of_mined(self, mined: triplets.Mined) -> tuple[tf.Tensor, tf.Tensor]:
+    def _of_mined(self, mined: triplets.Triplets) -> tuple[tf.Tensor, tf.Tensor]:
         short = mined.differences + self._margin
         losses = tf.math.softplus(mined.differences) if self.soft else tf.nn.relu(short)
         valid = tf.cast(mined.valid, tf.float32)

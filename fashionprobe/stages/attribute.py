@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import locked
 from fashionprobe.errors import UserError, check_one, missing, unknown_name
-from fashionprobe.inputs.descriptors import open_described
+from fashionprobe.inputs.descriptors import open_descriptors
 from fashionprobe.inputs.index import STORE, class_names, group_of, learn, open_classes, open_index
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
@@ -90,11 +90,11 @@ def add(
         ids = tuple(Path(path).name for path in paths)
     else:
         ids = tuple(shared.listed("id", id) or [])
-        described = open_described(folder)
+        described = open_descriptors(folder)
         descriptors = described.of_ids(ids, described.blocks)
     started = time.perf_counter()
     descriptors, ids = _distinct(descriptors, ids)
-    made = added_classes.Added(group, name, ids, index.network["weights_sha256"], descriptors)
+    made = added_classes.AddedClass(group, name, ids, index.network["weights_sha256"], descriptors)
     learned = learn(made, of, index)
     with locked(folder / STORE, patience=10):
         if not overwrite:

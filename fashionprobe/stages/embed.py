@@ -20,7 +20,7 @@ from fashionprobe.training.augment import check as check_augmentations
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.siamese.embedding_training import Job, Trained
+    from fashionprobe.siamese.embedding_training import EmbeddingOutcome, EmbeddingTraining
     from fashionprobe.siamese.evaluate import Evaluation
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ def _check(given: dict[str, Any]) -> None:
         raise UserError("margin_end", expected=f"a number of `margin` ({margin}) or more", received=end)
 
 
-def _write(draft: Path, job: "Job", ks: list[int]) -> dict[str, Any]:
+def _write(draft: Path, job: "EmbeddingTraining", ks: list[int]) -> dict[str, Any]:
     """Train, measure, and fill the files of the artifact."""
     from fashionprobe.siamese.embedding_training import decoded, embedded, train
     from fashionprobe.siamese.evaluate import evaluate
@@ -238,7 +238,9 @@ def _write_tables(draft: Path, found: "Evaluation") -> None:
         counts.rename_axis("true / predicted").to_csv(draft / f"confusion_{split}.csv")
 
 
-def _draw(figures: Figures, job: "Job", trained: "Trained", found: "Evaluation", points: "np.ndarray") -> None:
+def _draw(
+    figures: Figures, job: "EmbeddingTraining", trained: "EmbeddingOutcome", found: "Evaluation", points: "np.ndarray"
+) -> None:
     """Draw training, maps and confusions; the pages show those of the last split."""
     import numpy as np
 
@@ -267,7 +269,7 @@ def _draw(figures: Figures, job: "Job", trained: "Trained", found: "Evaluation",
     figures.describe(f"confusion_{last}", "Confusion", neighbours)
 
 
-def _places(job: "Job", points: "np.ndarray") -> "tuple[np.ndarray, str]":
+def _places(job: "EmbeddingTraining", points: "np.ndarray") -> "tuple[np.ndarray, str]":
     """Return where each image lies in the plane, NaN for those that are not drawn, and what the axes are."""
     import numpy as np
 
@@ -293,7 +295,7 @@ def _places(job: "Job", points: "np.ndarray") -> "tuple[np.ndarray, str]":
     return places, "UMAP"
 
 
-def _facts(job: "Job", trained: "Trained", found: "Evaluation", k: int) -> dict[str, Any]:
+def _facts(job: "EmbeddingTraining", trained: "EmbeddingOutcome", found: "Evaluation", k: int) -> dict[str, Any]:
     """Gather what the manifest, the report and later stages need to know."""
     counts = job.items["split"].value_counts()
     rows = {(row["split"], row["classifier"], row["k"]): row for row in found.table.to_dict("records")}

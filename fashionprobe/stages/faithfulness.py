@@ -13,7 +13,7 @@ from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.explain.methods import check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.methods import Column, applicable, choose_columns
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def faithfulness(
 class _Job:
     """All that decides what one run of this stage measures."""
 
-    opened: Opened
+    opened: LoadedNetwork
     images: Images
     columns: list[Column]
     explainers: "dict[str, ExplainFunction]"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, check_one, conflict, unknown_name
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SHOWN = 16
 
 
 @dataclass(frozen=True)
-class Maximized(Result):
+class SyntheticImages(Result):
     """Pictures on disk.
 
     Attributes:
@@ -77,7 +77,7 @@ def maximize(
     trust: bool = False,
     overwrite: bool = False,
     runs_root: str = "runs",
-) -> Maximized:
+) -> SyntheticImages:
     """Make pictures that channels or classes respond to most.
 
     The pixels change by gradient ascent.
@@ -152,7 +152,7 @@ def _check(given: dict[str, Any]) -> None:
         raise conflict("channels", "--classes", given["channels"])
 
 
-def _sized(opened: Opened) -> Opened:
+def _sized(opened: LoadedNetwork) -> LoadedNetwork:
     """Return the network at the size of the pictures: one of any size is not held to that of its training."""
     from fashionprobe.explain.maximization.units import SIZE
 
@@ -160,7 +160,9 @@ def _sized(opened: Opened) -> Opened:
     return replace(opened, backbone=replace(opened.backbone, size=SIZE)) if free else opened
 
 
-def _channels(opened: Opened, block: int | None, layer: str | None, channels: list[int] | int | None) -> list[_Unit]:
+def _channels(
+    opened: LoadedNetwork, block: int | None, layer: str | None, channels: list[int] | int | None
+) -> list[_Unit]:
     """Return the channels that are asked for, or some from all over the layer."""
     import numpy as np
 
@@ -180,7 +182,7 @@ def _channels(opened: Opened, block: int | None, layer: str | None, channels: li
     return [_Unit(f"{prefix}_channel{number:04d}", f"channel {number}", found.name, number) for number in chosen]
 
 
-def _classes(opened: Opened, classes: list[str] | list[int] | str | int) -> list[_Unit]:
+def _classes(opened: LoadedNetwork, classes: list[str] | list[int] | str | int) -> list[_Unit]:
     """Return the classes that are asked for by number or, where `train` noted their names, by name."""
     if not opened.is_classifier:
         raise conflict(
@@ -275,7 +277,7 @@ def _write(
     return {"layer": units[0].layer, "units": _tables(draft, units, made), "figures": figures.notes}
 
 
-def _tables(draft: Path, units: list[_Unit], made: "explain.Maximized") -> list[dict[str, Any]]:
+def _tables(draft: Path, units: list[_Unit], made: "explain.Maximization") -> list[dict[str, Any]]:
     """Write `units.csv` and `history.csv`, and return the rows of the first."""
     import pandas as pd
 
@@ -292,7 +294,7 @@ def _tables(draft: Path, units: list[_Unit], made: "explain.Maximized") -> list[
     return rows
 
 
-def _result(artifact: Artifact) -> Maximized:
+def _result(artifact: Artifact) -> SyntheticImages:
     facts = artifact.facts
     images = tuple(artifact.path / row["file"] for row in facts["units"])
     log.info(
@@ -304,4 +306,4 @@ def _result(artifact: Artifact) -> Maximized:
         *facts["size"],
         artifact.path.parent.name,
     )
-    return Maximized(artifact.path, artifact.path / "mosaic.png", images, reused=artifact.reused)
+    return SyntheticImages(artifact.path, artifact.path / "mosaic.png", images, reused=artifact.reused)

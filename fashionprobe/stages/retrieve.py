@@ -11,14 +11,14 @@ from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import Situation, unknown_name
-from fashionprobe.inputs.descriptors import Choice, Described, open_described, records_of
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, open_descriptors, records_of
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.attributes.retrieve import Found, Setting
+    from fashionprobe.attributes.retrieve import QueryResults, Setting
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def retrieve(
     if metric not in ("euclidean", "cosine"):
         raise unknown_name("metric", metric, ("euclidean", "cosine"))
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder, measured=True)
+    described = open_descriptors(folder, measured=True)
     blocks = described.choose_blocks(shared.numbers(block))
     chosen = {name: described.choose(name, min_images) for name in labels}
     for name, choice in chosen.items():
@@ -160,7 +160,7 @@ def retrieve(
 
 def _write(
     draft: Path,
-    described: Described,
+    described: RunDescriptors,
     chosen: dict[str, Choice],
     blocks: tuple[int, ...],
     normalizations: list[str],
@@ -206,7 +206,7 @@ def _all(chosen: dict[str, Choice]) -> list[Choice]:
     return choices
 
 
-def _most(described: Described, rows: "np.ndarray") -> int:
+def _most(described: RunDescriptors, rows: "np.ndarray") -> int:
     """Return how many other images every query can find."""
     import numpy as np
 
@@ -214,7 +214,7 @@ def _most(described: Described, rows: "np.ndarray") -> int:
     return max(len(rows) - copies, 1)
 
 
-def _same(described: Described, rows: "np.ndarray") -> "np.ndarray":
+def _same(described: RunDescriptors, rows: "np.ndarray") -> "np.ndarray":
     """Return for each image the first with the same picture."""
     import numpy as np
 
@@ -235,7 +235,7 @@ def _answer(table: "pd.DataFrame", row: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_results(draft: Path, name: str, described: Described, choice: Choice, found: "Found") -> None:
+def _write_results(draft: Path, name: str, described: RunDescriptors, choice: Choice, found: "QueryResults") -> None:
     """Write the precision of each query, and what it found, by the best block."""
     import numpy as np
     import pandas as pd
@@ -272,9 +272,9 @@ def _draw_queries(
     name: str,
     label: str,
     block: int,
-    described: Described,
+    described: RunDescriptors,
     choice: Choice,
-    found: "Found",
+    found: "QueryResults",
     tfrecords_root: str,
 ) -> None:
     """Draw the best and the worst queries with what they found."""
@@ -307,7 +307,7 @@ def _draw_queries(
         figures.add(f"{kind}_{name}", sheet, f"{kind.capitalize()} queries by {label}", caption, zoom=True)
 
 
-def _pictures(described: Described, rows: "np.ndarray", tfrecords_root: str) -> "list[np.ndarray]":
+def _pictures(described: RunDescriptors, rows: "np.ndarray", tfrecords_root: str) -> "list[np.ndarray]":
     """Return small pictures, uint8 (height, width, 3) each."""
     import io
 
@@ -320,7 +320,7 @@ def _pictures(described: Described, rows: "np.ndarray", tfrecords_root: str) -> 
 
 def _of_both(
     figures: Figures,
-    described: Described,
+    described: RunDescriptors,
     chosen: dict[str, Choice],
     best: Mapping[str, Mapping[str, Any]],
     setting: "Setting",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Selected(Result):
+class ChannelSelectivity(Result):
     """Selectivity of channels on disk.
 
     Attributes:
@@ -60,7 +60,7 @@ def selectivity(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Selected:
+) -> ChannelSelectivity:
     """Find what the channels of some blocks select.
 
     For each channel: its neuron feature, and how selective it is for class and colour. The records are read three
@@ -121,7 +121,7 @@ def selectivity(
 
 
 def _write(
-    draft: Path, source: "Stream", opened: Opened, blocks: list[int], label: str, images: int, features: int
+    draft: Path, source: "Stream", opened: LoadedNetwork, blocks: list[int], label: str, images: int, features: int
 ) -> dict[str, Any]:
     """Compute, and fill the files of the artifact."""
     import numpy as np
@@ -223,7 +223,7 @@ def _facts(
     }
 
 
-def _result(artifact: Artifact) -> Selected:
+def _result(artifact: Artifact) -> ChannelSelectivity:
     blocks = artifact.facts["blocks"]
     channels = sum(found["channels"] for found in blocks.values())
     silent = sum(found["silent"] for found in blocks.values())
@@ -233,7 +233,7 @@ def _result(artifact: Artifact) -> Selected:
         ", ".join(blocks), artifact.facts["rows"], silent, artifact.path.parent.name,
     )  # fmt: skip
     table = artifact.path / "selectivity.csv"
-    return Selected(artifact.path, table, tuple(map(int, blocks)), channels, silent, reused=artifact.reused)
+    return ChannelSelectivity(artifact.path, table, tuple(map(int, blocks)), channels, silent, reused=artifact.reused)
 
 
 SHEET = 8

@@ -13,13 +13,13 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, conflict
-from fashionprobe.inputs.embedding import open_embedded
+from fashionprobe.inputs.embedding import open_embedding
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.siamese.embedding_training import Job
+    from fashionprobe.siamese.embedding_training import EmbeddingTraining
     from fashionprobe.siamese.tuning import Space
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def tune(
         fashionprobe tune --run fashion_mnist --dimension 2,4,8,16
     """
     folder = shared.run_path(run, runs_root)
-    opened = open_embedded(folder, tfrecords_root, trust=trust)
+    opened = open_embedding(folder, tfrecords_root, trust=trust)
     job = opened.job if epochs is None else opened.job.having(epochs=epochs)
 
     import numpy as np
@@ -121,7 +121,7 @@ def _range(name: str, value: Sequence[float] | float | None, default: Sequence[f
     return float(given[0]), float(given[1])
 
 
-def _write(draft: Path, job: "Job", space: "Space", options: dict[str, Any]) -> dict[str, Any]:
+def _write(draft: Path, job: "EmbeddingTraining", space: "Space", options: dict[str, Any]) -> dict[str, Any]:
     from fashionprobe.attributes.folds import assign_folds
     from fashionprobe.plots.embedding import trials as draw
     from fashionprobe.siamese.embedding_training import decoded
@@ -169,7 +169,9 @@ def _first_alike(pictures: "np.ndarray") -> "np.ndarray":
     return first[inverse]
 
 
-def _score(draft: Path, job: "Job", pictures: "np.ndarray", fold_of: "np.ndarray", fold: int, neighbours: int) -> float:
+def _score(
+    draft: Path, job: "EmbeddingTraining", pictures: "np.ndarray", fold_of: "np.ndarray", fold: int, neighbours: int
+) -> float:
     """Train on all folds but one; return the share of its images whose neighbours in the others tell the class."""
     import numpy as np
     from sklearn.neighbors import KNeighborsClassifier

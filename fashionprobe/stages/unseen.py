@@ -11,13 +11,13 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, write_text
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.embedding import open_embedded
+from fashionprobe.inputs.embedding import open_embedding
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.siamese.embedding_training import Job
+    from fashionprobe.siamese.embedding_training import EmbeddingTraining
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ DONE = ".done.csv"
 
 
 @dataclass(frozen=True)
-class Unseen(Result):
+class HeldOutClasses(Result):
     """How well classes are told apart that the embedding never saw, on disk.
 
     Attributes:
@@ -48,7 +48,7 @@ def unseen(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Unseen:
+) -> HeldOutClasses:
     """Train an embedding without a class; test it on that class.
 
     This is done for each class. All else is as `embed` trained the embedding of the run. Then the images of train,
@@ -70,7 +70,7 @@ def unseen(
         fashionprobe unseen --run fashion_mnist
     """
     folder = shared.run_path(run, runs_root)
-    opened = open_embedded(folder, tfrecords_root, trust=trust)
+    opened = open_embedding(folder, tfrecords_root, trust=trust)
     job = opened.job if epochs is None else opened.job.having(epochs=epochs)
     names = list(job.classes.names)
     chosen = names if classes is None else shared.listed("classes", classes) or []
@@ -92,7 +92,7 @@ def unseen(
     return _result(artifact)
 
 
-def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) -> dict[str, Any]:
+def _write(draft: Path, job: "EmbeddingTraining", chosen: list[str], seeds: int, most: int) -> dict[str, Any]:
     import pandas as pd
 
     from fashionprobe.plots.embedding import unseen_classes
@@ -132,7 +132,7 @@ def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) ->
 
 
 def _measure(
-    draft: Path, job: "Job", left_out: str, most: int, pictures: "np.ndarray", report: Any
+    draft: Path, job: "EmbeddingTraining", left_out: str, most: int, pictures: "np.ndarray", report: Any
 ) -> "list[dict[str, Any]]":
     """Train one network, without a class or with all ("" is left out), and score each class by it."""
     import numpy as np
@@ -163,7 +163,7 @@ def _measure(
     return found
 
 
-def _result(artifact: Artifact) -> Unseen:
+def _result(artifact: Artifact) -> HeldOutClasses:
     auc, seen = artifact.facts["auc"], artifact.facts["with"]
     worst = min(auc, key=lambda name: auc[name])
     mean, others = (sum(found.values()) / len(found) for found in (auc, seen))
@@ -173,4 +173,4 @@ def _result(artifact: Artifact) -> Unseen:
         artifact.outcome, mean, others, auc[worst], worst,
         artifact.path.parent.name,
     )  # fmt: skip
-    return Unseen(artifact.path, auc, seen, reused=artifact.reused)
+    return HeldOutClasses(artifact.path, auc, seen, reused=artifact.reused)

@@ -11,7 +11,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import Choice, Described, open_described
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, open_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SCORES = ("neighbours", "dpq", "same_class")
 
 
 @dataclass(frozen=True)
-class Laid:
+class WallScores:
     """How well one wall keeps the likeness of its images.
 
     Attributes:
@@ -58,7 +58,7 @@ class Walls(Result):
     table: Path
     layout: str
     images: int
-    laid: tuple[Laid, ...]
+    laid: tuple[WallScores, ...]
 
 
 @shared.stage(images=f"[{LEAST}, inf)")
@@ -100,7 +100,7 @@ def wall(
         fashionprobe wall --run colour --block 1 --label baseColour
     """
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder)
+    described = open_descriptors(folder)
     blocks = described.choose_blocks(shared.numbers(described.blocks[-1] if block is None else block) or None)
 
     from fashionprobe.attributes.normalization import NORMALIZATIONS
@@ -130,7 +130,7 @@ def wall(
     return _result(artifact)
 
 
-def _choose(described: Described, label: str | None, images: int, seed: int) -> Choice:
+def _choose(described: RunDescriptors, label: str | None, images: int, seed: int) -> Choice:
     """Draw the images of the wall, in the order of the rows."""
     import numpy as np
 
@@ -149,7 +149,7 @@ def _choose(described: Described, label: str | None, images: int, seed: int) -> 
 
 def _write(
     draft: Path,
-    described: Described,
+    described: RunDescriptors,
     chosen: Choice,
     blocks: tuple[int, ...],
     arguments: Any,
@@ -198,7 +198,7 @@ def _write(
 
 
 def _lay(
-    described: Described, chosen: Choice, block: int, grid: tuple[int, int], arguments: Any, report: Any
+    described: RunDescriptors, chosen: Choice, block: int, grid: tuple[int, int], arguments: Any, report: Any
 ) -> "tuple[dict[str, np.ndarray], pd.DataFrame]":
     """Lay out one block; return the cell of each image by layout, and the table of scores."""
     import numpy as np
@@ -231,7 +231,7 @@ def _pictures(files: list[bytes]) -> "list[np.ndarray]":
     return [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
 
 
-def _write_cells(path: Path, described: Described, chosen: Choice, cells: "np.ndarray", columns: int) -> None:
+def _write_cells(path: Path, described: RunDescriptors, chosen: Choice, cells: "np.ndarray", columns: int) -> None:
     import pandas as pd
 
     table = {
@@ -293,7 +293,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def _result(artifact: Artifact) -> Walls:
     facts = artifact.facts
-    laid = tuple(Laid(**row) for row in facts["laid"])
+    laid = tuple(WallScores(**row) for row in facts["laid"])
     best = max(range(len(laid)), key=lambda place: laid[place].dpq or 0)
     kept, chance = laid[best].neighbours, facts["random"][best]["neighbours"]
     if kept is None or chance is None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from fashionprobe.attributes import added_classes
-from fashionprobe.attributes.added_classes import Added
+from fashionprobe.attributes.added_classes import AddedClass
 from fashionprobe.errors import UserError
 
 
 def made(name="check", group="pattern", value=1.0, weights="w" * 64):
     blocks = {1: np.full((3, 2), value, np.float32), 4: np.zeros((3, 5), np.float32)}
-    return Added(group, name, ("a.jpg", "b.jpg", "c.jpg"), weights, blocks)
+    return AddedClass(group, name, ("a.jpg", "b.jpg", "c.jpg"), weights, blocks)
 
 
 @pytest.mark.parametrize("name", ["check", "日本 é", "../up", "a/b", "a" * 300, "CON", "x.npz"])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fashionprobe.artifacts import Recipe, build
 from fashionprobe.errors import UserError
-from fashionprobe.inputs.masks import Drawn, fitted, open_masks, write_masks
+from fashionprobe.inputs.masks import Mask, fitted, open_masks, write_masks
 from fashionprobe.records import decode
 from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import ingest
@@ -54,7 +54,7 @@ def corner(shape):
 @pytest.fixture
 def written(records, tmp_path):
     drawn = [
-        Drawn(name, name.split("/")[1], corner((6, 9) if name[-5] in "13" else (8, 8)), "kim")
+        Mask(name, name.split("/")[1], corner((6, 9) if name[-5] in "13" else (8, 8)), "kim")
         for name in ("train/a/1.png", "val/b/4.png")
     ]
 

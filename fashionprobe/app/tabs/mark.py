@@ -10,7 +10,7 @@ import gradio as gr
 
 from fashionprobe.app import html
 from fashionprobe.app.marking import FIRST_GUESS, MARKED, OUTCOMES, SPLITS, SURE, TRUE_CLASS, Marking
-from fashionprobe.app.refit_job import Correcting, Wish
+from fashionprobe.app.refit_job import Correcting, RefitRequest
 from fashionprobe.app.served_classifier import QUICK, heading
 from fashionprobe.app.widgets import QUIET, guarded
 from fashionprobe.errors import Busy, UserError, system_error
@@ -38,7 +38,7 @@ def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: 
             )  # fmt: skip
         with gr.Column(scale=3, min_width=240, elem_classes="fp-side"):
             split = gr.Radio(list(SPLITS), value="train", label="Split", info="Test is never marked: it measures.")
-            label = gr.Dropdown([("all", ""), *_named(marking.looking.classes)], value="", label="Class")
+            label = gr.Dropdown([("all", ""), *_named(marking.classifier.classes)], value="", label="Class")
             outcome = gr.Radio(list(OUTCOMES), value="all", label="The network has it")
             sure = gr.Dropdown(list(SURE), value="all", label="Sure of its first guess")
             marked = gr.Radio(list(MARKED), value="all", label="Masks")
@@ -46,7 +46,7 @@ def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: 
                 [*((heading(name), name) for name in QUICK), (NO_HEATMAP, "")], value=QUICK[0], label="Heatmap"
             )
             target = gr.Dropdown(
-                [FIRST_GUESS, TRUE_CLASS, *marking.looking.classes], value=FIRST_GUESS, label="Heatmap of"
+                [FIRST_GUESS, TRUE_CLASS, *marking.classifier.classes], value=FIRST_GUESS, label="Heatmap of"
             )
     filters = [split, label, outcome, sure, marked, method, target]
 
@@ -88,8 +88,8 @@ def _refit(page: gr.Blocks, correcting: Correcting) -> None:
     clock = gr.Timer(1.0, active=False)
 
     def begin(iterations: float, loss: str, seeds: float, rivals: bool, again: bool) -> Any:
-        wish = Wish(int(iterations), loss, int(seeds), rivals, again)
-        guarded(lambda: correcting.start(wish))
+        request = RefitRequest(int(iterations), loss, int(seeds), rivals, again)
+        guarded(lambda: correcting.start(request))
         return html.state(correcting.state), gr.Timer(active=True), gr.Button(interactive=False)
 
     def tick() -> Any:
@@ -154,4 +154,4 @@ def _named(classes: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _shelf(marking: Marking, run: str) -> str:
     """Return the name under which a browser keeps masks that are not saved yet: of this run and record set alone."""
-    return f"fashionprobe/{run}/" + hashlib.sha256(marking.shelf.records.fingerprint.encode()).hexdigest()[:12]
+    return f"fashionprobe/{run}/" + hashlib.sha256(marking.pictures.records.fingerprint.encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ from fashionprobe.explain.targets import Channel
 OCTAVES = 4
 """Scales for a network that takes images of any size."""
 
-LEAST_SIDE = 32
+MIN_SIDE = 32
 """Pixels below which the default makes no further octave."""
 
 
@@ -135,7 +135,7 @@ def _sizes(model: keras.Model, size: Any, octaves: int | None, scale: float) -> 
     fixed = None not in model.input_shape[1:3]
     if octaves is None:
         octaves = 1 if fixed else OCTAVES
-        while octaves > 1 and min(size) / scale ** (octaves - 1) < LEAST_SIDE:
+        while octaves > 1 and min(size) / scale ** (octaves - 1) < MIN_SIDE:
             octaves -= 1
     check_numbers(octaves=octaves)
     if fixed and octaves > 1:

@@ -34,7 +34,7 @@ PIXEL_RATE, FOURIER_RATE = 0.05, 0.1
 
 
 @dataclass(frozen=True)
-class Maximized:
+class Maximization:
     """Pictures and how much the units answer to them.
 
     Attributes:
@@ -64,7 +64,7 @@ def maximize(
     value_range: tuple[float, float] = (0.0, 255.0),
     batch_size: int = 16,
     seed: int = 0,
-) -> Maximized:
+) -> Maximization:
     """Make the picture that each unit answers to most, by gradient ascent of `mean(A) - R(x)`.
 
     A is the map of a channel (one value for a neuron or a class), R the sum of the penalties. A picture depends on its
@@ -126,7 +126,7 @@ def maximize(
             images = to_range(pictures, value_range)
             found.append((images.numpy(), measure(images, tf.constant(rows))[0].numpy(), np.concatenate(history).T))
     images, scores, history = (np.concatenate(parts)[: len(targets)] for parts in zip(*found, strict=True))
-    return Maximized(images, scores, history)
+    return Maximization(images, scores, history)
 
 
 def _climber(

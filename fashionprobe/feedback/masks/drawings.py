@@ -30,7 +30,7 @@ FORMAT = 1
 PATIENCE = 10.0
 """Seconds that a save waits for another one."""
 
-MOST_NOTE = 2000
+MAX_NOTE = 2000
 """Characters of a note."""
 
 
@@ -73,7 +73,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Saved:
+class SaveOutcome:
     """What became of a save.
 
     Attributes:
@@ -90,7 +90,7 @@ class Saved:
 def save(
     folder: Path, id: str, label: str, mask: np.ndarray, *, author: str, note: str, base: str,
     settles: Collection[str] = (),
-) -> Saved:  # fmt: skip
+) -> SaveOutcome:  # fmt: skip
     """Keep a mask.
 
     Args:
@@ -111,7 +111,7 @@ def save(
         OSError: If the disk is full or the folder may not be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    new = _version(id, mask, author, " ".join(note.split())[:MOST_NOTE])
+    new = _version(id, mask, author, " ".join(note.split())[:MAX_NOTE])
     with locked(folder, patience=PATIENCE):
         there = load(folder, id) or Mark(id, label)
         others = tuple(each for each in there.others if each.version not in settles)
@@ -125,7 +125,7 @@ def save(
             others = (*(each for each in others if each.version != new.version), new)
             kept = replace(there, others=others)
         _publish(folder, kept)
-    return Saved(kept, kept.now.version != new.version, new.version)
+    return SaveOutcome(kept, kept.now.version != new.version, new.version)
 
 
 def load(folder: Path, id: str) -> Mark | None:

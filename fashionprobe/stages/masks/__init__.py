@@ -11,7 +11,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import Situation, UserError, conflict, missing, unknown_name
-from fashionprobe.inputs.masks import Drawn, write_masks
+from fashionprobe.inputs.masks import Mask, write_masks
 from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
@@ -20,7 +20,7 @@ from fashionprobe.stages.masks.sources import (
     DRAWN,
     IMPORTED,
     Find,
-    Said,
+    MaskNote,
     by_background,
     by_box,
     by_filter,
@@ -53,7 +53,7 @@ SHOWN_CLASSES, SHOWN = 8, 6
 
 
 @dataclass(frozen=True)
-class Masked(Result):
+class MaskSet(Result):
     """Masks on disk.
 
     Attributes:
@@ -80,7 +80,7 @@ class _Job:
     find: Find
     author: str
     note: str
-    said: "Mapping[str, Said]"
+    notes: "Mapping[str, MaskNote]"
 
     @property
     def automatic(self) -> bool:
@@ -120,7 +120,7 @@ def masks(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Masked:
+) -> MaskSet:
     """Collect masks of irrelevant regions.
 
     Read what an expert drew elsewhere, or find them automatically. Images of the test split are never masked: it
@@ -188,7 +188,7 @@ def masks(
             way = by_background() if source == "otsu" else by_box(box or (), inside=source == "box")
     job = _Job(
         records=records, items=chosen, label=column, source=source, find=way.find, author=author or source, note=note,
-        said=way.said,
+        notes=way.notes,
     )  # fmt: skip
     recipe = Recipe(
         "masks", arguments | way.arguments, {"records": records.fingerprint, **way.inputs}, way.weights_sha256
@@ -258,7 +258,7 @@ def _write(draft: Path, job: _Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[str, Row]") -> Iterator[Drawn]:
+def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[str, Row]") -> Iterator[Mask]:
     """Yield the masks in stored order; note whose mask would be empty or full, and fill the rows of the sheet."""
     images = job.records.pictures(list(labels))
     with progress.bar(total=len(labels), unit="mask", description="masks") as bar:
@@ -270,8 +270,8 @@ def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[
                     left_out.append(name)
                     continue
                 _show(sheet, labels[name], name, picture, mask)
-                said = job.said.get(name, Said(job.author, job.note))
-                yield Drawn(name, labels[name], mask, said.author, said.note, said.time)
+                notes = job.notes.get(name, MaskNote(job.author, job.note))
+                yield Mask(name, labels[name], mask, notes.author, notes.note, notes.time)
 
 
 def _show(sheet: "dict[str, Row]", label: str, name: str, picture: "np.ndarray", mask: "np.ndarray") -> None:
@@ -312,7 +312,7 @@ def _is_part(name: str, mask: "np.ndarray", picture: "np.ndarray", job: _Job) ->
     return is_part
 
 
-def _result(artifact: Artifact) -> Masked:
+def _result(artifact: Artifact) -> MaskSet:
     facts = artifact.facts
     left_out = facts["left_out"]
     if left_out:
@@ -322,6 +322,6 @@ def _result(artifact: Artifact) -> Masked:
         artifact.outcome, facts["masks"], "" if facts["masks"] == 1 else "s",
         100 * facts["share"], facts["dataset"], artifact.path.parent.name,
     )  # fmt: skip
-    return Masked(
+    return MaskSet(
         artifact.path, artifact.path / "masks.csv", facts["masks"], facts["share"], left_out, reused=artifact.reused
     )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_manifest
 from fashionprobe.errors import UserError, missing
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages.relevance.activity import (
     Activity,
-    Chosen,
-    Job,
+    ImageSubset,
+    RelevanceStudy,
     after_file,
     choose,
     learned_from,
@@ -36,7 +36,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Ranked(Result):
+class FilterRanking(Result):
     """Filters ranked on disk.
 
     Attributes:
@@ -78,7 +78,7 @@ def relevance(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Ranked:
+) -> FilterRanking:
     """Rank the filters of the last feature map by relevance.
 
     It also shows what the filters look at. With masks, filters that are most active where an expert sees nothing of use
@@ -131,7 +131,7 @@ def relevance(
     from fashionprobe.backbones import devices
     from fashionprobe.channels.filters import open_filters
 
-    job = Job(
+    job = RelevanceStudy(
         opened=opened,
         dataset=records.path.name,
         found=open_filters(opened.model),
@@ -177,7 +177,7 @@ def _label(column: str, records: RecordSet) -> str:
     return column
 
 
-def _check_after(job: Job) -> None:
+def _check_after(job: RelevanceStudy) -> None:
     if job.after and job.after.count != job.found.count:
         raise UserError(
             "after", expected=f"a network with {job.found.count} filters in its last feature map, as before",
@@ -200,12 +200,12 @@ def _open_masks(masks: shared.Place | None, folder: Path, records: RecordSet, ru
     return open_masks(masks, records, runs_root=runs_root)
 
 
-def _place(opened: Opened, layer: str) -> int:
+def _place(opened: LoadedNetwork, layer: str) -> int:
     """Return where the layer stands: names that Keras gave differ from process to process."""
     return [operation.name for operation in opened.model.operations].index(layer)
 
 
-def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict[str, Any]:
+def _write(draft: Path, job: RelevanceStudy, masked: "tuple[Masks, ImageSubset] | None") -> dict[str, Any]:
     """Look at the images, rank, compare, and fill the files of the artifact."""
     from fashionprobe.stages.relevance.figures import draw_changes, draw_curve, draw_expert, draw_view
 
@@ -241,7 +241,7 @@ def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict
     return {**facts, "figures": figures.notes}
 
 
-def _rank(job: Job, activity: Activity) -> "Relevance":
+def _rank(job: RelevanceStudy, activity: Activity) -> "Relevance":
     # The rooms do not know each other; the estimate is scikit-learn's, fifty times as fast.
     from fashionprobe.channels.rankings import mutual_information
     from fashionprobe.channels.relevance import relevance as compute
@@ -254,7 +254,7 @@ def _rank(job: Job, activity: Activity) -> "Relevance":
     )  # fmt: skip
 
 
-def _write_ranks(draft: Path, job: Job, found: "Relevance") -> list[int]:
+def _write_ranks(draft: Path, job: RelevanceStudy, found: "Relevance") -> list[int]:
     """Write the tables of the ranking; return the filters, the most relevant first."""
     from fashionprobe.channels.rankings import order
 
@@ -268,7 +268,7 @@ def _write_ranks(draft: Path, job: Job, found: "Relevance") -> list[int]:
     return best.tolist()
 
 
-def _facts(job: Job, found: "Relevance", order: list[int]) -> dict[str, Any]:
+def _facts(job: RelevanceStudy, found: "Relevance", order: list[int]) -> dict[str, Any]:
     """Gather what the manifest and later stages need to know."""
     from fashionprobe.channels.relevance import enough
 
@@ -289,7 +289,7 @@ def _facts(job: Job, found: "Relevance", order: list[int]) -> dict[str, Any]:
     }
 
 
-def _result(artifact: Artifact) -> Ranked:
+def _result(artifact: Artifact) -> FilterRanking:
     facts = artifact.facts
     expert = facts.get("expert")
     remark = ""
@@ -306,6 +306,6 @@ def _result(artifact: Artifact) -> Ranked:
     )  # fmt: skip
     suspicious = tuple(expert["suspicious"]) if expert else None
     table = artifact.path / "relevance.csv"
-    return Ranked(
+    return FilterRanking(
         artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, reused=artifact.reused
     )
