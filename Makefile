@@ -18,6 +18,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

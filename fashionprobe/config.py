@@ -22,7 +22,7 @@ INT_BITS = 64
 
 TOO_LONG = f"more than {MAX_BYTES // 2**20} MiB"
 QUOTES = "; a text of digits stands in quotes"
-EXPECTED = "a YAML file with one `argument: value` a line"
+EXPECTED = "a YAML file with one `argument: value` per line"
 
 
 class TooMuch(yaml.MarkedYAMLError):
@@ -89,7 +89,7 @@ def read(path: str) -> dict[str, Any]:
     """Read a configuration file, once.
 
     Args:
-        path: The file: UTF-8, one `argument: value` a line.
+        path: The file: UTF-8, one `argument: value` per line.
 
     Returns:
         What it holds, by argument.

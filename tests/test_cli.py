@@ -17,7 +17,7 @@ STAGES = ("fashionprobe.stages", "numpy", "yaml")
 NO_COMMAND = "`command` must be one of 32 names"
 LISTED = "`fashionprobe --help` tells what each does."
 MEMBERS = "`command` must be one of: attribute add, attribute remove, attribute list."
-NO_CONFIG = "`config` must be a YAML file with one `argument: value` a line."
+NO_CONFIG = "`config` must be a YAML file with one `argument: value` per line."
 GARMENTS = ("ingest", "--source", "garments", "--size", "32")
 
 

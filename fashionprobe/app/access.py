@@ -104,7 +104,7 @@ def is_local(host: str) -> bool:
 
 
 def check_access(host: str, port: int, auth: str | None, environment: Mapping[str, str] | None = None) -> Access:
-    """Check where the server shall listen, and read who may come in.
+    """Check where the server should listen, and read who may come in.
 
     Args:
         host: Name or address of the network interface.
@@ -114,8 +114,8 @@ def check_access(host: str, port: int, auth: str | None, environment: Mapping[st
         environment: The environment.
 
     Raises:
-        UserError: If the port is none, the file cannot be read, a password is too short, or another machine could come
-            in without one.
+        UserError: If the port is not valid, the file cannot be read, a password is too short, or other machines could
+            connect without one.
     """
     if not 1 <= port <= 65535:
         raise UserError("port", expected="in 1 to 65535", received=port)
@@ -156,14 +156,14 @@ def _file(auth: str) -> str:
     remedy = "A password on the command line could be read by everybody on this machine."
     if not Path(auth).is_file():
         # Not repeated: it may be the password itself.
-        raise UserError("auth", expected=expected, received="something that is no file", remedy=remedy)
+        raise UserError("auth", expected=expected, received="something that is not a file", remedy=remedy)
     path = Path(auth)
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise UserError("auth", expected="a file that only you can read", received=auth, remedy=f"chmod 600 {auth}")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError("auth", expected=expected, received=f"{auth}, which is no text") from error
+        raise UserError("auth", expected=expected, received=f"{auth}, which is not text") from error
 
 
 def _users(lines: list[str]) -> tuple[tuple[str, str], ...]:
@@ -183,7 +183,7 @@ def options(access: Access, run: Path) -> dict[str, Any]:
     Args:
         access: Where the server listens.
         run: Folder of the run. No file of it is served: pictures go to the page inside of answers. It is blocked by
-            name, too, because it may lie in a folder that Gradio would serve.
+            name, too, because it may be in a folder that Gradio would serve.
     """
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware

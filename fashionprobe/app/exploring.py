@@ -19,13 +19,13 @@ GUESSES = 5
 
 @dataclass(frozen=True)
 class Channel:
-    """What one channel answers to a picture.
+    """How one channel responds to a picture.
 
     Attributes:
         number: Its number, from 0.
         peak: The greatest value of its map.
         share: Where it is strong: the map over the picture, uint8 (rows, columns, 3).
-        wanted: Path of the picture that it answers to most, where `maximize` made one.
+        wanted: Path of the picture that it responds to most, where `maximize` made one.
     """
 
     number: int

@@ -179,7 +179,7 @@ class Marking:
             What is kept now, and whether it clashed with a version of somebody else.
 
         Raises:
-            UserError: If there is no such image, or the mask is none.
+            UserError: If there is no such image, or the mask cannot be read.
             OSError: If the disk is full.
         """
         picture, row = self.picture(item), self.items.iloc[item]

@@ -42,7 +42,7 @@ class State:
 
     Attributes:
         phase: none, running, done or failed.
-        words: What is going on, or went wrong.
+        words: What is happening, or went wrong.
         share: Done so far, in [0, 1].
     """
 

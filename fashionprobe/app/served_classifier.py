@@ -68,7 +68,7 @@ class ServedClassifier:
             number: Number of the class.
 
         Returns:
-            float32 (rows, columns) in [0, 1]: the part of the network's input in which the picture lies.
+            float32 (rows, columns) in [0, 1]: the part of the network's input in which the picture is.
 
         Raises:
             UserError: If there is no such method or class, or the network does not allow it.
@@ -93,12 +93,12 @@ class ServedClassifier:
             return self._explainer(method)(self.fitted(picture), number)[0]
 
     def cropped(self, whole: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """Return the part of a map of the network's input, (*size), in which a picture of this shape lies."""
+        """Return the part of a map of the network's input, (*size), in which a picture of this shape is."""
         top, left, rows, columns = window(shape, self.size, self.fit)
         return whole[top : top + rows, left : left + columns]
 
     def feature_map(self, picture: np.ndarray, layer: str) -> np.ndarray:
-        """Return what a layer answers to a picture, float32 (rows, columns, channels).
+        """Return how a layer responds to a picture, float32 (rows, columns, channels).
 
         Raises:
             UserError: If there is no such layer, or it has no feature map.

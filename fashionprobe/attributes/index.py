@@ -124,7 +124,7 @@ class Index:
         folder: Its folder.
         network: The manifest of the descriptors that it was made of: which network describes a new image.
         groups: Its groups by name.
-        coverage: Share of a class's own images that its reach shall hold.
+        coverage: Share of a class's own images that its reach should hold.
         parts: Its parts.
     """
 
@@ -284,7 +284,7 @@ def create(folder: Path, network: Mapping[str, Any], groups: Sequence[Group], *,
         folder: An empty folder.
         network: The manifest of the descriptors.
         groups: The groups.
-        coverage: Share of a class's own images that its reach shall hold, in (0, 1].
+        coverage: Share of a class's own images that its reach should hold, in (0, 1].
     """
     for group in groups:
         for use, normalization in (("search", group.normalization), ("reading", group.reading)):
@@ -345,7 +345,7 @@ def write_part(
         groups: The groups of the index.
         descriptors: Descriptors by block, float32 (rows, channels), not normalized; may be memory maps.
         items: id and label columns of the images.
-        thumbnails: One JPEG file an image; empty where there is none.
+        thumbnails: One JPEG file per image; empty where there is none.
         graphs: Whether to build graphs for approximate search, too; this needs faiss.
 
     Raises:

@@ -266,7 +266,7 @@ def by_class(shares: np.ndarray, classes: np.ndarray, queries: np.ndarray) -> pd
 
 
 def best_and_worst(found: QueryResults, classes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the queries with the highest and the lowest precision, one a class while there are classes enough.
+    """Choose the queries with the highest and the lowest precision, one per class while there are classes enough.
 
     Args:
         found: What the queries found.

@@ -38,7 +38,7 @@ def occlusion(
     noise of a pixel is the same in all windows and images.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         windows: Sides of the windows: below 1 a share of the image's shorter side, else pixels.
         strides: Steps between the windows of each size, in the same units, none greater than its window; half the
             window by default. The last window of a row or column is moved back to end at the border.

@@ -63,7 +63,7 @@ def open_embedding(run: Path, tfrecords_root: str, *, trust: bool = False) -> Ru
         trust: Whether the file that the embedding started from may hold more than layers of Keras.
 
     Raises:
-        UserError: If one is missing, or the record set was made anew since.
+        UserError: If one is missing, or the record set was recreated since.
     """
     from fashionprobe.siamese.embedding_training import Settings
     from fashionprobe.training.classes import Classes
@@ -76,7 +76,7 @@ def open_embedding(run: Path, tfrecords_root: str, *, trust: bool = False) -> Ru
     if records.fingerprint != artifact.manifest["inputs"]["records"]:
         raise UserError(
             "dataset", expected=f"the record set '{facts['dataset']}' that the embedding was trained on",
-            received="one that was made anew since", remedy="Train again: fashionprobe embed with --overwrite.",
+            received="one that was recreated since", remedy="Train again: fashionprobe embed with --overwrite.",
         )  # fmt: skip
     plan = Plan(**{name: given[name] for name in Plan.__dataclass_fields__})
     names = [name for name in Settings.__dataclass_fields__ if name != "plan"]

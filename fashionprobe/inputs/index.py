@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fashionprobe.attributes.index import Group, Index
 
 STORE = "attributes"
-"""Folder of a run that holds the classes a person added or took away; it is no artifact, for it changes."""
+"""Folder of a run that holds the classes a person added or took away; it is not an artifact, for it changes."""
 
 
 def open_index(run: Path) -> "Index":

@@ -138,7 +138,7 @@ def open_masks(masks: shared.Place, records: RecordSet, *, runs_root: str = "run
     if artifact.manifest["inputs"].get("records") != records.fingerprint:
         raise UserError(
             "masks", expected=f"masks of the record set {records.path.name} as it is now",
-            received=f"{path}, made for {artifact.facts['dataset']}, another set or one that was made anew since",
+            received=f"{path}, made for {artifact.facts['dataset']}, another set or one that was recreated since",
             remedy=f"Make them again: {again} --overwrite",
         )  # fmt: skip
     try:

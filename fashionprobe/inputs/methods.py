@@ -55,7 +55,7 @@ def choose_columns(
     steps: int,
     seed: int,
 ) -> list[Column]:
-    """Return one column a method with the options of each, and one a percentile.
+    """Return one column per method with the options of each, and one per percentile.
 
     Raises:
         UserError: If there is no such method, or no class to explain.

@@ -154,7 +154,7 @@ class LoadedNetwork:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the network ends in one score a class."""
+        """Whether the network ends in one score per class."""
         return len(self.model.output_shape) == 2 and self.model.output_shape[-1] > 1 and _ends_in_scores(self.model)
 
     def arguments(self) -> dict[str, Any]:

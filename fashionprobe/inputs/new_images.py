@@ -43,7 +43,7 @@ def describe_files(
         Descriptors by block, float32 (files, channels).
 
     Raises:
-        UserError: If a file is no image, or the network is not the one that described the run.
+        UserError: If a file is not an image, or the network is not the one that described the run.
     """
     if not paths:
         raise missing("images", "pass one image file or more")

@@ -43,7 +43,7 @@ SOON = 2
 """Seconds between the note of an artifact's end and the date of its file."""
 
 MAX_CLASSES = 1000
-"""A column with more distinct values, such as the titles, is none of classes: the manifest holds only their number."""
+"""A column with more distinct values, such as the titles, is not a class column: the manifest holds only a count."""
 
 DRAWN_SIZES = {"garments": (224, 224), "symbols": symbols.SIZE}
 """(height, width) in pixels at which the sources that draw do so when no size is asked for."""
@@ -54,7 +54,7 @@ RATE, MARKS = 0.9, "symbols"
 
 @dataclass(frozen=True)
 class Request:
-    """What a record set shall hold; the arguments of the stage `ingest`, which documents them."""
+    """What a record set should hold; the arguments of the stage `ingest`, which documents them."""
 
     source: str
     path: str | None = None
@@ -80,9 +80,9 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
     """Write the record set, or find it finished.
 
     Args:
-        request: What it shall hold.
+        request: What it should hold.
         path: Its folder.
-        threads: Shards written at a time; None for one a processor core.
+        threads: Shards written at a time; None for one per processor core.
         overwrite: Replace a record set made by another request.
 
     Returns:
@@ -127,7 +127,7 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         raise UserError(
             str(path), expected="a record set without bad images",
             received=f"{artifact.facts['bad']} that an earlier run skipped, listed in {path / 'skipped.csv'}",
-            remedy="Mend or remove them, or drop --strict.",
+            remedy="Fix or remove them, or drop --strict.",
         )  # fmt: skip
     return RecordSet(artifact.path, artifact.manifest, reused=artifact.reused)
 

@@ -31,8 +31,8 @@ def read(
 ) -> tf.data.Dataset:
     """Read a record set.
 
-    Without `passes` the order is that of `items.csv`. With it the set is read several times, shuffled anew in each
-    pass; the order of pass 7 depends on the seed and on 7 alone, so training goes on after epoch 7 as if never stopped.
+    Without `passes` the order is that of `items.csv`. With it the set is read several times, shuffled again in each
+    pass; the order of pass 7 depends on the seed and on 7 alone, so training resumes after epoch 7 as if never stopped.
 
     Args:
         records: The artifact that `ingest` wrote.

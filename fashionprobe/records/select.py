@@ -24,7 +24,7 @@ def select(
     """Return the chosen items, in the order of the catalogue.
 
     Args:
-        items: One row an image, string columns.
+        items: One row per image, string columns.
         where: A pandas query over the columns, such as "gender == 'Women' and pattern != ''".
         label: The column that `classes` and `per_class` are about; items without this label are left out.
         classes: The classes to keep.
@@ -90,7 +90,7 @@ def assign_splits(
     a network would be tested on a picture that it was trained on.
 
     Args:
-        items: One row an image.
+        items: One row per image.
         parts: Sizes of train, val and test in any unit: shares, percent or numbers of images.
         label: Column to stratify by; None draws at random.
         contents: A key for each row; rows with the same key hold the same picture. None when no two do.

@@ -137,7 +137,7 @@ class EmbeddingTraining:
         chosen = self.settings
         common = {"steps": chosen.steps, "seed": chosen.seed, "epoch": epoch}
         if chosen.mining == "random":
-            # As many images a batch as the others have.
+            # As many images per batch as the others have.
             size = max(chosen.classes_per_batch * chosen.per_class // 3, 1)
             return random_triplets(numbers, size=size, **common)
         return balanced(numbers, classes=chosen.classes_per_batch, per_class=chosen.per_class, **common)
@@ -149,7 +149,7 @@ class EmbeddingOutcome:
 
     Attributes:
         network: The network.
-        history: One row an epoch: epoch, learning_rate, loss, active, spread, margin.
+        history: One row per epoch: epoch, learning_rate, loss, active, spread, margin.
         states: The epoch, from 1, in which it was "collapsed" or "stalled" first.
     """
 
@@ -166,7 +166,7 @@ def train(
     rows: np.ndarray | None = None,
     report: Report = lambda done: None,
 ) -> EmbeddingOutcome:
-    """Train on the train split, or on some of it; go on where a killed run stopped.
+    """Train on the train split, or on some of it; resume a killed run.
 
     Args:
         job: The job.

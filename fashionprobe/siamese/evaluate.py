@@ -16,10 +16,10 @@ MAX_FOR_SILHOUETTE = 10_000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well the classes are told apart.
+    """How well the classes are separated.
 
     Attributes:
-        table: One row a split and classifier: split, classifier ("knn" or "nearest_mean"), k (0 for the mean),
+        table: One row per split and classifier: split, classifier ("knn" or "nearest_mean"), k (0 for the mean),
             images, accuracy, low, high (95 % Wilson interval), auc (macro, one against the rest).
         silhouette: By split, in [-1, 1]; NaN where there are not two classes.
         per_class: split, classifier, k, class, images, precision, recall, f1, auc.

@@ -94,7 +94,7 @@ def _by_class(numbers: np.ndarray, per_class: int) -> list[np.ndarray]:
 
 
 def _dealt(places: np.ndarray, hands: int, per_class: int, rng: np.random.Generator) -> np.ndarray:
-    """Deal hands of K different images, the pack shuffled anew when fewer than K are left."""
+    """Deal hands of K different images, the pack shuffled again when fewer than K are left."""
     in_pack = len(places) // per_class
     packs = -(-hands // in_pack)
     shuffled = rng.permuted(np.tile(places, (packs, 1)), axis=1)

@@ -206,6 +206,6 @@ def distances(embeddings: tf.Tensor, metric: Metric = "euclidean") -> tf.Tensor:
 
 
 def spread(distances: tf.Tensor) -> tf.Tensor:
-    """Return the mean distance between two different members of a batch; 0 when all lie on one point."""
+    """Return the mean distance between two different members of a batch; 0 when all are on one point."""
     count = tf.cast(tf.shape(distances)[0], distances.dtype)
     return tf.math.divide_no_nan(tf.reduce_sum(distances), count * (count - 1))

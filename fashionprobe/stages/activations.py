@@ -64,7 +64,7 @@ def activations(
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg; the grids show the first. Or give a dataset.
         layer: Names of layers, in place of blocks.
-        channels: Channels in a grid: of more, the strongest.
+        channels: Channels in a grid; if there are more, the strongest.
 
     Returns:
         The pictures: path, gallery page and layers.

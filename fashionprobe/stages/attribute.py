@@ -57,7 +57,7 @@ def add(
     Nothing is trained, and no other class changes.
 
     Args:
-        images: Two image files or more; ten are a good number.
+        images: At least two image files; ten are a good number.
         id: Or the ids of images that were extracted.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
         overwrite: Replace a class of this name.

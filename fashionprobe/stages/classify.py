@@ -80,14 +80,14 @@ def classify(
     """Find the block that knows a label best.
 
     Nothing is trained. Each image is classified by the others, from the descriptor of one block: by the nearest class
-    mean (euclidean and cosine) and by its k nearest neighbours, in stratified folds. Images that are one and the same
-    stay in one fold.
+    mean (euclidean and cosine) and by its k nearest neighbours, in stratified folds. Copies of an image stay in one
+    fold.
 
     Args:
         neighbours: Values of k. Default: [1,2,4,8,16], as far as there are images.
         dimensions: Classify also after UMAP to this many dimensions, or several as 2,8,32; fitted on the training folds
-            alone. It takes a fit a label, block, fold and number: of three seconds for 700 images, half a minute for
-            10,000. A block that has no more channels than that is left out there.
+            alone. It takes one fit per label, block, fold and number: three seconds for 700 images, half a minute for
+            10,000. A block with no more channels than that is left out.
 
     Returns:
         The classification: path and the best block of each label.

@@ -1,4 +1,4 @@
-"""Stage `converge`: records -> whether the channels of two networks, or of two blocks, answer to the same."""
+"""Stage `converge`: records -> whether the channels of two networks, or of two blocks, respond to the same."""
 
 import logging
 from dataclasses import asdict, dataclass, replace
@@ -103,7 +103,7 @@ def converge(
         size: Height and width in pixels of the input of both. Default: the first backbone's own.
         pool: Correlate over all places of the feature maps (never), over their means (always), or over places where the
             maps have the same size (auto).
-        pairs: Pairs drawn of the best, and of the worst.
+        pairs: Best pairs drawn, and as many of the worst.
         other_seed: Seed of random weights of the network to compare with.
 
     Returns:

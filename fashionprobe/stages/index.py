@@ -61,7 +61,7 @@ def index(
 ) -> IndexSummary:
     """Make an index of descriptors for search, tag and attribute.
 
-    With `images`, put new images into the index that is there. An index has groups of attributes, such as colour and
+    With `images`, add new images to the existing index. An index has groups of attributes, such as colour and
     pattern, each with the block that knows it. A group with a label column starts with the classes of that column;
     `fashionprobe attribute add` gives it more.
 
@@ -72,13 +72,13 @@ def index(
             block 4 or the last.
         labels: Label columns as colour=baseColour pattern=pattern. Default: the column with the name of the group, if
             there is one.
-        coverage: Share of a class's own images that its reach shall hold: beyond it an image is none of the class.
+        coverage: Share of a class's own images that its reach should hold: beyond it an image is not of the class.
         thumbnails: Keep a small picture of each image, for contact sheets.
-        approximate: Build graphs for approximate search by one group, too: for sets so large that the exact search
-            takes too long. Needs faiss: pip install 'fashionprobe[faiss]'.
-        images: Image files to put into the index that is there; nothing else of it changes. A picture that it has
-            already is left out. The name of the file is the id, without its suffix where the index has none, and with a
-            number behind it where another picture has that name.
+        approximate: Also build graphs for approximate search by one group, for sets too large for the exact
+            search. Needs faiss: pip install 'fashionprobe[faiss]'.
+        images: Image files to add to the existing index; nothing else of it changes. A picture that is already in
+            it is left out. The file name is the id, without its suffix if the ids of the index have none, and with a
+            number appended if another picture has that name.
         backbone: Name or path of the backbone that described the run; needed for new images when it was moved.
 
     Returns:
@@ -115,7 +115,7 @@ def index(
         overwrite=overwrite,
     )
     if thumbnails and records is None:
-        log.info("the record set is gone or was made anew, so there are no thumbnails")
+        log.info("the record set is gone or was recreated, so there are no thumbnails")
     return _result(folder, artifact.reused)
 
 

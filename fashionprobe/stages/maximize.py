@@ -1,4 +1,4 @@
-"""Stage `maximize`: a backbone -> the pictures that chosen channels or classes answer to most."""
+"""Stage `maximize`: a backbone -> the pictures that chosen channels or classes respond to most."""
 
 import logging
 import re
@@ -31,7 +31,7 @@ class SyntheticImages(Result):
 
     Attributes:
         mosaic: All of them in one figure, `mosaic.png`.
-        images: One PNG a channel or class.
+        images: One PNG per channel or class.
     """
 
     mosaic: Path
@@ -93,13 +93,13 @@ def maximize(
         learning_rate: Size of a step; pixels go from -1 to 1. Default: 0.05 for pixels, 0.1 for Fourier coefficients.
         start: Where to start: noise about grey, or grey.
         fourier: Look for Fourier coefficients of decorrelated colours, which look more natural, instead of pixels.
-        jitter: Most pixels by which the picture is shifted before each step.
+        jitter: Largest shift of the picture before each step, in pixels.
         blur: Standard deviation in pixels of the Gaussian blur; 0 for none. Not used with Fourier coefficients.
         l2: Weight of the penalty on strong colours.
         total_variation: Weight of the penalty on roughness.
         small_norm: Share of the pixels, those nearest to grey, that are made grey.
         small_contribution: Share of the pixels, those that matter least to the activation, that are made grey.
-        every: Steps from one blur, and one removal of pixels, to the next.
+        every: Steps between two blurs, or two removals of pixels.
 
     Returns:
         The pictures: paths.

@@ -46,7 +46,7 @@ class PairDistances(Result):
     """Overlaps of distances on disk.
 
     Attributes:
-        table: One row a label, block, class and space, `overlap.csv`.
+        table: One row per label, block, class and space, `overlap.csv`.
         answers: The least overlap of each label.
     """
 
@@ -87,12 +87,12 @@ def pairs(
 ) -> PairDistances:
     """Compare distances within classes and between them.
 
-    They are compared block by block. The less their histograms overlap, the better the space of the block knows the
-    classes, whatever the classifier. Pairs are drawn without replacement; two copies of one picture are no pair.
+    They are compared block by block. The less their histograms overlap, the better the block separates the classes,
+    whatever the classifier. Pairs are drawn without replacement; two copies of one picture are not a pair.
 
     Args:
-        pairs: Number of pairs of each class, and of pairs of it with another class; all there are when there are fewer.
-        dimensions: Measure also, by euclidean distance, in a UMAP reduction to so many dimensions. Default: no
+        pairs: Number of pairs within each class, and of pairs of it with another class; all pairs if there are fewer.
+        dimensions: Also measure, by euclidean distance, in a UMAP reduction to this many dimensions. Default: no
             reduction.
         bins: Number of bins of the histograms, equal ones over all distances of a block.
 

@@ -90,7 +90,7 @@ def profile(
 ) -> Profile:
     """Show what each channel does for each class.
 
-    It also finds the few channels that a label is in. For each block: the mean activation of each channel by class, its
+    It also finds the few channels that hold a label. For each block: the mean activation of each channel by class, its
     peaks, and the channels that separate one class from the rest best (area under the ROC curve). Then the attribute
     neurons: the smallest set of channels that keeps nearly all of the accuracy that k-NN has with the whole block, in
     stratified folds. Nothing is trained.

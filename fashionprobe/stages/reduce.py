@@ -68,7 +68,7 @@ class Reductions(Result):
     """Reduced descriptors and their clusters on disk.
 
     Attributes:
-        table: One row a label, block and number of dimensions, `clusters.csv`.
+        table: One row per label, block and number of dimensions, `clusters.csv`.
         answers: The block that agrees best with each label.
     """
 
@@ -112,8 +112,8 @@ def reduce(
 
     Args:
         dimensions: Dimensions to reduce to, or several as 2,8,32. The maps have 2, which is always among them.
-        neighbours: Neighbours of each image that shall stay near it: few show detail, many the whole.
-        min_cluster_size: Images of the smallest cluster. Default: 0.5 % of the images, 5 at least.
+        neighbours: Neighbours of each image that should stay near it: few show detail, many the overall shape.
+        min_cluster_size: Images of the smallest cluster. Default: 0.5 % of the images, at least 5.
         seed: Seed of UMAP. With null it is faster on many cores, and each run gives another result.
 
     Returns:
@@ -326,7 +326,7 @@ def _write_map(
 
 
 def _points_table(described: RunDescriptors, job: _Job, points: "np.ndarray", clusters: "np.ndarray") -> "pd.DataFrame":
-    """Return one row an image: row, id, x, y, cluster, and the labels, renamed where a name is taken."""
+    """Return one row per image: row, id, x, y, cluster, and the labels, renamed where a name is taken."""
     table = described.items[["row", "id"]].assign(x=points[:, 0], y=points[:, 1], cluster=clusters)
     for label in job.labels:
         table[label if label not in table else f"{label}_label"] = described.items[label]

@@ -100,7 +100,7 @@ def retrieve(
 
     Args:
         queries: Number of queries, drawn with the seed; all images where there are fewer.
-        top: Number of results that the precision is over. Default: 10, or half of the
+        top: Number of results over which precision is taken. Default: 10, or half of the
             other images where there are fewer.
         normalization: What is done to descriptors before: none, l2, standard or whiten, or several as none,whiten.
 
@@ -378,7 +378,7 @@ def _result(artifact: Artifact) -> Retrieval:
     if facts["both"] is not None:
         said.append(f"both at once: {facts['both']:.2f}")
     if not facts["pictures"]:
-        log.info("No contact sheets: the record set that was described is gone or was made anew.")
+        log.info("No contact sheets: the record set that was described is gone or was recreated.")
     path = artifact.path
     log.info("%s: %s. Next: fashionprobe report --run %s", artifact.outcome, "; ".join(said), path.parent.name)
     return Retrieval(path, tuple(answers), facts["both"], reused=artifact.reused)

@@ -61,13 +61,13 @@ def search(
             z-scored over the whole index.
         top: How many. Default: 36, or all that there are.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
-        overwrite: Write the search anew even where it is there.
+        overwrite: Write the search again even if it is there.
 
     Returns:
         The results: ids, distances and the folder.
 
     Raises:
-        UserError: If there is no index, group or id, the file is no image, or `top` is more than the index holds.
+        UserError: If there is no index, group or id, the file is not an image, or `top` is more than the index holds.
 
     Example:
         fashionprobe search --run colour --image shirt.jpg --by colour --top 36
@@ -82,7 +82,7 @@ def search(
     top = min(36, len(index) - (without is not None)) if top is None else top
     if image is not None:
         if not Path(image).is_file():
-            raise UserError("image", expected="an image file", received=f"{image!r}, which is none")
+            raise UserError("image", expected="an image file", received=f"{image!r}, which is not a file")
         resizing = resizing_of(folder, index.network, tfrecords_root)
         found = describe_files(index.network, [image], index.blocks, resizing=resizing, backbone=backbone, trust=trust)
         points = normalized(index, found)

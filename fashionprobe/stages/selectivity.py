@@ -26,7 +26,7 @@ class ChannelSelectivity(Result):
     """Selectivity of channels on disk.
 
     Attributes:
-        table: One row a channel, `selectivity.csv`.
+        table: One row per channel, `selectivity.csv`.
         blocks: The blocks.
         channels: Number of channels.
         silent: Number of them that no image activates.
@@ -68,9 +68,9 @@ def selectivity(
     that are drawn.
 
     Args:
-        label: Label column whose classes are meant. Default: the one by which the record set was split.
-        images: Images a channel: those that activate it most.
-        features: Neuron features drawn a block, half of them with the highest class index, half with the highest
+        label: Label column of the classes. Default: the one by which the record set was split.
+        images: Images per channel: those that activate it most.
+        features: Neuron features drawn per block, half of them with the highest class index, half with the highest
             colour index; the files hold all.
 
     Returns:
@@ -158,7 +158,7 @@ def _lowest(labels: "np.ndarray", images: int) -> float:
 
 
 def _top_table(results: "list[Selectivity]", blocks: list[int], ids: "np.ndarray") -> "pd.DataFrame":
-    """Return the images that activate each channel, one row a channel and rank."""
+    """Return the images that activate each channel, one row per channel and rank."""
     import numpy as np
     import pandas as pd
 

@@ -29,7 +29,7 @@ class Answer:
         name: The class; "none of these" when the image is beyond the reach of the nearest.
         nearest: The nearest class.
         distance: Distance to its mean.
-        reach: How far that class reaches: as far as most of its own images lie, each left out in turn.
+        reach: How far that class reaches: as far as most of its own images are, each left out in turn.
     """
 
     image: str
@@ -54,11 +54,11 @@ def tag(
 ) -> tuple[Answer, ...]:
     """Name the class of an image in each group of an index.
 
-    Or say that it is none of them.
+    Or say that it is in none of them.
 
     Args:
         image: Image file, or several.
-        id: Or the id of an image that was extracted, or several. It may be one of those that its class was learned
+        id: Or the id of an image that was extracted, or several. It may be one that its class was made
             from.
         group: Groups to ask. Default: all that have classes.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
@@ -67,7 +67,7 @@ def tag(
         One answer an image and group.
 
     Raises:
-        UserError: If there is no index, group or class, or a file is no image.
+        UserError: If there is no index, group or class, or a file is not an image.
 
     Example:
         fashionprobe tag --run colour --image shirt.jpg

@@ -89,14 +89,14 @@ def train(
     """Train a classifier of one label.
 
     It learns from the train split, and is measured on val (and on test, if there is one). The network is the backbone,
-    global average pooling, and one dense layer. A run that was killed goes on behind its last whole epoch. The weights
-    of the epoch with the best validation accuracy are kept.
+    global average pooling, and one dense layer. An interrupted run resumes after its last complete epoch. The
+    weights of the epoch with the best validation accuracy are kept.
 
     Args:
         label: Label column. Default: the one by which the record set was split (articleType for kaggle).
         block: Block whose descriptor the dense layer reads, or several as [3,4,5]. Default: the last.
         cache: When the head alone is trained, without augmentation, compute the descriptors once.
-        min_images: A class with fewer images is rare; so is one that train or val has no image of.
+        min_images: A class with fewer images is rare; so is one without images in train or val.
         rare: Leave rare classes out, or merge them into a class "other".
         label_smoothing: Share of each target that is spread over all classes.
         dropout: Share of the descriptor that is left out at random in training.

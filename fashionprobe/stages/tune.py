@@ -57,10 +57,10 @@ def tune(
 ) -> Tuning:
     """Search for margin, learning rate and dimension.
 
-    The best values are those with which the embedding separates the classes best. All else is as `embed` trained the
-    embedding of the run. Each set of values is tried in stratified folds of the train split: trained on the others, the
-    images of a fold are classified by their neighbours in them. Sets that look hopeless are given up after a fold or
-    two. The test images are never looked at. A killed run goes on where it stopped. Needs Optuna: pip install
+    The best values are those with which the embedding separates the classes best. Everything else is as in the run of
+    `embed`. Each set of values is tried in stratified folds of the train split: trained on the others, the
+    images of a fold are classified by their neighbours in them. Sets that look hopeless are dropped after a fold or
+    two. The test images are never looked at. An interrupted run resumes where it stopped. Needs Optuna: pip install
     "fashionprobe[tune]".
 
     Args:

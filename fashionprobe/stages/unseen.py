@@ -1,4 +1,4 @@
-"""Stage `unseen`: an embedding trained without one class -> whether that class is told apart all the same."""
+"""Stage `unseen`: an embedding trained without one class -> whether a class held out of training is still separable."""
 
 import logging
 import math
@@ -26,7 +26,7 @@ DONE = ".done.csv"
 
 @dataclass(frozen=True)
 class HeldOutClasses(Result):
-    """How well classes are told apart that the embedding never saw, on disk.
+    """How well classes that the embedding never saw are separated, on disk.
 
     Attributes:
         auc: By class, mean over the seeds: how well the class is told from all others by an embedding without it.
@@ -51,14 +51,14 @@ def unseen(
 ) -> HeldOutClasses:
     """Train an embedding without a class; test it on that class.
 
-    This is done for each class. All else is as `embed` trained the embedding of the run. Then the images of train,
-    those of the class left out among them, give the class means, and an image of test (of val or train where there is
-    none) is scored by how much nearer it is to the mean of the class left out than to any other. A killed run goes on
-    behind its last network.
+    This is done for each class. Everything else is as in the run of `embed`. Then the images of train,
+    including the class left out, give the class means, and an image of test (of val or train where there is
+    none) is scored by how much nearer it is to the mean of the class left out than to any other. An interrupted run
+    resumes after its last network.
 
     Args:
         classes: Classes to leave out, one at a time. Default: all.
-        seeds: Networks for each class, with the seed of the run and those that follow it; and as many that see all.
+        seeds: Networks per class, with the seed of the run and those that follow it, and as many that see all classes.
 
     Returns:
         The result: path and areas under the ROC curve.

@@ -1,4 +1,4 @@
-"""Stage `wall`: descriptors -> the pictures on a grid, like beside like, and how much of their likeness it keeps."""
+"""Stage `wall`: descriptors -> the pictures on a grid, similar ones side by side, and how faithful it is."""
 
 import io
 import logging
@@ -49,7 +49,7 @@ class Walls(Result):
     """Walls on disk.
 
     Attributes:
-        table: One row a block and layout, `scores.csv`.
+        table: One row per block and layout, `scores.csv`.
         layout: The layout of the walls.
         images: Number of images of a wall.
         laid: The scores of each wall.
@@ -76,7 +76,7 @@ def wall(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Walls:
-    """Arrange the images on a grid, like beside like.
+    """Arrange the images on a grid, similar ones side by side.
 
     Nothing is trained. The descriptors are projected into the plane by t-SNE, and each image is given a cell of its
     own. Two layouts do that, and both are scored beside a random one: las, linear assignment sorting, and gridcut, an
@@ -84,10 +84,10 @@ def wall(
     The wall is written as PNG alone: as SVG, a thousand pictures would make a file that few programs open.
 
     Args:
-        block: Block number, or several as [1,4], for a wall each. Default: the deepest.
+        block: Block number, or several as [1,4], one wall for each. Default: the deepest.
         label: Label column whose classes colour the frames; images without it are left out. Default: no frames.
         layout: las or gridcut.
-        images: Images of a wall; of more, as many are drawn by the seed.
+        images: Images of a wall; if there are more, a random sample.
         cell: Height of a picture in pixels, and its largest width.
 
     Returns:

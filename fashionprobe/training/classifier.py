@@ -44,7 +44,7 @@ def classifier(
         to float32 logits (batch, classes).
 
     Raises:
-        UserError: If a block is not there, or `freeze` is no block.
+        UserError: If a block is not there, or `freeze` is not a block.
     """
     _check(backbone, blocks, freeze)
     taps = [backbone.model.get_layer(backbone.taps[block - 1]).output for block in blocks]

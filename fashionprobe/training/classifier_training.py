@@ -147,7 +147,7 @@ class ClassifierOutcome:
 
     Attributes:
         network: The network with the weights of its best epoch.
-        history: One row an epoch.
+        history: One row per epoch.
         probabilities: float64 (images, classes) for each split that was measured.
     """
 
@@ -164,7 +164,7 @@ def train(
     report: Report = lambda batches: None,
     tensorboard: Path | None = None,
 ) -> ClassifierOutcome:
-    """Train a network, or go on where a killed run stopped.
+    """Train a network, or resume a killed run.
 
     Args:
         job: What to train.
@@ -261,7 +261,7 @@ def _predict(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
 
 
 def _describe(job: ClassifierTraining, folder: Path, report: Report) -> np.ndarray:
-    """Compute the joined descriptors of all items, or go on where a killed run stopped; return a memory map."""
+    """Compute the joined descriptors of all items, or resume a killed run; return a memory map."""
     label = job.classes.label
     width = sum(channels(job.backbone, job.blocks))
     folder = folder / ".features"
@@ -313,7 +313,7 @@ def batches(
         numbers: Class number of each row, int (all,).
         classes: Number of classes.
         rows: The rows to use, int (rows,).
-        batch_size: Rows a batch; the last of an epoch may be smaller.
+        batch_size: Rows per batch; the last of an epoch may be smaller.
         epochs: Numbers of the epochs, each in an order that seed and number fix. None: once, in order.
         seed: Seed of the order.
 

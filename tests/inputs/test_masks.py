@@ -94,7 +94,7 @@ def test_masks_of_another_record_set_are_refused(written, records):
     manifest = json.loads((written.path / "manifest.json").read_text())
     manifest["inputs"]["records"] = "0" * 64
     (written.path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"masks of the record set s as it is now.*or one that was made anew since"):
+    with pytest.raises(UserError, match=r"masks of the record set s as it is now.*or one that was recreated since"):
         open_masks(written.path, records)
 
 

@@ -110,7 +110,7 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
 def _gallery(exploring: Exploring) -> None:
     """Show the pictures that `maximize` made, or say how to make them."""
     found = exploring.gallery()
-    with gr.Accordion("Pictures that channels or classes answer to most", open=False):
+    with gr.Accordion("Pictures that channels or classes respond to most", open=False):
         if found:
             shown = [(words, html.file(path), "") for words, path in found]
             gr.HTML(html.figures(shown), js_on_load=None, elem_classes="fp-small")

@@ -69,8 +69,8 @@ def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: 
 def _refit(page: gr.Blocks, correcting: Correcting) -> None:
     """Build the part below: a button that starts the refit, how far it is, and what it came to."""
     gr.HTML(
-        '<div class="fp-section"><h2>Refit</h2><p>The network goes on training and is punished for what it sees inside '
-        "your masks. The trained one stays as it is.</p></div>", js_on_load=None,
+        '<div class="fp-section"><h2>Refit</h2><p>The network continues training and is punished for what it sees '
+        "inside your masks. The trained one does not change.</p></div>", js_on_load=None,
     )  # fmt: skip
     with gr.Row(equal_height=True):
         iterations = gr.Slider(
@@ -81,7 +81,7 @@ def _refit(page: gr.Blocks, correcting: Correcting) -> None:
     with gr.Row(equal_height=True):
         with gr.Column(scale=2, min_width=260, elem_classes="fp-checks"):
             rivals = gr.Checkbox(False, label="Compare with all rivals (takes many times as long)", container=False)
-            again = gr.Checkbox(False, label="Replace the refit that is there", container=False)
+            again = gr.Checkbox(False, label="Replace the existing refit", container=False)
         start = gr.Button("Refit with these masks", variant="primary", elem_id="fp-refit", min_width=220, scale=1)
     status = gr.HTML(elem_id="fp-refit-status", js_on_load=None)
     result = gr.HTML(elem_id="fp-refit-result", js_on_load=None)

@@ -1,4 +1,4 @@
-"""Activation maximization: the pictures that channels, neurons and classes answer to most, many at once."""
+"""Activation maximization: the pictures that channels, neurons and classes respond to most, many at once."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ PIXEL_RATE, FOURIER_RATE = 0.05, 0.1
 
 @dataclass(frozen=True)
 class Maximization:
-    """Pictures and how much the units answer to them.
+    """Pictures and how strongly the units respond to them.
 
     Attributes:
         images: float32 (units, height, width, channels), in the range of values asked for.
@@ -65,7 +65,7 @@ def maximize(
     batch_size: int = 16,
     seed: int = 0,
 ) -> Maximization:
-    """Make the picture that each unit answers to most, by gradient ascent of `mean(A) - R(x)`.
+    """Make the picture that each unit responds to most, by gradient ascent of `mean(A) - R(x)`.
 
     A is the map of a channel (one value for a neuron or a class), R the sum of the penalties. A picture depends on its
     unit and the seed, not on the other units. Where a ReLU ends the layer, a place at which the unit is silent has no

@@ -31,7 +31,7 @@ def read_coco(path: Path, categories: Collection[str] | None = None) -> list[Fou
         One mask an annotation, under the `file_name` of its image.
 
     Raises:
-        UserError: If the file is none of COCO's, there is no such category, or pycocotools is needed and not installed.
+        UserError: If the file is not a COCO file, there is no such category, or pycocotools is needed but missing.
     """
     content = _load(path)
     images = _table(path, content, "images", ("id", "file_name"))
@@ -57,7 +57,7 @@ def read_coco(path: Path, categories: Collection[str] | None = None) -> list[Fou
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError("path", expected=EXPECTED, received=f"'{path}', which is no file")
+        raise UserError("path", expected=EXPECTED, received=f"'{path}', which is not a file")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

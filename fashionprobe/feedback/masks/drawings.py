@@ -1,4 +1,4 @@
-"""Masks while they are drawn: one note and one PNG file an image, which change all the time and are never lost.
+"""Masks while they are drawn: one note and one PNG file per image, which change all the time and are never lost.
 
 Beside a run's artifacts and none itself: `fashionprobe masks --source app` makes one of it. A save says which version
 it was drawn on; where another person saved meanwhile, the newcomer is kept beside it until somebody chooses. The note
@@ -153,7 +153,7 @@ def mask_of(folder: Path, version: Version) -> np.ndarray | None:
     """Return a mask, bool (height, width); None for a version without one, or one that was replaced meanwhile.
 
     Raises:
-        UserError: If the file is no mask.
+        UserError: If the file is not a mask.
     """
     path = folder / Path(version.file).name
     return read_png(path) if version.file and path.is_file() else None

@@ -46,7 +46,7 @@ def catalogue(
         none) and marks ("by class", "random" or "without"); `read` returns PNG in the image's own size.
 
     Raises:
-        UserError: If `path` is no record set, the label is not there, or it has too many classes for the marks.
+        UserError: If `path` is not a record set, the label is not there, or it has too many classes for the marks.
     """
     check_rate(rate)
     records = _open(path)

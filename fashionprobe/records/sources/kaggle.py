@@ -163,7 +163,7 @@ def _read_styles(tree: FileTree, name: str) -> tuple[list[dict[str, str]], list[
     if splits:
         raise UserError(
             where, expected=f"a CSV file whose column split holds {', '.join(SPLITS)}",
-            received=f"one with {min(splits)!r}", remedy="Rename the column if it is none of splits.",
+            received=f"one with {min(splits)!r}", remedy="Rename the column if it does not hold splits.",
         )  # fmt: skip
     return rows, malformed, folded
 

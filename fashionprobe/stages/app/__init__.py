@@ -54,8 +54,8 @@ def app(
         dataset: Record set whose images are shown. Default: the one that the run is about.
         host: Network interface to listen on. One that other machines can reach, such as 0.0.0.0, demands --auth.
         port: Its port.
-        auth: File with a line USER:PASSWORD for each person who may come in, which only you can read. Default: the
-            environment variable FASHIONPROBE_AUTH, else nobody is asked.
+        auth: File with a line USER:PASSWORD for each person who may connect; only you may be able to read it. Default:
+            the environment variable FASHIONPROBE_AUTH, else no password.
 
     Returns:
         What was shown, when it is closed.
@@ -87,7 +87,7 @@ def app(
 def serve(
     folder: Path, access: "Access", *, dataset: shared.Place | None, tfrecords_root: str, trust: bool = False
 ) -> "Server":
-    """Open what a run holds and start its server, which goes on in threads until it is closed.
+    """Open what a run holds and start its server, which runs in threads until it is closed.
 
     Args:
         folder: Folder of the run.

@@ -180,7 +180,7 @@ def mapping(place: Place) -> Mapping:
     if records is None:
         name = described.artifact.facts["dataset"]
         raise UserError(
-            "dataset", expected=f"the record set '{name}' that was described", received="none, or one made anew",
+            "dataset", expected=f"the record set '{name}' that was described", received="none, or a recreated one",
             remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
         )  # fmt: skip
     return Mapping(

@@ -84,7 +84,7 @@ class _Job:
 
     @property
     def automatic(self) -> bool:
-        """Whether the masks are found, not drawn: then an image that gives none is no mistake."""
+        """Whether the masks are found, not drawn: then an image that gives none is not a mistake."""
         return self.source not in DRAWN
 
 
@@ -123,8 +123,8 @@ def masks(
 ) -> MaskSet:
     """Collect masks of irrelevant regions.
 
-    Read what an expert drew elsewhere, or find them automatically. Images of the test split are never masked: it
-    measures what a correction has changed.
+    Read what an expert drew elsewhere, or find them automatically. Images of the test split are never masked,
+    because they evaluate the correction.
 
     Args:
         source: app takes the masks that were drawn in this run by `fashionprobe app`; png, coco and pickle read masks
@@ -135,18 +135,18 @@ def masks(
         categories: For coco: names of the categories that count. Default: all.
         box: For box and outside_box: [top, left, bottom, right] as shares of the picture's height and width.
         split: Splits whose images are masked automatically: train, val or both. Default: train.
-        where: Mask those automatically for which this pandas query over the label columns is true.
+        where: Mask automatically the images for which this pandas query over the label columns is true.
         label: Label column of the classes. Default: the one by which the record set was split.
-        classes: Mask images of these classes alone.
+        classes: Mask images of these classes only.
         samples: Number of images that are masked automatically, drawn with the seed; all if there are fewer.
             Default: 50.
         id: Or the ids of the images.
         backbone: For filter: mini, resnet50, any other name of keras.applications, or the path of a .keras file.
             Default: the network that `train` wrote into this run, if there is one, else resnet50.
         block: For filter: number of the block whose last layer has the filter. Default: the last.
-        layer: The same by the name of a layer.
+        layer: The layer, given by name instead of a block number.
         channel: For filter: its number, from 0.
-        percentile: For filter: what is above this percentile of the filter's own map of an image is masked.
+        percentile: For filter: mask what is above this percentile of the filter's map of an image.
         author: Who drew the masks, for the table. Default: the source; for app those who drew them.
         note: Why, for the table; for app what they noted.
 

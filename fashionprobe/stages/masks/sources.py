@@ -141,7 +141,7 @@ def by_box(box: Sequence[float], *, inside: bool) -> MaskSource:
     """Return the way to masks of a box, or of all but a box.
 
     Raises:
-        UserError: If it is no box.
+        UserError: If it is not a box.
     """
     from fashionprobe.feedback.masks.regions import inside_box, outside_box
 

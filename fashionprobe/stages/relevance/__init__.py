@@ -40,7 +40,7 @@ class FilterRanking(Result):
     """Filters ranked on disk.
 
     Attributes:
-        table: One row a filter, `relevance.csv`.
+        table: One row per filter, `relevance.csv`.
         filters: Number of filters.
         enough: How many of the best give 95 % of the accuracy of all.
         accuracy: Accuracy of a linear classifier with all filters.
@@ -82,20 +82,20 @@ def relevance(
     """Rank the filters of the last feature map by relevance.
 
     It also shows what the filters look at. With masks, filters that are most active where an expert sees nothing of use
-    are set against that ranking. With a second network, such as a refit of the first, the change of every filter is
+    are compared with that ranking. With a second network, such as a refit of the first, the change of every filter is
     measured.
 
     Args:
         dataset: Record set whose images are looked at. Default: the one of the training.
-        label: Label column whose classes are meant. Default: the one of the training.
+        label: Label column of the classes. Default: the one of the training.
         masks: Run or folder that holds masks. Default: those of this run, if there are any.
         after: The network after a refit, a .keras file, or what `refit` returned.
         backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
             network that `train` wrote into this run.
-        split: Which of train, val and test. Default: all. Rankings and classifiers see train and are measured on the
-            others; where there is only one of both, by cross-validation.
-        samples: Images looked at, drawn at random from these splits.
-        min_images: Classes with fewer of them to learn from are left out.
+        split: Which of train, val and test. Default: all. Fitted on train and evaluated on the other splits;
+            cross-validated if only one kind is present.
+        samples: Images drawn at random from these splits.
+        min_images: Classes with fewer images to learn from are left out.
         filters: Filters shown: the most relevant ones, and those that a refit changed most.
 
     Returns:

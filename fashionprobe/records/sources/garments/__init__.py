@@ -25,7 +25,7 @@ SIDES = (16, 2048)
 
 @dataclass(frozen=True)
 class _Pose:
-    """Where the garment lies: centre (x, y) and `reach`, one garment unit, in pixels; turn in radians."""
+    """Where the garment is: centre (x, y) and `reach`, one garment unit, in pixels; turn in radians."""
 
     centre: tuple[float, float]
     reach: float
@@ -46,7 +46,7 @@ class _Pose:
 
 @dataclass(frozen=True)
 class _Layers:
-    """What lies at each pixel, (height, width) each.
+    """What is at each pixel, (height, width) each.
 
     Attributes:
         part: uint8, number of the garment's part, from 1; 0 is none.
