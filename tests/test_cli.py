@@ -172,7 +172,7 @@ def test_system_errors_and_interrupts(command, monkeypatch):
     ))  # fmt: skip
     assert run(KeyboardInterrupt())[::2] == (
         130,
-        "fashionprobe: error: Interrupted. The same command goes on where this one stopped.\n",
+        "fashionprobe: error: Interrupted. The same command resumes where this one stopped.\n",
     )
 
 

@@ -61,7 +61,7 @@ UNREADABLE = (KeyError, IndexError, AttributeError, TypeError, ValueError, Asser
 
 @dataclass(frozen=True)
 class Access:
-    """Where the server listens and whom it lets in.
+    """Where the server listens, and who may connect.
 
     Attributes:
         host: Name or address of the network interface.

@@ -51,7 +51,7 @@ def start(parts: Parts, access: Access, run: Path) -> Server:
 
     Args:
         parts: What the tabs show.
-        access: Where it listens, and whom it lets in.
+        access: Where it listens, and who may connect.
         run: Folder of the run.
     """
     blocks = page.build(parts)

@@ -1,4 +1,4 @@
-"""The folds of cross-validation: stratified, with copies of one picture on one side."""
+"""The folds of cross-validation: stratified, with copies of one picture in one fold."""
 
 from collections.abc import Sequence
 

@@ -196,17 +196,17 @@ class RunDescriptors:
         return [found[name] for name in ids]
 
 
-def open_descriptors(run: Path, *, measured: bool = False) -> RunDescriptors:
+def read_descriptors(run: Path, *, evaluating: bool = False) -> RunDescriptors:
     """Open the descriptors of a run, or say which command makes them.
 
     Args:
         run: Folder of the run.
-        measured: Whether it is about to be measured what they know: then images that the network was trained on, which
-            it knows too well, are warned of.
+        evaluating: Whether the descriptors are about to be evaluated; if so, warn when they include the network's
+            training images.
     """
     artifact = shared.open_descriptors(run)
     described = RunDescriptors(artifact, tuple(sorted(int(block) for block in artifact.facts["blocks"])))
-    if measured and described.learned:
+    if evaluating and described.learned:
         log.warning(
             "The network was trained on %d of these %d images and knows them better than others: figures on them are "
             "too good. To measure on the others alone: fashionprobe extract --split val,test",

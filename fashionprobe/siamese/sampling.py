@@ -68,7 +68,7 @@ def random_triplets(numbers: np.ndarray, *, size: int, steps: int, seed: int = 0
     anchor = rng.integers(total, size=(steps, size))
     within = anchor - first[anchor]
     positive = first[anchor] + (within + rng.integers(1, count[anchor])) % count[anchor]
-    # The others are all places behind the range, and from the start again.
+    # Negatives: every place after the range, wrapping around.
     negative = (first[anchor] + count[anchor] + rng.integers(total - count[anchor])) % total
     return order[np.concatenate([anchor, positive, negative], axis=1)].astype(np.int64)
 

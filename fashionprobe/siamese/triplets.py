@@ -145,7 +145,7 @@ def batch_all_soft(distances: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, 
         nearer = tf.cast(row[:, None] > row[None, :], row.dtype)
         return softened(row, pairs), tf.reduce_sum(pairs * nearer)
 
-    # As numbers: a loop of TensorFlow has no gradient beside truth values.
+    # Floats, not booleans: tf.while_loop has no gradient through bool tensors.
     kinds = (distances.dtype, distances.dtype)
     masks = [tf.cast(pairs, distances.dtype) for pairs in (positive, negative)]
     sums, wrong = tf.map_fn(of_anchor, (distances, *masks), fn_output_signature=kinds)

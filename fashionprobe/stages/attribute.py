@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import locked
 from fashionprobe.errors import UserError, check_one, missing, unknown_name
-from fashionprobe.inputs.descriptors import open_descriptors
+from fashionprobe.inputs.descriptors import read_descriptors
 from fashionprobe.inputs.index import STORE, class_names, group_of, learn, open_classes, open_index
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
@@ -90,7 +90,7 @@ def add(
         ids = tuple(Path(path).name for path in paths)
     else:
         ids = tuple(shared.listed("id", id) or [])
-        described = open_descriptors(folder)
+        described = read_descriptors(folder)
         descriptors = described.of_ids(ids, described.blocks)
     started = time.perf_counter()
     descriptors, ids = _distinct(descriptors, ids)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress, text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, open_descriptors
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def choose(
     labels = shared.listed("label", label) or []
     ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)
-    described = open_descriptors(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     blocks = described.choose_blocks(shared.numbers(block))
     wanted = _normalizations(shared.listed("normalizations", normalizations))
     chosen = {name: described.choose(name, min_images) for name in labels}

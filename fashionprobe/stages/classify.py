@@ -9,7 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, open_descriptors
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def classify(
     labels = shared.listed("label", label) or []
     ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)
-    described = open_descriptors(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     chosen = {name: described.choose(name, min_images) for name in labels}
     folds = folds_of(chosen, folds, 5)
     # These two came later: without them a classification is the same as ever.

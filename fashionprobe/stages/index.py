@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Recipe, Result, build, load, locked
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import RunDescriptors, open_descriptors, records_of
+from fashionprobe.inputs.descriptors import RunDescriptors, read_descriptors, records_of
 from fashionprobe.inputs.index import normalized, open_index
 from fashionprobe.inputs.new_images import check_describer, describe_files, resizing_of
 
@@ -94,7 +94,7 @@ def index(
     folder = shared.run_path(run, runs_root)
     if images is not None:
         return _append(folder, [images] if isinstance(images, str) else list(images), backbone, tfrecords_root, trust)
-    described = open_descriptors(folder)
+    described = read_descriptors(folder)
     wanted = _groups(described, shared.listed("groups", groups))
     columns = _labels(described, wanted, shared.listed("labels", labels))
     records = records_of(described.artifact, tfrecords_root) if thumbnails else None

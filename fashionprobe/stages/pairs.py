@@ -9,7 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.inputs.descriptors import Choice, RunDescriptors, open_descriptors
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def pairs(
     """
     labels = shared.listed("label", label) or []
     folder = shared.run_path(run, runs_root)
-    described = open_descriptors(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     blocks = sorted(described.choose_blocks(shared.numbers(block)))
     chosen = {name: described.choose(name, min_images) for name in labels}
     job = _Job(labels, blocks, pairs, metric, normalization, dimensions, bins, min_images, seed)

@@ -11,7 +11,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress, text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import RunDescriptors, open_descriptors, records_of
+from fashionprobe.inputs.descriptors import RunDescriptors, read_descriptors, records_of
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def reduce(
     """
     spaces = _spaces(dimensions)
     folder = shared.run_path(run, runs_root)
-    described = open_descriptors(folder, measured=bool(label))
+    described = read_descriptors(folder, evaluating=bool(label))
     labels = shared.listed("label", label) or []
     for name in labels:
         _check_label(described, name)

@@ -11,7 +11,7 @@ from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import Situation, unknown_name
-from fashionprobe.inputs.descriptors import Choice, RunDescriptors, open_descriptors, records_of
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, read_descriptors, records_of
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def retrieve(
     if metric not in ("euclidean", "cosine"):
         raise unknown_name("metric", metric, ("euclidean", "cosine"))
     folder = shared.run_path(run, runs_root)
-    described = open_descriptors(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     blocks = described.choose_blocks(shared.numbers(block))
     chosen = {name: described.choose(name, min_images) for name in labels}
     for name, choice in chosen.items():

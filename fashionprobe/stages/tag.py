@@ -1,4 +1,4 @@
-"""Stage `tag`: images -> the class of each attribute group, or honestly none."""
+"""Stage `tag`: images -> the class in each attribute group, or "none of these"."""
 
 import logging
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.errors import check_one
-from fashionprobe.inputs.descriptors import open_descriptors
+from fashionprobe.inputs.descriptors import read_descriptors
 from fashionprobe.inputs.index import group_of, open_classes, open_index, readable
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
@@ -89,7 +89,7 @@ def tag(
         names = [Path(path).name for path in paths]
     else:
         names = shared.listed("id", id) or []
-        descriptors = open_descriptors(folder).of_ids(names, index.blocks)
+        descriptors = read_descriptors(folder).of_ids(names, index.blocks)
     points = readable(index, descriptors)
     found = {each.name: library.tag(each.name, points[each.name], known[each.name]) for each in groups}
     answers = []

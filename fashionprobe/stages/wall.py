@@ -11,7 +11,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import Choice, RunDescriptors, open_descriptors
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def wall(
         fashionprobe wall --run colour --block 1 --label baseColour
     """
     folder = shared.run_path(run, runs_root)
-    described = open_descriptors(folder)
+    described = read_descriptors(folder)
     blocks = described.choose_blocks(shared.numbers(described.blocks[-1] if block is None else block) or None)
 
     from fashionprobe.attributes.normalization import NORMALIZATIONS

@@ -60,7 +60,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "users"
     path.write_bytes(b"\xff\xfe\x00")
     path.chmod(0o600)
-    with pytest.raises(UserError, match=r"which is no text"):
+    with pytest.raises(UserError, match=r"which is not text"):
         access.check_access("127.0.0.1", 7860, str(path), {})
 
 

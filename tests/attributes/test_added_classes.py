@@ -58,7 +58,7 @@ def test_a_process_killed_while_it_adds_loses_nothing(tmp_path):
         "import os, signal, numpy\n"
         "from fashionprobe.attributes import added_classes\n"
         "os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "added = added_classes.Added('pattern', 'check', ('x',), 'w' * 64, {1: numpy.zeros((1, 2), 'f4')})\n"
+        "added = added_classes.AddedClass('pattern', 'check', ('x',), 'w' * 64, {1: numpy.zeros((1, 2), 'f4')})\n"
         f"added_classes.save(__import__('pathlib').Path({str(tmp_path)!r}), added)\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9

@@ -172,7 +172,7 @@ def test_wrong_arguments_are_refused_before_tensorflow_is_imported(words, tmp_pa
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
-        env={"PYTHONPATH": str(Path(architectures.__file__).parents[1])},
+        env={"PYTHONPATH": str(Path(architectures.__file__).parents[2])},
     )  # fmt: skip
     assert done.stdout == "2 False False\n", done.stderr
     assert WRONG[words] in done.stderr

@@ -168,7 +168,10 @@ def test_wrong_arguments_are_refused(network, make, options, message):
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
-        (np.zeros((4, 8, 8)), r"`heatmaps` must be one an image, of its size: \(4, 16, 16\). .*\(4, 8, 8\). Bring raw"),
+        (
+            np.zeros((4, 8, 8)),
+            r"`heatmaps` must be one per image, of its size: \(4, 16, 16\). .*\(4, 8, 8\). Bring raw",
+        ),
         (np.full((4, 16, 16), np.nan), "`heatmaps` must be finite numbers"),
     ],
 )

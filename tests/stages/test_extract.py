@@ -226,7 +226,7 @@ def test_full_disk(command, world, model_path, tmp_path):
     assert "`runs/small/incomplete.extract." in err
     assert f"`{tempfile.gettempdir()}/" in other
     assert "File too large. Free some space" in other
-    assert "File too large. Free some space; the same command goes on" in err
+    assert "File too large. Free some space; the same command resumes" in err
     assert command(*words)[0] == 0
     assert [path.name for path in (tmp_path / "runs/small").glob("[!.]*")] == ["extract"]
 

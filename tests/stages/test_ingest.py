@@ -125,7 +125,7 @@ def test_full_disk(command, tmp_path, limit):
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("fashionprobe: error: `tfrecords/incomplete.x.")
     assert "Received: File too large. " in err
-    assert err.endswith("Free some space; the same command goes on where this one stopped.\n")
+    assert err.endswith("Free some space; the same command resumes after what this one finished.\n")
     assert not (tmp_path / "tfrecords/x").exists()
     assert command(*words)[1].startswith("wrote tfrecords/x: 100 images")
     assert visible(tmp_path / "tfrecords") == ["x"]

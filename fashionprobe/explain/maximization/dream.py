@@ -63,7 +63,8 @@ def dream(
         UserError: If the layer or the channel is not there, or an argument does not fit.
 
     Reference:
-        Mordvintsev, Olah, Tyka: Inceptionism, 2015, https://research.google/blog/inceptionism-going-deeper-into-neural-networks
+        Mordvintsev, Olah, Tyka: Inceptionism, 2015,
+        https://research.google/blog/inceptionism-going-deeper-into-neural-networks
     """
     check_range(value_range)
     check_numbers(steps=steps, learning_rate=learning_rate, jitter=jitter, seed=seed)
@@ -97,7 +98,7 @@ def _objective(model: keras.Model, target: Channel | str) -> tuple[Network, Call
         raise UserError("target", expected="a Channel or the name of a layer", received=target)
     opened = flat(model)
     find_layer(opened, target, argument="target")
-    # Of a layer's channels the first stands for all: it is there in every layer, and cuts the network at this one.
+    # Channel 0 exists in every layer; it only marks where to cut the model.
     network = Network(opened, target=Channel(target, 0))
 
     def squares(images: tf.Tensor) -> tf.Tensor:

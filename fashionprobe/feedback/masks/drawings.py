@@ -117,7 +117,7 @@ def save(
         others = tuple(each for each in there.others if each.version not in settles)
         if new.file and not (folder / new.file).is_file():
             _write(folder, new.file, _png(mask))
-        # A version that is gone took nothing of somebody's with it.
+        # A deleted version never discards another person's mask.
         if there.now.version in ("", base, new.version):
             now = there.now if there.now.version == new.version else new
             kept = replace(there, label=label, now=now, others=others)

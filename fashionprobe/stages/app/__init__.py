@@ -91,7 +91,7 @@ def serve(
 
     Args:
         folder: Folder of the run.
-        access: Where to listen, and whom to let in.
+        access: Where to listen, and who may connect.
         dataset: Record set whose images are shown; None for the one that the run is about.
         tfrecords_root: Folder that holds the record sets.
         trust: Whether networks of the run may hold more than layers of Keras.

@@ -26,7 +26,7 @@ from fashionprobe.feedback.masks import drawings
 from fashionprobe.feedback.masks.files import read_png
 from fashionprobe.feedback.significance import heat_inside
 from fashionprobe.inputs.classifier import open_data, open_trained
-from fashionprobe.inputs.descriptors import open_descriptors, records_of
+from fashionprobe.inputs.descriptors import read_descriptors, records_of
 from fashionprobe.inputs.index import normalized, open_classes, open_index, readable
 from fashionprobe.inputs.masks import TABLE, fitted
 from fashionprobe.inputs.new_images import describer, resizing_of
@@ -120,7 +120,7 @@ def searching(place: Place) -> Searching:
     """
     run, runs_root = place.run, place.runs_root
     index = open_index(run)
-    described = open_descriptors(run)
+    described = read_descriptors(run)
     size, fit = tuple(index.network["arguments"]["size"]), index.network["arguments"]["fit"]
     network = describer(index.network, index.blocks, trust=place.trust)
     resizing = resizing_of(run, index.network, place.tfrecords_root)
@@ -175,7 +175,7 @@ def mapping(place: Place) -> Mapping:
     for name, there in (("reduce", maps), ("wall", walls)):
         if there:
             load(run / name, stage=name, remedy=f"Make it again with --overwrite: fashionprobe {name}.")
-    described = open_descriptors(run)
+    described = read_descriptors(run)
     records = records_of(described.artifact, place.tfrecords_root)
     if records is None:
         name = described.artifact.facts["dataset"]

@@ -95,7 +95,7 @@ def test_a_mask_that_claims_any_size_is_refused(tmp_path):
 
 def test_what_is_not_coco_is_refused(tmp_path):
     path = tmp_path / "c.json"
-    with pytest.raises(UserError, match=r"`path` must be a COCO file.*which is no file"):
+    with pytest.raises(UserError, match=r"`path` must be a COCO file.*which is not a file"):
         read_coco(path)
     path.write_text("{")
     with pytest.raises(UserError, match=r"must be a COCO file.*no JSON"):
