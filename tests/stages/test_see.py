@@ -101,7 +101,7 @@ def test_the_same_twice(own):
         ({"dataset": "g", "target": "shirt"}, "`target` must be one of .*Received: shirt.*manifest.json"),
         ({"dataset": "g", "target": "99"}, "`target` must be .*Received: 99"),
         ({"dataset": "g", "samples": 0}, "`samples` must be an int in the range"),
-        ({"dataset": "g", "split": "test"}, "`split` must be one with images"),
+        ({"dataset": "g", "split": "test"}, "`split` must be a split with images"),
         ({"dataset": "g", "method": "cam", "channel": 1, "block": 1}, "`method` must be one that can explain"),
     ],
 )  # fmt: skip

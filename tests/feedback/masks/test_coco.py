@@ -112,6 +112,6 @@ def test_what_is_not_coco_is_refused(tmp_path):
 
 
 def test_missing_package_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
-    with pytest.raises(UserError, match=r'pip install "fashionprobe\[coco\]"'):
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
+    with pytest.raises(UserError, match=r"pip install 'fashionprobe\[coco\]'"):
         read_coco(write(tmp_path / "c.json", POLYGON))

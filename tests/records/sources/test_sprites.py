@@ -166,7 +166,7 @@ def test_other_than_one_sheet_and_one_table(put, files, message):
     [
         ("", r"t.csv` must be a table with a row per tile. Received: no rows. Add the labels."),
         ("a,b\n", r"must be a table with a row per tile. Received: no rows."),
-        ("a,b\n1,2\n\n3\n", r"must be a table with 2 columns in each row, as in the first. Received: 1 in line 4. M"),
+        ("a,b\n1,2\n\n3\n", r"must be a table with 2 columns in each row, as in the first. Received: 1 in line 4. Fix"),
         ("a,b\n1,2,3\n", r"Received: 3 in line 2."),
         ("a,a\n1,2\n", r"columns have different names, none of them id, row, shard, image. Received: one with 'a' in"),
         ("a,\n1,2\n", r"Received: one with '' in its first row. Rename the column, or add the header."),
