@@ -31,6 +31,7 @@ check: .venv/ready ## ruff, pyright and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 format: .venv/ready ## ruff, writing
 	$(BIN)/ruff check --fix .

@@ -28,7 +28,7 @@ PER_CLASS = 8
 TARGET = 100
 """Times faster than the loop at a batch of 1,024."""
 
-MOST_CUBE = 512
+MAX_CUBE = 512
 MININGS: tuple[Mining, ...] = ("batch_hard", "semi_hard", "batch_all", "batch_weighted")
 
 
@@ -100,7 +100,7 @@ def measure(size: int, dimension: int, rounds: int, anchors: int) -> None:
             "ours": (compiled(lambda x, y, loss=loss: loss(y, x), *given), 1.0),
             "loop": (lambda mining=mining: loop(points, labels, range(anchors), mining), size / anchors),
         }
-        if mining == "batch_all" and size <= MOST_CUBE:
+        if mining == "batch_all" and size <= MAX_CUBE:
             calls["cube"] = (compiled(cube, *given), 1.0)
         times: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(rounds):

@@ -22,12 +22,12 @@ from typing import Any
 
 import filelock
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, busy
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 COMMITTED = ".committed.json"
-"""A stage that writes this note into its draft says: go on with what is here even after an error of the user."""
+"""A stage that writes this note into its draft says: resume from what is here even after an error of the user."""
 KEYS = {"schema", "stage", "fingerprint", "arguments", "inputs", "files", "facts"}
 INPUTS = {"records": "record set", "extract": "descriptors", "embed": "embedding"}
 """What a person calls an input, where that is not its name in the recipe."""
@@ -165,7 +165,7 @@ def build(
             words; without it the input is named.
 
     Raises:
-        UserError: If another recipe's artifact is there and `overwrite` is not set, if a folder that is no artifact
+        UserError: If another recipe's artifact is there and `overwrite` is not set, if a folder that is not an artifact
             is in the way, or if another process is at work on it.
         OSError: If the disk is full or the folder may not be written.
     """
@@ -248,7 +248,7 @@ def child(root: str | os.PathLike[str], name: str, *, argument: str) -> Path:
     if not re.fullmatch(r"[\w-]+", name):
         raise UserError(
             argument, expected="a name of letters, digits, '_' and '-'", received=repr(name),
-            remedy="It becomes the name of a folder; where that folder lies is up to --tfrecords-root and --runs-root.",
+            remedy="It becomes the name of a folder; --tfrecords-root and --runs-root say where that folder is.",
         )  # fmt: skip
     return Path(root) / name
 
@@ -268,12 +268,7 @@ def locked(path: Path, *, patience: float = 0) -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except filelock.Timeout as error:
-        raise UserError(
-            str(path),
-            expected="free",
-            received="in use by another process",
-            remedy="Wait until that one is done.",
-        ) from error
+        raise busy(str(path)) from error
     try:
         yield
     finally:

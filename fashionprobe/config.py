@@ -14,15 +14,15 @@ import yaml
 
 from fashionprobe.errors import UserError
 
-MOST_BYTES = 4 * 2**20
-MOST_NODES = 1_000
+MAX_BYTES = 4 * 2**20
+MAX_NODES = 1_000
 """Lists, dictionaries and values of a text."""
 DEEPEST = 8
 INT_BITS = 64
 
-TOO_LONG = f"more than {MOST_BYTES // 2**20} MiB"
+TOO_LONG = f"more than {MAX_BYTES // 2**20} MiB"
 QUOTES = "; a text of digits stands in quotes"
-EXPECTED = "a YAML file with one `argument: value` a line"
+EXPECTED = "a YAML file with one `argument: value` per line"
 
 
 class TooMuch(yaml.MarkedYAMLError):
@@ -89,7 +89,7 @@ def read(path: str) -> dict[str, Any]:
     """Read a configuration file, once.
 
     Args:
-        path: The file: UTF-8, one `argument: value` a line.
+        path: The file: UTF-8, one `argument: value` per line.
 
     Returns:
         What it holds, by argument.
@@ -99,8 +99,8 @@ def read(path: str) -> dict[str, Any]:
     """
     try:
         with Path(path).open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
             raise TooMuch(problem=TOO_LONG)
         text = raw.decode("utf-8-sig")
         content = load(text)
@@ -124,7 +124,7 @@ def _refused(path: str, why: str) -> UserError:
 
 def _check_events(text: str) -> None:
     """Count what a text would build, without building it."""
-    if len(text) > MOST_BYTES:
+    if len(text) > MAX_BYTES:
         raise TooMuch(problem=TOO_LONG)
     nodes = depth = 0
     anchors = set()
@@ -137,8 +137,8 @@ def _check_events(text: str) -> None:
             if isinstance(event, yaml.AliasEvent) and event.anchor in anchors:
                 raise _at(event, f"*{event.anchor} stands for an earlier value; write the value out")
             anchors.add(event.anchor)
-            if nodes > MOST_NODES:
-                raise _at(event, f"more than {MOST_NODES} values")
+            if nodes > MAX_NODES:
+                raise _at(event, f"more than {MAX_NODES} values")
             if depth > DEEPEST:
                 raise _at(event, f"lists nested more than {DEEPEST} deep")
             if (tag := getattr(event, "tag", None)) not in (None, "!"):

@@ -1,11 +1,13 @@
-"""The one exception of fashionprobe, how it suggests a name for a typo, and how it words an error of the system."""
+"""The errors of fashionprobe: a bad value, a missing one, a conflict, a package that is not installed, a busy path."""
 
 import difflib
 import errno
+import importlib
 import os
 from collections.abc import Iterable
+from typing import Any
 
-FULL = "Free some space; the same command goes on where this one stopped."
+FULL = "Free some space; the same command resumes after what this one finished."
 FORBIDDEN = "Check the permissions, or name another folder with --tfrecords-root or --runs-root."
 IN_THE_WAY = "A file stands where a folder is needed: move it away, or name another folder."
 REMEDIES = {
@@ -15,17 +17,18 @@ REMEDIES = {
 }  # fmt: skip
 """What to do about an error of the operating system."""
 
-MOST_NAMES = 10
+MAX_NAMES = 10
 """Valid names that a message lists; of more it names the nearest."""
 
-MOST_LETTERS = 400
+MAX_LETTERS = 400
 """Characters of a part of a message that are shown; files and arguments of a user can hold millions."""
 
 
 class UserError(ValueError):
-    """An input that the user can mend: the command line shows it as one line and exits with code 2.
+    """An input that the user can correct: the command line shows it as one line and exits with code 2.
 
     The message has the same parts everywhere: which argument, what is expected, what was received, what to do next.
+    This is a bad value; `missing`, `conflict`, `check_one`, `require` and `busy` make the other situations.
 
     Args:
         argument: Name of the argument, or of the file, that is wrong.
@@ -35,9 +38,97 @@ class UserError(ValueError):
     """
 
     def __init__(self, argument: str, *, expected: str, received: object, remedy: str = "") -> None:
+        self._say(argument, f"must be {on_a_line(expected, 1000)}. Received: {on_a_line(received)}.", remedy)
+
+    def _say(self, argument: str, problem: str, remedy: str) -> None:
         self.argument = argument
-        text = f"`{on_a_line(argument)}` must be {on_a_line(expected, 1000)}. Received: {on_a_line(received)}."
-        super().__init__(f"{text} {remedy}".strip())
+        super().__init__(f"`{on_a_line(argument)}` {problem} {remedy}".strip())
+
+
+class Situation(UserError):
+    """A `UserError` with a sentence of its own: "`argument` ..."."""
+
+    def __init__(self, argument: str, problem: str, remedy: str = "") -> None:
+        self._say(argument, on_a_line(problem, 1000), remedy)
+
+
+class NotInstalled(Situation, ImportError):
+    """An optional package that is not installed; an `ImportError`, too."""
+
+
+class Busy(Situation):
+    """Something that is in use, and will be free later."""
+
+
+def missing(argument: str, needed: str, remedy: str = "") -> UserError:
+    """Make the error for an argument that is needed and was not given.
+
+    Example:
+        >>> str(missing("label", "`classes` are classes of a label", "Pass --label COLUMN."))
+        '`label` is missing: `classes` are classes of a label. Pass --label COLUMN.'
+    """
+    return Situation(argument, f"is missing: {needed}.", remedy)
+
+
+def conflict(argument: str, other: str, received: object, remedy: str = "") -> UserError:
+    """Make the error for an argument that another one, or its value, rules out.
+
+    Example:
+        >>> str(conflict("block", "--layer", 5))
+        '`block` cannot be combined with --layer. Received: 5. Leave `block` out.'
+    """
+    problem = f"cannot be combined with {other}. Received: {on_a_line(received)}."
+    return Situation(argument, problem, remedy or f"Leave `{argument}` out.")
+
+
+def check_one(remedy: str = "", **given: object) -> None:
+    """Check that exactly one of several arguments is given, not None.
+
+    Raises:
+        UserError: If none or more of them are given.
+
+    Example:
+        >>> check_one(image="shirt.jpg", id=None)
+    """
+    received = [name for name, value in given.items() if value is not None]
+    if len(received) != 1:
+        first, *rest = given
+        problem = f"or {' or '.join(f'`{name}`' for name in rest)} must be given, and only one of them."
+        raise Situation(first, f"{problem} Received: {' and '.join(received) or 'none of them'}.", remedy)
+
+
+def require(module: str, *, extra: str, purpose: str, remedy: str = "") -> Any:
+    """Import an optional package.
+
+    Args:
+        module: Its name in Python.
+        extra: The extra of fashionprobe that installs it.
+        purpose: What needs it.
+        remedy: What does without it.
+
+    Raises:
+        NotInstalled: If it cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise not_installed(module.split(".", maxsplit=1)[0], extra=extra, purpose=purpose, remedy=remedy) from error
+
+
+def not_installed(package: str, *, extra: str, purpose: str, remedy: str = "") -> NotInstalled:
+    """Make the error for an optional package that is not installed; see `require`."""
+    install = f"Install it: pip install 'fashionprobe[{extra}]'. {remedy}"
+    return NotInstalled(package, f"is needed for {purpose}, and is not installed.", install.strip())
+
+
+def busy(argument: str, use: str = "is being written by another process", remedy: str = "") -> Busy:
+    """Make the error for what somebody else is using now.
+
+    Example:
+        >>> str(busy("runs/x/see"))
+        '`runs/x/see` is being written by another process. Wait until it is done.'
+    """
+    return Busy(argument, f"{use}.", remedy or "Wait until it is done.")
 
 
 def unknown_name(
@@ -48,7 +139,7 @@ def unknown_name(
     Args:
         argument: Name of the argument.
         received: The name that is not known.
-        valid: The known names; up to `MOST_NAMES` are listed, of more the three nearest are named.
+        valid: The known names; up to `MAX_NAMES` are listed, of more the three nearest are named.
         what: What the names are, such as "a label column".
         remedy: What to do when no name is near.
         listing: A sentence that says what lists all names, where they can be many.
@@ -61,7 +152,7 @@ def unknown_name(
         "`fit` must be one of: pad, stretch. Received: pda. Did you mean 'pad'?"
     """
     names = [str(name) for name in valid]
-    if len(names) <= MOST_NAMES:
+    if len(names) <= MAX_NAMES:
         near = nearest(received, names)
         hint = f"Did you mean {near!r}?" if near else remedy
         return UserError(argument, expected=f"{what}: {', '.join(names)}", received=received, remedy=hint)
@@ -87,7 +178,7 @@ def system_error(error: OSError) -> UserError:
     )
 
 
-def on_a_line(part: object, most: int = MOST_LETTERS) -> str:
+def on_a_line(part: object, most: int = MAX_LETTERS) -> str:
     """Return a part of a message as it can stand on one line of a terminal: not too long, no control characters."""
     text = str(part)
     if len(text) > most:

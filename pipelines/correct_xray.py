@@ -2,7 +2,7 @@
 
 After the visual-feedback experiments on GDXray: guns, shuriken, razor blades and other objects. It is trained on
 photographs before plain and cluttered grounds and measured on cluttered ones. Of the cluttered training photographs
-only those that are no flipped copies are taken, so that there are few of them, as in that experiment.
+only those that are not flipped copies are taken, so that there are few of them, as in that experiment.
 
     python pipelines/correct_xray.py --path gdxray_objects.zip
     python pipelines/correct_xray.py --path gdxray_objects.zip --rivals continued,crops --seeds 1

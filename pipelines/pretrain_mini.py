@@ -7,7 +7,7 @@ drawn with. 15 % of the products are kept out and never trained on; every figure
     python pipelines/pretrain_mini.py --path fashion_products.zip
     python pipelines/pretrain_mini.py --path fashion_products.zip --mobilenet mobilenet.keras   # for comparison
 
-Takes about 40 minutes on two cores. A run that was killed goes on behind its last epoch. `runs/pretrain_mini` then
+Takes about 40 minutes on two cores. An interrupted run resumes after its last complete epoch. `runs/pretrain_mini` then
 holds `weights.npz` and `knows.csv`; to ship new weights, copy them into `fashionprobe/mini/` with their SHA-256.
 """
 
@@ -133,7 +133,7 @@ def pretrain(
     seed: int,
     folder: Path,
 ) -> keras.Model:
-    """Train the backbone, or go on; return it without its head."""
+    """Train the backbone, or resume; return it without its head."""
     fabrics = garments.classes("pattern")
 
     def photographs(batch_size: int, known: int, epochs: range) -> tf.data.Dataset:

@@ -17,7 +17,7 @@ def main(*, label: str = "pattern", count: int = 1000, size: int = 112) -> None:
     """Run the experiment.
 
     Args:
-        label: What the classifier tells apart: colour or pattern.
+        label: What the classifier distinguishes: colour or pattern.
         count: Number of garments to draw.
         size: Height and width of the pictures in pixels.
     """

@@ -256,9 +256,7 @@ def test_another_process_at_work_is_left_alone(tmp_path):
     words = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "x")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
-        with pytest.raises(
-            UserError, match=r"x` must be free. Received: in use by another process. Wait until that one is done"
-        ):
+        with pytest.raises(UserError, match=r"x` is being written by another process. Wait until it is done"):
             build(tmp_path / "x", recipe(), writer())
         process.stdin.close()
     assert process.returncode == 0

@@ -17,7 +17,7 @@ STAGES = ("fashionprobe.stages", "numpy", "yaml")
 NO_COMMAND = "`command` must be one of 32 names"
 LISTED = "`fashionprobe --help` tells what each does."
 MEMBERS = "`command` must be one of: attribute add, attribute remove, attribute list."
-NO_CONFIG = "`config` must be a YAML file with one `argument: value` a line."
+NO_CONFIG = "`config` must be a YAML file with one `argument: value` per line."
 GARMENTS = ("ingest", "--source", "garments", "--size", "32")
 
 
@@ -61,7 +61,7 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
         ("help", f"{NO_COMMAND}. Received: help. Did you mean '--help'? {LISTED}"),
         ("attribute", f"{MEMBERS} Received: attribute. Did you mean 'attribute add'?"),
         ("attribute ad x", f"{MEMBERS} Received: attribute ad. Did you mean 'attribute add'?"),
-        ("attribute add x", "`run` must be given. Received: nothing. Pass --run; `fashionprobe attribute add --help` "
+        ("attribute add x", "`run` is missing: pass --run. `fashionprobe attribute add --help` "
          "explains it."),
         ("attribute add x y --run r --group g", "`arguments` must be options such as --name value. Received: y. Put "
          "quotes around a value that holds spaces: --name \"x y\"."),
@@ -79,13 +79,13 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
          "that it finds; the environment variable CUDA_VISIBLE_DEVICES chooses among them."),
         ("maximize --image a.jpg", "`option` must be one that `fashionprobe maximize` has. Received: --image. It "
          "starts from noise; `fashionprobe see --images FILE` shows what a network looks at in a picture."),
-        ("attribute add x --run r --group g --images", "`images` must be followed by a value. Received: nothing. "
+        ("attribute add x --run r --group g --images", "`images` is missing: a value must follow. "
          "`fashionprobe attribute add --help` explains it."),
         ("attribute remove x --grop g", "`option` must be one that `fashionprobe attribute remove` has. Received: "
          "--grop. Did you mean '--group'?"),
-        ("ingest", "`dataset` must be given. Received: nothing. Pass --dataset; `fashionprobe ingest --help` explains "
+        ("ingest", "`dataset` is missing: pass --dataset. `fashionprobe ingest --help` explains "
          "it."),
-        ("ingest --dataset", "`dataset` must be followed by a value. Received: nothing. `fashionprobe ingest --help` "
+        ("ingest --dataset", "`dataset` is missing: a value must follow. `fashionprobe ingest --help` "
          "explains it."),
         ("ingest --shrad-size 9", "`option` must be one that `fashionprobe ingest` has. Received: --shrad-size. "
          "Did you mean '--shard-size'?"),
@@ -105,7 +105,7 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
         ("ingest --dataset x --fit padd", "`fit` must be one of: pad, stretch. Received: padd. Did you mean 'pad'?"),
         ("extract --dataset x --block x", "`block` must be a whole number or a list such as [1,4]. Received: x."),
         ("ingest --dataset x --check yess", "`check` must be true or false. Received: yess."),
-        ("ingest --config", "`config` must be followed by a file. Received: nothing."),
+        ("ingest --config", "`config` is missing: a file must follow."),
         ("ingest --config no.yaml", f"{NO_CONFIG} "
          "Received: 'no.yaml' (No such file or directory)."),
         ("ingest --config .", f"{NO_CONFIG} "
@@ -172,7 +172,7 @@ def test_system_errors_and_interrupts(command, monkeypatch):
     ))  # fmt: skip
     assert run(KeyboardInterrupt())[::2] == (
         130,
-        "fashionprobe: error: Interrupted. The same command goes on where this one stopped.\n",
+        "fashionprobe: error: Interrupted. The same command resumes where this one stopped.\n",
     )
 
 

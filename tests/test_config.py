@@ -20,7 +20,7 @@ BAD = {
     "nested lists": (f"dataset: {NESTED}", "nest"),
     "nested dictionaries": (f"dataset: {'{a: ' * 3000}", "lists nested more than 8 deep"),
     "many values": (f"block: [{'1,' * 2000}]", "more than 1000 values"),
-    "long": ("#" * (config.MOST_BYTES + 1), "more than 4 MiB"),
+    "long": ("#" * (config.MAX_BYTES + 1), "more than 4 MiB"),
     "digits": (f"seed: {DIGITS}", "a number that cannot be read; a text of digits stands in quotes"),
     "hexadecimal": (f"dataset: 0x{'f' * 5000}", "a whole number of more than 64 bits"),
     "sexagesimal": (f"seed: 1{':59' * 500}.5", "a number that cannot be read"),

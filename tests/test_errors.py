@@ -1,8 +1,20 @@
 import errno
+import sys
 
 import pytest
 
-from fashionprobe.errors import UserError, nearest, system_error, unknown_name
+from fashionprobe.errors import (
+    Busy,
+    UserError,
+    busy,
+    check_one,
+    conflict,
+    missing,
+    nearest,
+    require,
+    system_error,
+    unknown_name,
+)  # fmt: skip
 
 
 def test_message_has_four_parts():
@@ -10,6 +22,37 @@ def test_message_has_four_parts():
     assert str(error) == "`folds` must be an int in the range [2, inf). Received: 1. Pass --folds 5."
     assert error.argument == "folds"
     assert isinstance(error, ValueError)
+
+
+def test_each_situation_has_a_sentence_of_its_own():
+    told = [missing("label", "`classes` needs one", "Pass it."), conflict("block", "--layer", 5), busy("runs/x/see")]
+    assert [str(error) for error in told] == [
+        "`label` is missing: `classes` needs one. Pass it.",
+        "`block` cannot be combined with --layer. Received: 5. Leave `block` out.",
+        "`runs/x/see` is being written by another process. Wait until it is done.",
+    ]
+    assert all(isinstance(error, UserError) for error in told) and isinstance(told[-1], Busy)
+    assert [error.argument for error in told] == ["label", "block", "runs/x/see"]
+
+
+def test_exactly_one_of_several_arguments():
+    check_one(image="x", id=None)
+    text = "`image` or `id` must be given, and only one of them. Received: "
+    for given, received in (({"image": None, "id": None}, "none of them"), ({"image": "x", "id": "y"}, "image and id")):
+        with pytest.raises(UserError, match=text + received):
+            check_one(**given)
+
+
+def test_a_package_that_is_not_installed_is_also_an_import_error(monkeypatch):
+    assert require("errno", extra="x", purpose="y") is errno
+    monkeypatch.setitem(sys.modules, "absent", None)
+    for kind in (UserError, ImportError):
+        with pytest.raises(kind) as told:
+            require("absent.part", extra="app", purpose="the page", remedy="Or do without.")
+        assert str(told.value) == (
+            "`absent` is needed for the page, and is not installed. "
+            "Install it: pip install 'fashionprobe[app]'. Or do without."
+        )
 
 
 def test_unknown_name_lists_the_valid_ones_and_suggests():

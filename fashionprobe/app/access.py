@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fashionprobe.app.data_uris import MOST_UPLOADED
-from fashionprobe.errors import UserError
+from fashionprobe.app.data_uris import MAX_UPLOADED
+from fashionprobe.errors import UserError, missing
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ HERE = "127.0.0.1"
 ENVIRONMENT = "FASHIONPROBE_AUTH"
 """Environment variable that may hold USER:PASSWORD."""
 
-LEAST_PASSWORD = 8
+MIN_PASSWORD = 8
 
 OFF = {
     "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1",
@@ -60,8 +60,8 @@ UNREADABLE = (KeyError, IndexError, AttributeError, TypeError, ValueError, Asser
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where the server listens and whom it lets in.
+class Access:
+    """Where the server listens, and who may connect.
 
     Attributes:
         host: Name or address of the network interface.
@@ -103,8 +103,8 @@ def is_local(host: str) -> bool:
         return False
 
 
-def door(host: str, port: int, auth: str | None, environment: Mapping[str, str] | None = None) -> Door:
-    """Check where the server shall listen, and read who may come in.
+def check_access(host: str, port: int, auth: str | None, environment: Mapping[str, str] | None = None) -> Access:
+    """Check where the server should listen, and read who may come in.
 
     Args:
         host: Name or address of the network interface.
@@ -114,38 +114,38 @@ def door(host: str, port: int, auth: str | None, environment: Mapping[str, str] 
         environment: The environment.
 
     Raises:
-        UserError: If the port is none, the file cannot be read, a password is too short, or another machine could come
-            in without one.
+        UserError: If the port is not valid, the file cannot be read, a password is too short, or other machines could
+            connect without one.
     """
     if not 1 <= port <= 65535:
         raise UserError("port", expected="in 1 to 65535", received=port)
     words = (os.environ if environment is None else environment).get(ENVIRONMENT, "")
     users = _users(_file(auth).splitlines() if auth is not None else [words])
     if not users and not is_local(host):
-        raise UserError(
-            "auth", expected=f"given for --host {host}, which other machines can reach", received="nothing",
-            remedy=f"Put USER:PASSWORD into a file and pass it as --auth FILE, or into the environment variable "
-            f"{ENVIRONMENT}; or leave --host out and come in through ssh -L {port}:127.0.0.1:{port}.",
+        raise missing(
+            "auth", f"--host {host} can be reached from other machines",
+            f"Put USER:PASSWORD into a file and pass it as --auth FILE, or into the environment variable "
+            f"{ENVIRONMENT}; or leave --host out and connect through ssh -L {port}:127.0.0.1:{port}.",
         )  # fmt: skip
-    return Door(host, port, users)
+    return Access(host, port, users)
 
 
-def need_free(door: Door) -> None:
+def need_free(access: Access) -> None:
     """Check that nobody listens there yet: before the minutes that a large run may take to open.
 
     Raises:
         UserError: If the port is taken, or there is no such interface.
     """
-    family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in access.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as tried:
         if os.name == "posix":
             # A port that was just left is free; elsewhere this option would let two have it.
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            tried.bind((door.host, door.port))
+            tried.bind((access.host, access.port))
         except OSError as error:
             raise UserError(
-                "port", expected=f"free on {door.host}", received=f"{door.port} ({error.strerror or error})",
+                "port", expected=f"free on {access.host}", received=f"{access.port} ({error.strerror or error})",
                 remedy="Pass another --port.",
             ) from error  # fmt: skip
 
@@ -156,53 +156,53 @@ def _file(auth: str) -> str:
     remedy = "A password on the command line could be read by everybody on this machine."
     if not Path(auth).is_file():
         # Not repeated: it may be the password itself.
-        raise UserError("auth", expected=expected, received="something that is no file", remedy=remedy)
+        raise UserError("auth", expected=expected, received="something that is not a file", remedy=remedy)
     path = Path(auth)
     if os.name == "posix" and path.stat().st_mode & 0o077:
         raise UserError("auth", expected="a file that only you can read", received=auth, remedy=f"chmod 600 {auth}")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError("auth", expected=expected, received=f"{auth}, which is no text") from error
+        raise UserError("auth", expected=expected, received=f"{auth}, which is not text") from error
 
 
 def _users(lines: list[str]) -> tuple[tuple[str, str], ...]:
     users = []
     for line in filter(None, (each.strip() for each in lines)):
         user, colon, password = line.partition(":")
-        if not (user and colon and len(password) >= LEAST_PASSWORD):
-            expected = f"lines USER:PASSWORD, each password of {LEAST_PASSWORD} characters or more"
+        if not (user and colon and len(password) >= MIN_PASSWORD):
+            expected = f"lines USER:PASSWORD, each password of {MIN_PASSWORD} characters or more"
             raise UserError("auth", expected=expected, received="a line that is not so")
         users.append((user, password))
     return tuple(users)
 
 
-def options(door: Door, run: Path) -> dict[str, Any]:
+def options(access: Access, run: Path) -> dict[str, Any]:
     """Return what `gradio.Blocks.launch` has to be told.
 
     Args:
-        door: Where the server listens.
+        access: Where the server listens.
         run: Folder of the run. No file of it is served: pictures go to the page inside of answers. It is blocked by
-            name, too, because it may lie in a folder that Gradio would serve.
+            name, too, because it may be in a folder that Gradio would serve.
     """
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     guards = [
-        Middleware(Guarded),
-        Middleware(TrustedHostMiddleware, allowed_hosts=door.names),
+        Middleware(Guard),
+        Middleware(TrustedHostMiddleware, allowed_hosts=access.names),
         Middleware(SameOrigin),
     ]
     return {
-        "server_name": door.host, "server_port": door.port, "auth": list(door.users) or None, "share": False,
-        "max_file_size": MOST_UPLOADED, "allowed_paths": [], "blocked_paths": [str(run.resolve())],
+        "server_name": access.host, "server_port": access.port, "auth": list(access.users) or None, "share": False,
+        "max_file_size": MAX_UPLOADED, "allowed_paths": [], "blocked_paths": [str(run.resolve())],
         "strict_cors": True, "enable_monitoring": False, "pwa": False, "mcp_server": False, "ssr_mode": False,
         "run_history": False, "footer_links": [], "show_error": False, "quiet": True, "inbrowser": False,
         "app_kwargs": {"middleware": guards, "docs_url": None, "redoc_url": None, "openapi_url": None},
     }  # fmt: skip
 
 
-class Guarded:
+class Guard:
     """Answers requests that nothing could mean with 4xx, hides what they claim about proxies, and guards the answers.
 
     Gradio builds the addresses of the page from `X-Forwarded-Host` and its like, and answers an upload without a file

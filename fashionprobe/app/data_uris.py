@@ -12,10 +12,10 @@ from fashionprobe.records.image_files import inspect
 from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.image_files.read import EXPECTED, decoded
 
-MOST_UPLOADED = 20 * 2**20
+MAX_UPLOADED = 20 * 2**20
 """Bytes of an uploaded file at most."""
 
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 """Pixels of an uploaded picture at most: one takes 150 MB when it is decoded."""
 
 MASK_COLOUR = (214, 39, 140)
@@ -77,7 +77,7 @@ def read_mask(uri: object, shape: tuple[int, int], canvas: tuple[int, int]) -> n
     expected = f"a PNG file of {canvas[1]} x {canvas[0]} pixels with transparency"
     if uri == "":
         return np.zeros(shape, bool)
-    if not isinstance(uri, str) or not uri.startswith(_PREFIX) or len(uri) > MOST_UPLOADED:
+    if not isinstance(uri, str) or not uri.startswith(_PREFIX) or len(uri) > MAX_UPLOADED:
         raise UserError("mask", expected=expected, received="something else")
     try:
         data = base64.b64decode(uri.removeprefix(_PREFIX), validate=True)
@@ -112,9 +112,9 @@ def read_upload(data: bytes, name: str) -> np.ndarray:
     Raises:
         UserError: If it is too large, no image, or of a kind that is not taken.
     """
-    if len(data) > MOST_UPLOADED:
+    if len(data) > MAX_UPLOADED:
         raise UserError(
-            "image", expected=f"a file of {MOST_UPLOADED // 2**20} MB or less",
+            "image", expected=f"a file of {MAX_UPLOADED // 2**20} MB or less",
             received=f"{len(data) / 2**20:.0f} MB", remedy="Make it smaller first.",
         )  # fmt: skip
     try:
@@ -123,9 +123,9 @@ def read_upload(data: bytes, name: str) -> np.ndarray:
     except BadImage as error:
         raise UserError("image", expected=EXPECTED, received=str(error)) from error
     # Before a pixel is decoded: a small file may hold a picture that fills the memory.
-    if info.height * info.width > MOST_PIXELS:
+    if info.height * info.width > MAX_PIXELS:
         received = f"{info.width} x {info.height} pixels"
-        raise UserError("image", expected=f"a picture of {MOST_PIXELS:,} pixels or less", received=received)
+        raise UserError("image", expected=f"a picture of {MAX_PIXELS:,} pixels or less", received=received)
     return decoded(data, name)
 
 

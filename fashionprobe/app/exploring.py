@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fashionprobe.app.pictures import Shelf
-from fashionprobe.app.served_classifier import Looking
+from fashionprobe.app.pictures import Pictures
+from fashionprobe.app.served_classifier import ServedClassifier
 from fashionprobe.errors import UserError
 from fashionprobe.explain.heatmaps import heatmap
 from fashionprobe.explain.methods import SIGNED
@@ -19,13 +19,13 @@ GUESSES = 5
 
 @dataclass(frozen=True)
 class Channel:
-    """What one channel answers to a picture.
+    """How one channel responds to a picture.
 
     Attributes:
         number: Its number, from 0.
         peak: The greatest value of its map.
         share: Where it is strong: the map over the picture, uint8 (rows, columns, 3).
-        wanted: Path of the picture that it answers to most, where `maximize` made one.
+        wanted: Path of the picture that it responds to most, where `maximize` made one.
     """
 
     number: int
@@ -38,35 +38,35 @@ class Exploring:
     """The network of a run and the pictures that may be looked at.
 
     Args:
-        looking: The network.
-        shelf: The pictures of the record set.
+        classifier: The network.
+        pictures: The pictures of the record set.
         label: The label column.
         maximized: Folder of the pictures that `maximize` made; None where there is none.
 
     Attributes:
-        looking: The network.
-        shelf: The pictures.
+        classifier: The network.
+        pictures: The pictures.
         label: The label column.
         layers: Names of the layers with a feature map by the words for the page, those that end the blocks first.
     """
 
-    def __init__(self, looking: Looking, shelf: Shelf, label: str, maximized: Path | None) -> None:
-        self.looking, self.shelf, self.label = looking, shelf, label
-        taps = {f"block {number}: {name}": name for number, name in enumerate(looking.taps, 1)}
-        names = [layer.name for layer in looking.model.layers if len(getattr(layer.output, "shape", ())) == 4]
-        self.layers = taps | {name: name for name in names[1:] if name not in looking.taps}
+    def __init__(self, classifier: ServedClassifier, pictures: Pictures, label: str, maximized: Path | None) -> None:
+        self.classifier, self.pictures, self.label = classifier, pictures, label
+        taps = {f"block {number}: {name}": name for number, name in enumerate(classifier.taps, 1)}
+        names = [layer.name for layer in classifier.model.layers if len(getattr(layer.output, "shape", ())) == 4]
+        self.layers = taps | {name: name for name in names[1:] if name not in classifier.taps}
         self._maximized = maximized
 
     def some(self, count: int, seed: int) -> list[str]:
         """Return the ids of some images, drawn by the seed."""
-        rows = np.random.default_rng(seed).permutation(len(self.shelf.items))[:count]
-        return self.shelf.items["id"].to_numpy(str)[rows].tolist()
+        rows = np.random.default_rng(seed).permutation(len(self.pictures.items))[:count]
+        return self.pictures.items["id"].to_numpy(str)[rows].tolist()
 
     def guesses(self, picture: np.ndarray) -> list[tuple[str, float]]:
         """Return the likeliest classes of a picture, uint8 (height, width, 3), and their probabilities."""
-        found = self.looking.predict(self.looking.fitted(picture))[0]
+        found = self.classifier.predict(self.classifier.fitted(picture))[0]
         order = np.argsort(-found, kind="stable")[:GUESSES]
-        return [(self.looking.classes[number], float(found[number])) for number in order]
+        return [(self.classifier.classes[number], float(found[number])) for number in order]
 
     def seen(self, picture: np.ndarray, method: str, name: str) -> np.ndarray:
         """Return a method's heatmap of a class over a picture, as a picture: uint8 (rows, columns, 3).
@@ -74,19 +74,19 @@ class Exploring:
         Raises:
             UserError: If there is no such method or class, or the network does not allow it.
         """
-        if name not in self.looking.classes:
+        if name not in self.classifier.classes:
             raise UserError("class", expected="a class of the network", received=name)
-        number = self.looking.classes.index(name)
+        number = self.classifier.classes.index(name)
         if method in SIGNED:
-            raw = self.looking.raw(picture, method, number)
-            return self.looking.cropped(signed_picture(raw), picture.shape)
-        found = self.looking.heatmap(picture, method, number)
+            raw = self.classifier.raw(picture, method, number)
+            return self.classifier.cropped(signed_picture(raw), picture.shape)
+        found = self.classifier.heatmap(picture, method, number)
         return overlay(self.small(picture), found)
 
     def small(self, picture: np.ndarray) -> np.ndarray:
         """Return a picture as the network sees it, without padding: uint8 (rows, columns, 3)."""
-        whole = np.rint(np.clip(self.looking.fitted(picture)[0], 0, 255)).astype(np.uint8)
-        return self.looking.cropped(whole, picture.shape)
+        whole = np.rint(np.clip(self.classifier.fitted(picture)[0], 0, 255)).astype(np.uint8)
+        return self.classifier.cropped(whole, picture.shape)
 
     def channels(self, picture: np.ndarray, layer: str, count: int) -> list[Channel]:
         """Return the channels of a layer that answer most to a picture, the strongest first.
@@ -99,12 +99,12 @@ class Exploring:
         Raises:
             UserError: If there is no such layer, or it has no feature map.
         """
-        maps = self.looking.feature_map(picture, layer)
+        maps = self.classifier.feature_map(picture, layer)
         peaks = maps.max(axis=(0, 1))
         order = np.argsort(-peaks, kind="stable")[:count]
         wanted = self.wanted(layer)
-        wide = heatmap(np.moveaxis(maps[..., order], -1, 0), self.looking.size)
-        seen = [self.looking.cropped(each, picture.shape) for each in wide]
+        wide = heatmap(np.moveaxis(maps[..., order], -1, 0), self.classifier.size)
+        seen = [self.classifier.cropped(each, picture.shape) for each in wide]
         return [
             Channel(int(number), float(peaks[number]), colour_map(each), wanted.get(int(number)))
             for number, each in zip(order, seen, strict=True)

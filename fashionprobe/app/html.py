@@ -214,7 +214,7 @@ def _figure(shown: tuple[str, str, str]) -> Markup:
 
 
 def channels(found: Sequence[Channel], picture: str) -> str:
-    """Return channels, each where it is strong in the picture and, where it is known, what it answers to most."""
+    """Return channels, each where it is strong in the picture and, where it is known, what it responds to most."""
     return Markup('<div class="fp-channels">{}</div>').format(
         Markup("").join(_channel(channel, picture) for channel in found)
     )
@@ -222,7 +222,7 @@ def channels(found: Sequence[Channel], picture: str) -> str:
 
 def _channel(channel: Channel, picture: str) -> Markup:
     wanted = file(channel.wanted) if channel.wanted else ""
-    second = Markup('<img src="{}" alt="what it answers to most">').format(wanted) if wanted else ""
+    second = Markup('<img src="{}" alt="what it responds to most">').format(wanted) if wanted else ""
     heat = Markup('<span class="fp-over"><img src="{}" alt=""><img src="{}" alt=""></span>').format(
         picture, data_uris.png(channel.share)
     )

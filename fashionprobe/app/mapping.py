@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fashionprobe.app.pictures import Shelf
+from fashionprobe.app.pictures import Pictures
 from fashionprobe.attributes.neighbours import nearest
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.report.points import Points, read_points
@@ -36,7 +36,7 @@ class Mapping:
     """The maps and walls of a run.
 
     Args:
-        shelf: The pictures.
+        pictures: The pictures.
         items: The table of the descriptors: row, id, label columns, split.
         matrix: Returns the descriptors of a block, float32 (images, channels).
         blocks: The blocks that were described.
@@ -44,16 +44,16 @@ class Mapping:
         walls: Folder of the walls; None for none.
 
     Attributes:
-        shelf: The pictures.
+        pictures: The pictures.
         maps: Files of the maps by their words, the best block of each label first.
         walls: Blocks of the walls.
     """
 
     def __init__(
-        self, shelf: Shelf, items: pd.DataFrame, matrix: Callable[[int], np.ndarray], blocks: Sequence[int],
+        self, pictures: Pictures, items: pd.DataFrame, matrix: Callable[[int], np.ndarray], blocks: Sequence[int],
         maps: Path | None, walls: Path | None,
     ) -> None:  # fmt: skip
-        self.shelf = shelf
+        self.pictures = pictures
         self._ids = items["id"].to_numpy(str)
         self._rows = {name: row for row, name in enumerate(self._ids)}
         columns = [column for column in items.columns if column not in ("row", "id", "split")]
@@ -102,10 +102,10 @@ class Mapping:
             cells[int(row) * columns + int(column)] = str(name)
         return Wall(block, rows, columns, cells)
 
-    def pictures(self, wall: Wall) -> list[str]:
+    def pictures_of(self, wall: Wall) -> list[str]:
         """Return the thumbnail of each cell as a data URI; "" for an empty one."""
         names = [name for name in wall.cells if name]
-        found = dict(zip(names, self.shelf.thumbnails(names), strict=True))
+        found = dict(zip(names, self.pictures.thumbnails(names), strict=True))
         return [found.get(name, "") for name in wall.cells]
 
     def neighbours(self, name: str, block: int, count: int) -> list[tuple[str, float]]:

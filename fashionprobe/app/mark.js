@@ -279,7 +279,7 @@ const settle = (others, counts) => {
   if (second) {
     const by = (each) => `${each.author || "somebody"}, ${time(each.time)}`;
     part("clashwords").textContent =
-      `Two people marked this image at the same time; both masks are kept. The one that counts is by ${by(counts)}; the second is by ${by(second)}. Which shall count?`;
+      `Two people marked this image at the same time; both masks are kept. The one that counts is by ${by(counts)}; the second is by ${by(second)}. Which one should count?`;
   }
 };
 const choose = async (kind) => {

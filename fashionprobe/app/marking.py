@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe.app import data_uris
-from fashionprobe.app.pictures import Shelf
-from fashionprobe.app.served_classifier import Looking, remembered
+from fashionprobe.app.pictures import Pictures
+from fashionprobe.app.served_classifier import ServedClassifier, remembered
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.feedback.masks import drawings
 from fashionprobe.plots.overlays import colour_map
@@ -26,7 +26,7 @@ SURE = {"all": (0.0, 1.01), "80 % and more": (0.8, 1.01), "50 to 80 %": (0.5, 0.
 """Ranges of the probability of the first guess."""
 
 FIRST_GUESS, TRUE_CLASS = "its first guess", "its true class"
-MOST_SIDE = 2048
+MAX_SIDE = 2048
 """Longer side of the canvas in pixels: of a larger picture it shows, and marks, a smaller copy."""
 
 BATCH = 16
@@ -36,8 +36,8 @@ class Marking:
     """The images that may be marked, and their masks.
 
     Args:
-        looking: The network.
-        shelf: The pictures of the record set.
+        classifier: The network.
+        pictures: The pictures of the record set.
         items: Rows of its `items.csv` that have a class of the network, with the column `number` (of the class).
         label: The label column.
         folder: Where the masks are kept.
@@ -47,17 +47,17 @@ class Marking:
         items: The rows of the splits that may be marked.
         label: The label column.
         folder: Where the masks are kept.
-        looking: The network.
-        shelf: The pictures.
+        classifier: The network.
+        pictures: The pictures.
         guess: Class number of the first guess of each item, int (items,); -1 while it is not known.
         sure: Its probability, float (items,).
     """
 
     def __init__(
-        self, looking: Looking, shelf: Shelf, items: pd.DataFrame, label: str, folder: Path,
+        self, classifier: ServedClassifier, pictures: Pictures, items: pd.DataFrame, label: str, folder: Path,
         known: Mapping[str, tuple[int, float]] | None = None,
     ) -> None:  # fmt: skip
-        self.looking, self.shelf, self.label, self.folder = looking, shelf, label, folder
+        self.classifier, self.pictures, self.label, self.folder = classifier, pictures, label, folder
         self.items = items[items["split"].isin(SPLITS)].reset_index(drop=True)
         self.guess = np.full(len(self.items), -1)
         self.sure = np.zeros(len(self.items))
@@ -65,7 +65,7 @@ class Marking:
             if known and name in known:
                 self.guess[item], self.sure[item] = known[name]
         self._stop = threading.Event()
-        self.heatmap = remembered(looking, self.picture)
+        self.heatmap = remembered(classifier, self.picture)
 
     def start(self) -> threading.Thread:
         """Guess the class of all images in a thread of its own, so that they can be filtered by it."""
@@ -85,7 +85,7 @@ class Marking:
         """
         if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item < len(self.items):
             raise UserError("item", expected=f"in 0 to {len(self.items) - 1}", received=item)
-        return self.shelf.picture(self.items["id"].iloc[item])
+        return self.pictures.picture(self.items["id"].iloc[item])
 
     def choose(
         self, *, split: str = "train", label: str = "", outcome: str = "all", sure: str = "all", marked: str = "all"
@@ -103,7 +103,7 @@ class Marking:
             UserError: If there is no such split, class or word.
         """
         for name, value, valid in (
-            ("split", split, SPLITS), ("label", label, ("", *self.looking.classes)), ("outcome", outcome, OUTCOMES),
+            ("split", split, SPLITS), ("label", label, ("", *self.classifier.classes)), ("outcome", outcome, OUTCOMES),
             ("sure", sure, SURE), ("marked", marked, MARKED),
         ):  # fmt: skip
             if value not in valid:
@@ -111,7 +111,7 @@ class Marking:
         kept = (self.items["split"] == split).to_numpy(copy=True)
         number = self.items["number"].to_numpy()
         if label:
-            kept &= number == self.looking.classes.index(label)
+            kept &= number == self.classifier.classes.index(label)
         if outcome != "all":
             kept &= (self.guess >= 0) & ((self.guess == number) == (outcome == "right"))
         if sure != "all":
@@ -142,14 +142,14 @@ class Marking:
         """
         picture, row = self.picture(item), self.items.iloc[item]
         guess, sure = self._guessed(item)
-        classes, true = self.looking.classes, int(row["number"])
+        classes, true = self.classifier.classes, int(row["number"])
         if target not in (FIRST_GUESS, TRUE_CLASS, *classes):
             raise unknown_name("class", target, [FIRST_GUESS, TRUE_CLASS, *classes])
         about = {FIRST_GUESS: guess, TRUE_CLASS: true}.get(target)
         about = classes.index(target) if about is None else about
         return {
             "item": item, "id": row["id"], "width": self.canvas(picture)[1], "height": self.canvas(picture)[0],
-            "picture": data_uris.jpeg(picture, side=MOST_SIDE),
+            "picture": data_uris.jpeg(picture, side=MAX_SIDE),
             "heat": data_uris.png(colour_map(self.heatmap(item, method, about).astype(np.float32))) if method else "",
             "true": classes[true], "guess": classes[guess], "sure": sure, "right": guess == true,
             "about": classes[about], "split": row["split"],
@@ -179,13 +179,13 @@ class Marking:
             What is kept now, and whether it clashed with a version of somebody else.
 
         Raises:
-            UserError: If there is no such image, or the mask is none.
+            UserError: If there is no such image, or the mask cannot be read.
             OSError: If the disk is full.
         """
         picture, row = self.picture(item), self.items.iloc[item]
         drawn = data_uris.read_mask(mask, (picture.shape[0], picture.shape[1]), self.canvas(picture))
         saved = drawings.save(
-            self.folder, row["id"], self.looking.classes[int(row["number"])], drawn, author=author,
+            self.folder, row["id"], self.classifier.classes[int(row["number"])], drawn, author=author,
             note=str(note or ""), base=str(base or ""), settles=[str(each) for each in settles],
         )  # fmt: skip
         return {**self.kept(item), "clash": saved.clash, "mine": saved.version}
@@ -194,7 +194,7 @@ class Marking:
     def canvas(picture: np.ndarray) -> tuple[int, int]:
         """Return (height, width) of the page's canvas for a picture: its own, or a smaller copy's."""
         height, width = picture.shape[:2]
-        scale = min(1.0, MOST_SIDE / max(height, width))
+        scale = min(1.0, MAX_SIDE / max(height, width))
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def _shown(self, version: drawings.Version, picture: np.ndarray) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class Marking:
     def _guessed(self, item: int) -> tuple[int, float]:
         """Return the first guess of an image and its probability."""
         if self.guess[item] < 0:
-            found = self.looking.predict(self.looking.fitted(self.picture(item)))[0]
+            found = self.classifier.predict(self.classifier.fitted(self.picture(item)))[0]
             self.sure[item], self.guess[item] = found.max(), found.argmax()
         return int(self.guess[item]), float(self.sure[item])
 
@@ -218,11 +218,11 @@ class Marking:
         missing = self.items[self.guess < 0]
         place = {name: item for item, name in zip(missing.index, missing["id"], strict=True)}
         # Not through the memory of pictures, which would lose those that the person looks at.
-        stream = self.shelf.records.pictures(list(place))
+        stream = self.pictures.records.pictures(list(place))
         while (batch := list(itertools.islice(stream, BATCH))) and not self._stop.is_set():
             started = time.monotonic()
             items = np.array([place[name] for name, _ in batch])
-            found = self.looking.predict(np.concatenate([self.looking.fitted(picture) for _, picture in batch]))
+            found = self.classifier.predict(np.concatenate([self.classifier.fitted(picture) for _, picture in batch]))
             self.sure[items], self.guess[items] = found.max(axis=1), found.argmax(axis=1)
             # Half of the time is left to those who look at the page.
             self._stop.wait(time.monotonic() - started)

@@ -21,7 +21,7 @@ ONE_BY_ONE = 16
 """Thumbnails up to which reading each where it is stored takes less time than one pass over the files."""
 
 
-class Shelf:
+class Pictures:
     """The pictures of a record set.
 
     Args:

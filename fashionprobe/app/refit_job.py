@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from fashionprobe import progress
-from fashionprobe.errors import UserError, system_error
+from fashionprobe.errors import UserError, busy, system_error
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ LOSSES = ("pasa", "pas", "rrr_g", "rrr", "dropout")
 
 
 @dataclass(frozen=True)
-class Wish:
+class RefitRequest:
     """How to refit.
 
     Attributes:
@@ -42,7 +42,7 @@ class State:
 
     Attributes:
         phase: none, running, done or failed.
-        words: What is going on, or went wrong.
+        words: What is happening, or went wrong.
         share: Done so far, in [0, 1].
     """
 
@@ -95,7 +95,7 @@ class Outcome:
 class Refit(Protocol):
     """Does the work, and may be asked what came out."""
 
-    def run(self, wish: Wish) -> None:
+    def run(self, request: RefitRequest) -> None:
         """Make an artifact of the masks, and refit with it."""
         ...
 
@@ -122,28 +122,26 @@ class Correcting:
         """How far it is."""
         return self._state
 
-    def start(self, wish: Wish) -> threading.Thread:
+    def start(self, request: RefitRequest) -> threading.Thread:
         """Start a refit.
 
         Raises:
             UserError: If one is running, or the wish does not fit.
         """
-        if wish.loss not in LOSSES:
-            raise UserError("loss", expected=f"one of: {', '.join(LOSSES)}", received=wish.loss)
-        if not (1 <= wish.iterations <= 10_000 and 1 <= wish.seeds <= 10):
-            received = f"{wish.iterations} and {wish.seeds}"
+        if request.loss not in LOSSES:
+            raise UserError("loss", expected=f"one of: {', '.join(LOSSES)}", received=request.loss)
+        if not (1 <= request.iterations <= 10_000 and 1 <= request.seeds <= 10):
+            received = f"{request.iterations} and {request.seeds}"
             raise UserError("iterations", expected="in 1 to 10000, and seeds in 1 to 10", received=received)
         with self._lock:
             if self._state.phase == "running":
-                raise UserError(
-                    "refit", expected="one at a time", received="a second one", remedy="Wait for the first."
-                )
+                raise busy("refit", "is already running", "Wait for it to finish.")
             self._state = State("running", "Reading the masks")
-        thread = threading.Thread(target=self._work, args=(wish,), name="refit", daemon=True)
+        thread = threading.Thread(target=self._work, args=(request,), name="refit", daemon=True)
         thread.start()
         return thread
 
-    def _work(self, wish: Wish) -> None:
+    def _work(self, request: RefitRequest) -> None:
         words = {"masks": "Writing the masks", "refit": "Refitting"}
 
         def watch(stage: str, done: int, total: int) -> None:
@@ -151,7 +149,7 @@ class Correcting:
 
         try:
             with progress.watched(watch):
-                self._refit.run(wish)
+                self._refit.run(request)
             self._state = State("done", "Refitted", 1.0)
         except UserError as error:
             self._state = replace(self._state, phase="failed", words=str(error))

@@ -67,7 +67,7 @@ class Guess:
     Attributes:
         name: The class.
         sure: Its probability among the classes of the group; None where no labelled image says how sure a distance is.
-        ratio: Distance in units of the class's reach: above 1 the picture is none of it.
+        ratio: Distance in units of the class's reach: above 1 the picture is not of that class.
         added: Whether a person added it.
     """
 

@@ -25,7 +25,7 @@ HEATMAPS = 512
 """Heatmaps that are kept: some ten thousand bytes each."""
 
 
-class Looking:
+class ServedClassifier:
     """A classifier that many threads of a server may ask; it answers one at a time.
 
     Args:
@@ -68,7 +68,7 @@ class Looking:
             number: Number of the class.
 
         Returns:
-            float32 (rows, columns) in [0, 1]: the part of the network's input in which the picture lies.
+            float32 (rows, columns) in [0, 1]: the part of the network's input in which the picture is.
 
         Raises:
             UserError: If there is no such method or class, or the network does not allow it.
@@ -93,12 +93,12 @@ class Looking:
             return self._explainer(method)(self.fitted(picture), number)[0]
 
     def cropped(self, whole: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """Return the part of a map of the network's input, (*size), in which a picture of this shape lies."""
+        """Return the part of a map of the network's input, (*size), in which a picture of this shape is."""
         top, left, rows, columns = window(shape, self.size, self.fit)
         return whole[top : top + rows, left : left + columns]
 
     def feature_map(self, picture: np.ndarray, layer: str) -> np.ndarray:
-        """Return what a layer answers to a picture, float32 (rows, columns, channels).
+        """Return how a layer responds to a picture, float32 (rows, columns, channels).
 
         Raises:
             UserError: If there is no such layer, or it has no feature map.
@@ -122,11 +122,13 @@ def heading(method: str) -> str:
     return name[0].upper() + name[1:]
 
 
-def remembered(looking: Looking, picture_of: Callable[[int], np.ndarray]) -> Callable[[int, str, int], np.ndarray]:
+def remembered(
+    classifier: ServedClassifier, picture_of: Callable[[int], np.ndarray]
+) -> Callable[[int, str, int], np.ndarray]:
     """Return a function from number of an image, method and class to its heatmap, which remembers the last ones."""
 
     @lru_cache(maxsize=HEATMAPS)
     def found(item: int, method: str, number: int) -> np.ndarray:
-        return looking.heatmap(picture_of(item), method, number).astype(np.float16)
+        return classifier.heatmap(picture_of(item), method, number).astype(np.float16)
 
     return found

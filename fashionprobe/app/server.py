@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from fashionprobe.app import access, page
+from fashionprobe.app import page
+from fashionprobe.app.access import Access, options
 from fashionprobe.app.page import Parts
 
 
@@ -45,18 +46,18 @@ class Server:
         self.close()
 
 
-def start(parts: Parts, door: access.Door, run: Path) -> Server:
+def start(parts: Parts, access: Access, run: Path) -> Server:
     """Start the server of a run.
 
     Args:
         parts: What the tabs show.
-        door: Where it listens, and whom it lets in.
+        access: Where it listens, and who may connect.
         run: Folder of the run.
     """
     blocks = page.build(parts)
     # Events wait for their turn no longer than this; those that look things up may run side by side.
     blocks.queue(default_concurrency_limit=4, api_open=False)
-    told: dict[str, Any] = {**page.look(), **access.options(door, run)}
+    told: dict[str, Any] = {**page.look(), **options(access, run)}
     _, url, _ = blocks.launch(prevent_thread_lock=True, **told)
     return Server(blocks, url, lambda: _stop(parts))
 

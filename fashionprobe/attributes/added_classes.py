@@ -23,7 +23,7 @@ ADDED, REMOVED = ".npz", ".removed.json"
 
 
 @dataclass(frozen=True)
-class Added:
+class AddedClass:
     """A class that was added.
 
     Attributes:
@@ -41,7 +41,7 @@ class Added:
     descriptors: dict[int, np.ndarray]
 
 
-def save(folder: Path, added: Added) -> Path:
+def save(folder: Path, added: AddedClass) -> Path:
     """Write a class; one of the same group and name is replaced.
 
     Raises:
@@ -72,7 +72,7 @@ def remove(folder: Path, group: str, name: str) -> None:
     (folder / (_stem(group, name) + ADDED)).unlink(missing_ok=True)
 
 
-def read(folder: Path) -> tuple[list[Added], set[tuple[str, str]]]:
+def read(folder: Path) -> tuple[list[AddedClass], set[tuple[str, str]]]:
     """Return the classes that were added, sorted by group and name, and (group, name) of those taken away.
 
     Raises:
@@ -100,7 +100,7 @@ def read(folder: Path) -> tuple[list[Added], set[tuple[str, str]]]:
     return added, removed - {(each.group, each.name) for each in added}
 
 
-def learned_from(added: Added, block: int, weights_sha256: str) -> np.ndarray:
+def learned_from(added: AddedClass, block: int, weights_sha256: str) -> np.ndarray:
     """Return the descriptors of a class at a block.
 
     Raises:
@@ -120,7 +120,7 @@ def learned_from(added: Added, block: int, weights_sha256: str) -> np.ndarray:
     return added.descriptors[block]
 
 
-def names_of(added: Sequence[Added], group: str) -> list[str]:
+def names_of(added: Sequence[AddedClass], group: str) -> list[str]:
     """Return the names of the classes that were added to a group."""
     return [each.name for each in added if each.group == group]
 
@@ -137,12 +137,12 @@ def _write(folder: Path, name: str, data: bytes) -> Path:
     return folder / name
 
 
-def _added(path: Path) -> Added:
+def _added(path: Path) -> AddedClass:
     # Not pickled, whatever a stranger's file says. Read first: of a damaged file NumPy would leave the handle open.
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
         note = _checked(path, json.loads(str(arrays["note"])))
         blocks = {int(name.removeprefix("block")): arrays[name] for name in arrays.files if name.startswith("block")}
-    return Added(note["group"], note["name"], tuple(note["ids"]), note["weights_sha256"], blocks)
+    return AddedClass(note["group"], note["name"], tuple(note["ids"]), note["weights_sha256"], blocks)
 
 
 def _checked(path: Path, note: Mapping) -> Mapping:

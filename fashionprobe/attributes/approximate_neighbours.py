@@ -9,7 +9,7 @@ import numpy as np
 
 from fashionprobe.attributes import neighbours
 from fashionprobe.attributes.neighbours import directions
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, require, unknown_name
 
 KINDS = ("hnsw", "ivf")
 
@@ -160,14 +160,7 @@ def _prepared(points: np.ndarray, metric: str) -> np.ndarray:
 
 def _faiss() -> Any:
     """Import faiss, or say how to get it."""
-    try:
-        with warnings.catch_warnings():
-            # SWIG before 4.4 makes types that Python 3.12 complains about; faiss has the newer one since 1.14.2.
-            warnings.filterwarnings("ignore", message="builtin type .* has no __module__", category=DeprecationWarning)
-            import faiss  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            "faiss", expected="installed for approximate search", received="none",
-            remedy="Install it: pip install 'fashionprobe[faiss]'. The exact search needs nothing.",
-        ) from error  # fmt: skip
-    return faiss
+    with warnings.catch_warnings():
+        # SWIG before 4.4 makes types that Python 3.12 complains about; faiss has the newer one since 1.14.2.
+        warnings.filterwarnings("ignore", message="builtin type .* has no __module__", category=DeprecationWarning)
+        return require("faiss", extra="faiss", purpose="approximate search", remedy="The exact search does without.")

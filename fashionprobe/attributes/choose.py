@@ -1,6 +1,6 @@
 """Which block, normalization and distance to read a label with: cross-validated, with an unflattered estimate.
 
-The best of many candidates looks better than it is. So the choice itself is cross-validated, too: it is made anew on
+The best of many candidates looks better than it is. So the choice itself is cross-validated, too: it is repeated on
 the training images of each outer fold, and what it chose there is scored on images that had no part in it.
 """
 

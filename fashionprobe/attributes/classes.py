@@ -15,8 +15,8 @@ from fashionprobe.attributes.normalization import Normalization
 from fashionprobe.errors import UserError
 
 COVERAGE = 0.8
-"""Share of a class's own images that its reach shall hold, unless told otherwise. Images at the edge of a class often
-lie nearer to another, so far fewer than one in five of a known kind are refused, and more of an unknown kind are found.
+"""Share of a class's own images that its reach should hold, unless told otherwise. Images at the edge of a class often
+are nearer to another, so far fewer than one in five of a known kind are refused, and more of an unknown kind are found.
 """
 
 CHUNK = 4096
@@ -31,7 +31,7 @@ class Classes:
         names: Their names.
         images: Images that each was learned from, int (classes,).
         means: float32 (classes, directions).
-        reach: Distance from the mean beyond which an image is none of the class, float32 (classes,).
+        reach: Distance from the mean beyond which an image is not of the class, float32 (classes,).
     """
 
     names: tuple[str, ...]
@@ -93,7 +93,7 @@ def learn(
         names: Names of the classes.
         normalization: What is done to them. Where it gives them length 1, means get that, too, so that distances stand
             for angles.
-        coverage: Share of a class's own images that its reach shall hold, in (0, 1].
+        coverage: Share of a class's own images that its reach should hold, in (0, 1].
 
     Returns:
         The classes, in the order of the names.
@@ -122,7 +122,7 @@ def learn(
 def left_out(
     descriptors: np.ndarray, numbers: np.ndarray, classes: int, normalization: Normalization
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measure how far each image lies from the mean of the other images of its class.
+    """Measure how far each image is from the mean of the other images of its class.
 
     Args:
         descriptors: float32 (images, channels), not normalized.

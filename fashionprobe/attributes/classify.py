@@ -24,7 +24,7 @@ class Scores:
     """What cross-validation found.
 
     Attributes:
-        accuracy: One row a block and classifier: block, classifier ("nearest_mean" or "knn"), parameter (the metric, or
+        accuracy: One row per block and classifier: block, classifier ("nearest_mean" or "knn"), parameter (metric or
             k), accuracy_mean and accuracy_std over the folds, folds, images.
         confusion: True class (rows) by predicted class (columns) of the best block and classifier, in images.
         per_class: class, images, correct, accuracy, low, high of the best: the 95 % interval is Wilson's.
@@ -122,7 +122,7 @@ def cross_validate_reduced(
         report: Called after each reduction.
 
     Returns:
-        One row a block, number of dimensions and classifier: block, dimensions, classifier, parameter, accuracy_mean,
+        One row per block, number of dimensions and classifier: block, dimensions, classifier, parameter, accuracy_mean,
         accuracy_std, folds, images.
 
     Raises:

@@ -72,7 +72,7 @@ class Normalizer(TransformerMixin, BaseEstimator):
 
 
 class AttributeClassifier(ClassifierMixin, BaseEstimator):
-    """The nearest class mean, which can say that an image is none of the classes.
+    """The nearest class mean, which can say that an image is of none of the classes.
 
     A class is the mean of its images and how far they reach from it, calibrated by leaving one image out.
 
@@ -86,7 +86,7 @@ class AttributeClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: The classes, in order.
         means_: float32 (classes, directions).
-        reach_: Distance from the mean beyond which an image is none of the class, float32 (classes,).
+        reach_: Distance from the mean beyond which an image is not of the class, float32 (classes,).
         temperature_: What distances are divided by for probabilities.
         n_features_in_: Number of channels.
 

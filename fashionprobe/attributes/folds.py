@@ -1,4 +1,4 @@
-"""The folds of cross-validation: stratified, with copies of one picture on one side."""
+"""The folds of cross-validation: stratified, with copies of one picture in one fold."""
 
 from collections.abc import Sequence
 
@@ -99,7 +99,7 @@ def check_classes(name: str, classes: np.ndarray, numbers: np.ndarray, folds: in
     rare = [f"{name} ({count})" for name, count in zip(classes, counts, strict=True) if count < folds]
     if rare:
         raise UserError(
-            name, expected=f"a column whose classes all have {folds} images or more, one a fold",
+            name, expected=f"a column whose classes all have {folds} images or more, one per fold",
             received=f"{len(rare)} with fewer: {', '.join(rare[:10])}"
             + (f" and {len(rare) - 10} more" if len(rare) > 10 else ""),
             remedy=_remedy(np.sort(counts)[::-1], folds, optional),

@@ -102,7 +102,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """What a search found, nearest first.
 
     Attributes:
@@ -124,7 +124,7 @@ class Index:
         folder: Its folder.
         network: The manifest of the descriptors that it was made of: which network describes a new image.
         groups: Its groups by name.
-        coverage: Share of a class's own images that its reach shall hold.
+        coverage: Share of a class's own images that its reach should hold.
         parts: Its parts.
     """
 
@@ -208,7 +208,7 @@ class Index:
     def search(
         self, by: str, points: Mapping[str, np.ndarray], top: int, *, without: int | None = None,
         weights: Mapping[str, float] | None = None,
-    ) -> Found:  # fmt: skip
+    ) -> Matches:  # fmt: skip
         """Find the images nearest to one: exactly, or by one group of a part with a graph approximately.
 
         Args:
@@ -234,7 +234,7 @@ class Index:
                 scored[without] = np.inf
             rows = search.smallest(scored[None], top)[0]
             found = scored[rows]
-        return Found(rows, self.items["id"].iloc[rows].tolist(), found)
+        return Matches(rows, self.items["id"].iloc[rows].tolist(), found)
 
     def _nearest(self, group: str, point: np.ndarray, top: int, without: int | None) -> tuple[np.ndarray, np.ndarray]:
         rows, found, start = [], [], 0
@@ -284,7 +284,7 @@ def create(folder: Path, network: Mapping[str, Any], groups: Sequence[Group], *,
         folder: An empty folder.
         network: The manifest of the descriptors.
         groups: The groups.
-        coverage: Share of a class's own images that its reach shall hold, in (0, 1].
+        coverage: Share of a class's own images that its reach should hold, in (0, 1].
     """
     for group in groups:
         for use, normalization in (("search", group.normalization), ("reading", group.reading)):
@@ -345,7 +345,7 @@ def write_part(
         groups: The groups of the index.
         descriptors: Descriptors by block, float32 (rows, channels), not normalized; may be memory maps.
         items: id and label columns of the images.
-        thumbnails: One JPEG file an image; empty where there is none.
+        thumbnails: One JPEG file per image; empty where there is none.
         graphs: Whether to build graphs for approximate search, too; this needs faiss.
 
     Raises:

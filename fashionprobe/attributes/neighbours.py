@@ -283,7 +283,7 @@ def _checked(
         )  # fmt: skip
     found = squared_norms_of(points) if norms is None else np.asarray(norms, np.float64)
     if len(found) != len(points):
-        raise UserError("squared_norms", expected=f"one a point, {len(points)}", received=len(found))
+        raise UserError("squared_norms", expected=f"one per point, {len(points)}", received=len(found))
     for name, lengths in (("points", found), ("queries", squared_norms_of(queries))):
         if not np.isfinite(lengths).all():
             row = int(np.isfinite(lengths).argmin())
@@ -296,7 +296,7 @@ def pairs(exclude: Sequence[np.ndarray] | None, queries: int, points: int) -> np
     if exclude is None or not queries:
         return np.empty((0, 2), np.intp)
     if len(exclude) != queries:
-        raise UserError("exclude", expected=f"one list of rows a query, {queries}", received=len(exclude))
+        raise UserError("exclude", expected=f"one list of rows per query, {queries}", received=len(exclude))
     counts = [len(rows) for rows in exclude]
     rows = np.concatenate([np.asarray(rows, np.intp) for rows in exclude])
     if len(rows) and not 0 <= rows.min() <= rows.max() < points:

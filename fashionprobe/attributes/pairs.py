@@ -42,11 +42,11 @@ class Overlaps:
     """How the distances within the classes and across them overlap.
 
     Attributes:
-        table: One row a class, the pairs of all classes last (class "(all)"): class, positives, negatives, overlap,
+        table: One row per class, the pairs of all classes last (class "(all)"): class, positives, negatives, overlap,
             overlap_by_luck (the mean overlap when the same pairs are dealt at random: with few pairs it is below 1),
             auc (the probability that a negative pair is farther apart than a positive one), positive_median and
             negative_median of the distances.
-        histogram: One row a class and bin: class, low, high, positives, negatives, in pairs.
+        histogram: One row per class and bin: class, low, high, positives, negatives, in pairs.
     """
 
     table: pd.DataFrame

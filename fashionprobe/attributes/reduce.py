@@ -48,7 +48,7 @@ class Reduction:
     """A fitted reduction.
 
     Attributes:
-        points: float32 (items, dimensions), where the items it was fitted on lie.
+        points: float32 (items, dimensions), where the items it was fitted on are.
         neighbours: What it was fitted on.
         fitted: The reducer of umap-learn.
     """
@@ -128,7 +128,7 @@ def reduce(
         dimensions: Dimensions to reduce to.
         seed: Seed. It makes UMAP use one core, and give the same points on the same machine with the same versions.
             None uses all cores: the points differ from one call to the next.
-        neighbours: Neighbours of each item that shall stay near; used unless `nearest` has found them already.
+        neighbours: Neighbours of each item that should stay near; used unless `nearest` has found them already.
         min_dist: Least distance of points in the reduced space.
 
     Returns:

@@ -15,7 +15,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Found:
+class QueryResults:
     """What the queries found.
 
     Attributes:
@@ -64,7 +64,7 @@ def by_block(
     normalizations: Sequence[str],
     setting: Setting,
     report: Callable[[], object] = lambda: None,
-) -> tuple[pd.DataFrame, pd.DataFrame, list[Found]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, list[QueryResults]]:
     """Measure the precision of each block with each normalization.
 
     Args:
@@ -161,7 +161,7 @@ def find(
     same: np.ndarray,
     normalization: str = "none",
     setting: Setting,
-) -> Found:
+) -> QueryResults:
     """Find the nearest other images of each query.
 
     Args:
@@ -178,7 +178,7 @@ def find(
     _check_top(setting.top, len(descriptors), copies)
     points = fit(normalization, descriptors)(descriptors)
     rows, distances = neighbours.nearest(points, points[queries], setting.top, metric=setting.metric, exclude=copies)
-    return Found(queries, rows, distances)
+    return QueryResults(queries, rows, distances)
 
 
 def find_by_all(
@@ -188,7 +188,7 @@ def find_by_all(
     same: np.ndarray,
     normalizations: Sequence[str],
     setting: Setting,
-) -> Found:
+) -> QueryResults:
     """Find the other images that are nearest by several descriptors at once: by the sum of z-scored distances.
 
     Args:
@@ -217,14 +217,14 @@ def find_by_all(
             total[place, rows_left_out] = np.inf
         rows[start : start + CHUNK] = nearest = neighbours.smallest(total, setting.top)
         sums[start : start + CHUNK] = np.take_along_axis(total, nearest, axis=1)
-    return Found(queries, rows, sums)
+    return QueryResults(queries, rows, sums)
 
 
 def chance(classes: np.ndarray, queries: np.ndarray, same: np.ndarray) -> np.ndarray:
     """Return the precision that each query may expect of images drawn blindly: the share of its class, (queries,).
 
     Args:
-        classes: As in `Found.shares`.
+        classes: As in `QueryResults.shares`.
         queries: Rows of the queries.
         same: As in `find`; copies of the query count neither way.
     """
@@ -265,8 +265,8 @@ def by_class(shares: np.ndarray, classes: np.ndarray, queries: np.ndarray) -> pd
     return pd.DataFrame(rows, columns=["class", "queries", "precision_mean", "low", "high"])
 
 
-def best_and_worst(found: Found, classes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the queries with the highest and the lowest precision, one a class while there are classes enough.
+def best_and_worst(found: QueryResults, classes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the queries with the highest and the lowest precision, one per class while there are classes enough.
 
     Args:
         found: What the queries found.

@@ -31,7 +31,7 @@ class Backbone:
         taps: Name of the layer that ends block 1, 2, ...
         preprocessing: What the weights expect of RGB pixels in [0, 255].
         size: (height, width) of its input in pixels.
-        weights: Where the weights came from, in words.
+        weights: Where the weights came from, as text.
         weights_sha256: SHA-256 over all weights.
     """
 

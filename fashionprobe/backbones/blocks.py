@@ -50,7 +50,7 @@ def find_taps(model: "keras.Model", size: tuple[int, int] = DEFAULT_SIZE) -> tup
     A reduction is a layer whose map is less than three quarters as high or as wide as its input's; global pooling is
     none. Zero padding, cropping and rescaling before it count as part of it. Of branches that are reduced side by side
     the one with the fewest layers still to come gives the tap: of an Inception block the one that only pools. A last
-    level that holds nothing but a pooling layer is no block.
+    level that holds nothing but a pooling layer is not a block.
 
     Args:
         model: A functional model; input (batch, height, width, 3).
@@ -128,7 +128,7 @@ def choose_taps(model: "keras.Model", taps: Sequence[str] | None, size: tuple[in
 def named_taps(names: Sequence[str]) -> tuple[str, ...]:
     """Return `block1_out`, `block2_out`, ..., as the nets of this package end their blocks, and what is embedded.
 
-    Two of them may lie between two reductions, so that `find_taps` would not do. Empty where there are none.
+    Two of them may be between two reductions, so that `find_taps` would not do. Empty where there are none.
     """
     ends = tuple(itertools.takewhile(names.__contains__, map("block{}_out".format, itertools.count(1))))
     return (*ends, *((EMBEDDING,) if EMBEDDING in names else ())) if ends else ()

@@ -21,7 +21,7 @@ class Neurons:
 
     Attributes:
         curve: One row a measured size, ascending, the whole block last: channels, accuracy_mean, accuracy_std, folds.
-        channels: One row a channel of the smallest set, ranked on all images: rank, channel, stability. The stability
+        channels: One row per channel of the smallest set, ranked on all images: rank, channel, stability. The stability
             is the share of the folds whose own ranking has the channel among the first `needed`.
         needed: The smallest size that keeps the share of the whole block's accuracy and after which no larger size
             falls short of it by more than one standard error.

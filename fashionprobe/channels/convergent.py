@@ -137,7 +137,7 @@ def semi_matching(correlation: np.ndarray) -> Pairs:
         correlation: float (channels, others).
 
     Returns:
-        The pairs, one a channel of the first layer. Of equal correlations the first channel is taken.
+        The pairs, one per channel of the first layer. Of equal correlations the first channel is taken.
 
     Reference:
         Li et al., Convergent learning, ICLR 2016, https://arxiv.org/abs/1511.07543.
@@ -173,7 +173,7 @@ def _correlations(count: int, mean: np.ndarray, products: np.ndarray) -> tuple[n
     alive = deviation > CONSTANT * np.abs(mean)
     scale = np.where(alive, deviation, 1.0) * np.sqrt(count)
     both = np.outer(alive, alive)
-    # Rounding may put the correlation of a channel with itself a hair above 1.
+    # Rounding may put the correlation of a channel with itself slightly above 1.
     return np.where(both, np.clip(products / np.outer(scale, scale), -1, 1), 0.0), alive
 
 

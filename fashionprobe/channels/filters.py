@@ -141,7 +141,7 @@ def changes(
         inside: The mean activations inside the masks in both networks, float (masked images, filters) each.
 
     Returns:
-        One row a filter, sorted by its change (inside the masks, where they are given), the greatest fall first:
+        One row per filter, sorted by its change (inside the masks, where they are given), the greatest fall first:
         filter, before, after, change, change_error; and inside_before, inside_after, inside_change,
         inside_change_error. An error is 1.96 standard errors of the mean of the images' differences; NaN for one image.
 
@@ -164,7 +164,7 @@ def histograms(before: np.ndarray, after: np.ndarray, *, bins: int = BINS) -> pd
         bins: Intervals of equal width.
 
     Returns:
-        One row a filter and interval: filter, low, high, before, after (numbers of images).
+        One row per filter and interval: filter, low, high, before, after (numbers of images).
 
     Raises:
         UserError: If the numbers of filters or images differ.
@@ -231,7 +231,7 @@ def inside_masks(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.nd
         UserError: If a mask is empty or of another number of images.
     """
     if len(maps) != len(masks):
-        raise UserError("masks", expected=f"one an image, {len(maps)}", received=len(masks))
+        raise UserError("masks", expected=f"one per image, {len(maps)}", received=len(masks))
     cells = at_tap(masks, maps.shape[1:3]).astype(np.float64)
     sizes = cells.sum(axis=(1, 2))
     if not sizes.all():

@@ -53,7 +53,7 @@ class Separation:
     luck: np.ndarray
 
     def table(self) -> pd.DataFrame:
-        """Return one row a class and channel, the best of each class first.
+        """Return one row per class and channel, the best of each class first.
 
         Returns:
             Columns class, channel, rank (1 is the best), auc, separation (the larger of AUC and 1 - AUC), direction
@@ -83,7 +83,7 @@ def profiles(descriptors: np.ndarray, labels: np.ndarray, *, deviations: float =
     Args:
         descriptors: float32 (items, channels) of one block.
         labels: Class of each item, (items,).
-        deviations: How many standard deviations over the channels a peak lies above their mean.
+        deviations: How many standard deviations over the channels a peak is above their mean.
 
     Raises:
         UserError: If there is no item.

@@ -155,7 +155,7 @@ def _radius(values: np.ndarray, k: int) -> np.ndarray:
 
 def _within(values: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Count the values of each column that are nearer than the radius, the value itself included."""
-    # Sums are rounded: what lies exactly at the radius must not slip in.
+    # Sums are rounded: what is exactly at the radius must not slip in.
     inside = np.maximum(radius - 4 * np.spacing(np.abs(values) + radius), 0)
     counts = np.empty(values.shape, np.intp)
     ordered = np.sort(values, axis=0)
@@ -190,7 +190,7 @@ def ranks(
         information: Estimates the mutual information; scikit-learn's `mutual_info_classif` by default.
 
     Returns:
-        One row a filter, in their order: filter, each criterion, each with "_rank", mean_rank, and rank, the rank of
+        One row per filter, in their order: filter, each criterion, each with "_rank", mean_rank, and rank, the rank of
         the mean.
 
     Raises:
@@ -276,7 +276,7 @@ def check(features: np.ndarray, labels: np.ndarray, *, least: int) -> np.ndarray
     features, labels = np.asarray(features), np.asarray(labels)
     if features.ndim != 2 or not features.size or len(features) != len(labels):
         received = f"{list(features.shape)} for {len(labels)} labels"
-        raise UserError("features", expected="a table (images, filters), a row a label", received=received)
+        raise UserError("features", expected="a table (images, filters), a row per label", received=received)
     if not np.isfinite(features).all():
         bad = np.flatnonzero(~np.isfinite(features).all(axis=0))[0]
         raise UserError("features", expected="finite numbers", received=f"NaN or infinity in filter {bad}")

@@ -50,7 +50,7 @@ class ReceptiveField:
     def box(self, row: Any, column: Any) -> tuple[Any, Any, Any, Any]:
         """Return the field of the value at a place of the feature map: (top, left, bottom, right), in pixels.
 
-        Bottom and right are the first row and column after it. The box is not clipped: parts of it may lie in the
+        Bottom and right are the first row and column after it. The box is not clipped: parts of it may be in the
         padding around the image.
 
         Args:
@@ -214,7 +214,7 @@ def windows(field: ReceptiveField, rows: np.ndarray, columns: np.ndarray, size: 
 
 
 def crop(images: np.ndarray, numbers: np.ndarray, boxes: np.ndarray, size: Pair) -> np.ndarray:
-    """Cut windows out of images; what lies outside the image is black.
+    """Cut windows out of images; what is outside the image is black.
 
     Args:
         images: float (batch, height, width, channels).
@@ -232,7 +232,7 @@ def crop(images: np.ndarray, numbers: np.ndarray, boxes: np.ndarray, size: Pair)
         after = np.maximum(np.round(before * size / window), 1).astype(int)
         pixels = tf.image.resize(pixels, after, method="area")
     after = np.array(pixels.shape[1:3])
-    # A black frame keeps the pixels at the edge: a sample a hair outside an image would be black all of it.
+    # A black frame keeps the pixels at the edge: a sample slightly outside an image would be black all of it.
     pixels = tf.pad(pixels, [[0, 0], [1, 1], [1, 1], [0, 0]])
     step = window / size
     # The centres of the first and the last sample, in pixels of the framed image.

@@ -25,7 +25,7 @@ class Relevance:
     """What `relevance` found.
 
     Attributes:
-        ranks: One row a filter; see `ranks`.
+        ranks: One row per filter; see `ranks`.
         curve: Columns order ("ranked", "random"), filters, accuracy, low, high. Of "ranked", low and high end the 95 %
             Wilson interval over the images; of "random", they are the least and the greatest of the random orders.
         l1: Columns penalty (as a share of the one that silences all filters), filters (left on average), accuracy,

@@ -99,7 +99,7 @@ def selectivity(
     if seen["images"] < 2:
         raise UserError("batches", expected="two images or more", received=seen["images"])
     if labels is not None and len(labels) != seen["images"]:
-        raise UserError("labels", expected=f"{seen['images']} labels, one an image", received=len(labels))
+        raise UserError("labels", expected=f"{seen['images']} labels, one per image", received=len(labels))
     fields = receptive_fields(model, layers, size=seen["size"])
     grey, features = _second_pass(model, _watched(batches(), seen), top, fields, seen["size"], side)
     names = None if labels is None else np.asarray(labels, str)
@@ -188,7 +188,7 @@ def grey_version(images: np.ndarray) -> np.ndarray:
 
 
 def table(results: Sequence[Selectivity], *, most: int = 5) -> "pd.DataFrame":
-    """Return one row a channel.
+    """Return one row per channel.
 
     Args:
         results: What `selectivity` returned.

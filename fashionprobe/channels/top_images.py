@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, check_one, unknown_name
 from fashionprobe.explain.activations import activations
 from fashionprobe.explain.explained_model import check_images, find_map, flat
 from fashionprobe.explain.heatmaps import resize
@@ -112,9 +112,7 @@ def channel_mask(
     Reference:
         The channel masks of docs/formulas.md, "Correcting a network".
     """
-    if (threshold is None) == (quantile is None):
-        received = "neither" if threshold is None else "both"
-        raise UserError("threshold", expected="given, or `quantile`, but not both", received=received)
+    check_one(threshold=threshold, quantile=quantile)
     if quantile is not None and not 0 <= quantile <= 1:
         raise UserError("quantile", expected="a number in [0, 1]", received=quantile)
     opened = flat(model)

@@ -59,7 +59,7 @@ def _guarded(run: Callable[[], None]) -> int:
     except OSError as error:
         return _fail(str(system_error(error)))
     except KeyboardInterrupt:
-        _fail("Interrupted. The same command goes on where this one stopped.")
+        _fail("Interrupted. The same command resumes where this one stopped.")
         return 130
     finally:
         _flush()
@@ -152,7 +152,7 @@ def _log_to(stream: Any, switches: set[str], name: str = "fashionprobe") -> None
 
 
 class _Handler(logging.StreamHandler):
-    """Writes to a terminal of any encoding, and lets a stage go on when nobody reads, as behind `| head`."""
+    """Writes to a terminal of any encoding, and lets a stage continue when nobody reads, as behind `| head`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         encoding = getattr(self.stream, "encoding", None) or "utf-8"

@@ -13,7 +13,7 @@ GROUPS = {
         "profile": "Show what each channel does for each class.",
         "pairs": "Compare distances within classes and between them.",
         "reduce": "Draw each block as a map of the images, with clusters.",
-        "wall": "Arrange the images on a grid, like beside like.",
+        "wall": "Arrange the images on a grid, similar ones side by side.",
         "retrieve": "Find the block that retrieves images of a class best.",
         "index": "Make an index of descriptors for search, tag and attribute.",
         "search": "Find the images that are most similar to one.",

@@ -12,7 +12,7 @@ from fashionprobe import config, synonyms
 from fashionprobe.cli.commands import COMMANDS, FIRST_WORD
 from fashionprobe.cli.overview import FAMILIES
 from fashionprobe.cli.values import from_words, from_yaml, in_words, is_list
-from fashionprobe.errors import UserError, nearest, unknown_name
+from fashionprobe.errors import UserError, missing, nearest, unknown_name
 
 SWITCHES = ("help", "json", "quiet", "verbose", "print_config")
 """What each command takes besides the parameters of its stage."""
@@ -135,8 +135,7 @@ def _values(name: str, pending: list[str], call: Call) -> list[str]:
     values, pending[:] = pending[:count], pending[count:]
     if not values:
         see = f"`{call.program} --help` explains it." if name != "config" else ""
-        expected = "followed by a file" if name == "config" else "followed by a value"
-        raise UserError(name, expected=expected, received="nothing", remedy=see)
+        raise missing(name, f"{'a file' if name == 'config' else 'a value'} must follow", see)
     return values
 
 
@@ -159,8 +158,7 @@ def _check_complete(call: Call) -> None:
     for name, parameter in call.parameters.items():
         if parameter.default is parameter.empty and name not in call.arguments:
             option = name.replace("_", "-")
-            remedy = f"Pass --{option}; `{call.program} --help` explains it."
-            raise UserError(name, expected="given", received="nothing", remedy=remedy)
+            raise missing(name, f"pass --{option}", f"`{call.program} --help` explains it.")
 
 
 def _stray(word: str, given: dict[str, list[str]], call: Call) -> UserError:

@@ -60,7 +60,7 @@ def kernels(model: keras.Model) -> np.ndarray:
         float32 (kernels, height, width, image channels) in [0, 1], in the order of the model's image channels.
 
     Raises:
-        UserError: If the first layer with weights is no convolution.
+        UserError: If the first layer with weights is not a convolution.
     """
     model = flat(model)
     # Normalisation of the pixels comes before and has weights of its own.

@@ -20,7 +20,7 @@ GREATEST_SEED = 2**31 - 1
 PORTION = 8 * 224 * 224
 """Pixels whose feature maps are in memory at a time: 250 MB for ResNet50."""
 
-MOST_DOUBLINGS = 3
+MAX_DOUBLINGS = 3
 """How often `integrated_gradients` doubles its points for an image whose values do not sum up."""
 
 
@@ -28,7 +28,7 @@ def gradient(model: keras.Model, *, target: Target = None) -> ExplainFunction:
     """Make the gradient of the score with respect to the image.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         target: What is explained; the score of a class by default.
 
     Returns:
@@ -133,7 +133,7 @@ def smooth_grad(
     top class is that of the image without noise.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         samples: Noisy copies of each image.
         deviation: Standard deviation of the noise, as a share of the image's own range, greatest minus least value.
         seed: Which noise, 0 to 2**31 - 1.
@@ -188,7 +188,7 @@ def integrated_gradients(
     class is that of the image.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         steps: Points on the line, in the middle of as many equal parts of it.
         baseline: An image without information, as the model takes it: one value for all pixels, such as 0 for black, or
             an array that broadcasts to (height, width, channels).
@@ -213,7 +213,7 @@ def integrated_gradients(
         classes = _fixed(network, images, classes)
         way = images - start
         scores = network.score(network(tf.concat([images - way, images], axis=0))[1], tf.repeat(classes, 2))
-        # Rounding of the scores themselves is no reason to go on.
+        # Rounding of the scores themselves is not a reason to continue.
         close = 0.01 * tf.abs(scores[1] - scores[0]) + 1e-6 * tf.reduce_max(tf.abs(scores))
 
         def values(count: tf.Tensor) -> tf.Tensor:
@@ -226,7 +226,7 @@ def integrated_gradients(
 
         def misses(count: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
             gap = tf.abs(tf.reduce_sum(found) - (scores[1] - scores[0]))
-            return tf.logical_and(gap > close, count < steps * 2**MOST_DOUBLINGS)
+            return tf.logical_and(gap > close, count < steps * 2**MAX_DOUBLINGS)
 
         first = tf.constant(steps)
         _, found = tf.while_loop(misses, lambda count, _: (2 * count, values(2 * count)), (first, values(first)))
@@ -236,7 +236,7 @@ def integrated_gradients(
 
 
 def saliency(gradients: np.ndarray) -> np.ndarray:
-    """Bring gradients, or any values a pixel and colour, to one map: the greatest absolute value of the channels.
+    """Bring gradients, or any values per pixel and colour, to one map: the greatest absolute value of the channels.
 
     Args:
         gradients: float (batch, height, width, channels).

@@ -65,7 +65,7 @@ def grad_cam(
     """Make Grad-CAM: each channel is weighted with the mean over space of the score's gradient (a class: the logit's).
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         layer: Name of a layer with a feature map that leads to the target; the last one by default.
         target: What is explained; the score of a class by default.
         relu: Whether negative values become 0.
@@ -98,7 +98,7 @@ def percentile_cam(
     """Make percentile CAM: like Grad-CAM, but with a percentile over space of the gradient in place of its mean.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         layer: Name of a layer with a feature map that leads to the target; the last one by default.
         q: The percentile, from 0 to 100; 50 is the median, 90 is laxer. Between two values it is interpolated
             linearly, as NumPy does.
@@ -137,7 +137,7 @@ def grad_cam_plus_plus(
     and alpha = g^2 / (2 g^2 + sum(A) g^3), 0 where that is 0 / 0; without the paper's factor exp(score) for the image.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         layer: Name of a layer with a feature map that leads to the target; the last one by default.
         target: What is explained; the score of a class by default.
         relu: Whether negative values become 0.

@@ -21,14 +21,14 @@ from fashionprobe.backbones.graph import (
     uses,
     with_channels_last,
 )
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, conflict
 from fashionprobe.explain import functions
 from fashionprobe.explain.targets import Channel, Neuron, Target
 
 log = logging.getLogger(__name__)
 
 Classes = int | Sequence[int] | np.ndarray | None
-"""Which class is explained: None for the top one of each image, one number for all images, or one an image."""
+"""Which class is explained: None for the top one of each image, one number for all images, or one per image."""
 
 SQUASHING = ("softmax", "log_softmax", "sigmoid")
 """What may stand behind the scores of a classifier; it is taken off before anything is explained."""
@@ -129,7 +129,7 @@ class Network:
             scores = tf.convert_to_tensor(self.target(last))
             if len(scores.shape) != 1:
                 raise UserError(
-                    "target", expected=f"a function of scores {last.shape} that returns one number an image, (batch,)",
+                    "target", expected=f"a function of scores {last.shape} that returns one number per image, (batch,)",
                     received=f"one that returns {scores.shape}",
                 )  # fmt: skip
             return scores
@@ -172,13 +172,13 @@ class Network:
         """Return the class of each image, -1 for the top one: int32 (batch,).
 
         Raises:
-            UserError: If a class is not there, their number is not that of the images, or the target is no class.
+            UserError: If a class is not there, their number is not that of the images, or the target is not a class.
         """
         if classes is None:
             return tf.fill((batch,), -1)
         most = self.classes
         if most is None:
-            raise UserError("classes", expected="left out for a target that is no class", received=classes)
+            raise conflict("classes", "a target that is not a class", classes)
         numbers = np.asarray(classes)
         is_named = numbers.dtype.kind in "US"
         if numbers.ndim == 0:
@@ -288,7 +288,7 @@ def probabilities(model: keras.Model) -> ExplainFunction:
         model: A classifier, with or without a softmax of its own.
 
     Raises:
-        UserError: If the model is no classifier.
+        UserError: If the model is not a classifier.
     """
     network = Network(model)
     squash = tf.sigmoid if network.squashing == "sigmoid" else tf.nn.softmax
@@ -317,7 +317,7 @@ def kernel(dense: Any) -> tf.Tensor:
 
 
 def _without_activation(dense: Any, last: tf.Tensor) -> tf.Tensor:
-    """Return what a dense layer itself computes before its activation: quantized weights are no matrix to multiply."""
+    """Return what a dense layer itself computes before its activation: quantized weights are not a matrix."""
     linear = twin(dense)
     linear.activation = keras.activations.linear
     return tf.cast(linear(last), tf.float32)
@@ -327,7 +327,7 @@ def flat(model: keras.Model) -> keras.Model:
     """Return a functional model without inner models; the given one, or a model of its layers, where it is flat.
 
     Raises:
-        UserError: If this is no functional or sequential model, it has several inputs, or it uses a layer twice.
+        UserError: If this is not a functional or sequential model, it has several inputs, or it uses a layer twice.
     """
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         raise UserError(

@@ -22,7 +22,7 @@ Baseline = Literal["mean", "blur"] | float | np.ndarray
 BLUR = 5 / 224
 """Standard deviation of the blur as a share of the image's shorter side: 5 pixels of 224, as in the paper."""
 
-MOST_STOPS = 16
+MAX_LAYERS = 16
 """Heatmaps an image that `randomization` works out when no layers are named."""
 
 
@@ -55,7 +55,7 @@ class Eraser(Protocol):
             classes: Which class; the top one of each whole image by default.
 
         Returns:
-            One curve an image.
+            One curve per image.
 
         Raises:
             UserError: If the images, the heatmaps or the classes do not fit.
@@ -74,7 +74,7 @@ def deletion(
     """Make the deletion curve: pixels are erased, the most relevant ones first.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         steps: Steps from the whole image to nothing of it; each erases the same number of pixels.
         baseline: What stands where pixels are erased.
         batch_size: Changed images that go through the network together; changes memory and time, not the result.
@@ -103,7 +103,7 @@ def insertion(
     """Make the insertion curve: pixels are put into the baseline, the most relevant ones first.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         steps: Steps from the baseline to the whole image; each puts in the same number of pixels.
         baseline: What stands where pixels are not yet put in.
         batch_size: Changed images that go through the network together; changes memory and time, not the result.
@@ -140,7 +140,7 @@ def randomization(
     and counts as 0.
 
     Args:
-        model: The classifier, or any network for a target that is no class; a copy of it is randomised.
+        model: The classifier, or any network for a target that is not a class; a copy of it is randomised.
         explain_factory: Makes the method for a model, such as `gradient` or `lambda model: grad_cam(model, "conv5")`.
         images: float (batch, height, width, channels), values as the model takes them.
         classes: Which class; the top one of the trained model by default.
@@ -150,7 +150,7 @@ def randomization(
         target: What the method explains; a class by default.
 
     Returns:
-        One row a layer, output first: layer, randomized (how many layers with weights are), images, correlation_mean
+        One row per layer, output first: layer, randomized (how many layers with weights are), images, correlation_mean
         and correlation_std: Spearman's rank correlation over all values of a map, its mean and standard deviation over
         the images.
 
@@ -206,7 +206,7 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _top(network: Network, pixels: tf.Tensor, classes: tf.Tensor) -> np.ndarray | None:
-    """Return the class of each image, as the network sees it now; None for a target that is no class."""
+    """Return the class of each image, as the network sees it now; None for a target that is not a class."""
     if network.target is not None:
         return None
     return np.concatenate(
@@ -223,7 +223,7 @@ def _stops(model: keras.Model, cascade: Sequence[Any], layers: Sequence[str] | N
     if not names:
         raise UserError("model", expected="one with weights", received=f"{model.name}, which has none")
     if layers is None:
-        places = np.linspace(0, len(names) - 1, min(MOST_STOPS, len(names))).round().astype(int)
+        places = np.linspace(0, len(names) - 1, min(MAX_LAYERS, len(names))).round().astype(int)
         return {names[place] for place in places}
     if not layers:
         raise UserError("layers", expected="one layer or more", received="none")
@@ -296,7 +296,7 @@ def _ranks(heatmaps: np.ndarray, pixels: tf.Tensor) -> np.ndarray:
     maps = np.asarray(heatmaps)
     if maps.shape != tuple(pixels.shape[:3]):
         raise UserError(
-            "heatmaps", expected=f"one an image, of its size: {tuple(pixels.shape[:3])}", received=maps.shape,
+            "heatmaps", expected=f"one per image, of its size: {tuple(pixels.shape[:3])}", received=maps.shape,
             remedy="Bring raw maps to the size of the image: heatmaps.resize(maps, images.shape[1:3]).",
         )  # fmt: skip
     if not np.isfinite(maps).all():

@@ -26,7 +26,7 @@ def squashing(operation: Any) -> str | None:
     """
     if isinstance(operation, keras.layers.Softmax) or _is_operation(operation, "Softmax", "LogSoftmax"):
         name = "log_softmax" if type(operation).__name__ == "LogSoftmax" else "softmax"
-        # Over any other axis than the last it is no head: scores are (batch, classes).
+        # Over any other axis than the last it is not a head: scores are (batch, classes).
         return name if operation.axis in (-1, 1) else None
     if _is_operation(operation, "Sigmoid"):
         return "sigmoid"
@@ -84,7 +84,7 @@ def _is_operation(operation: Any, *names: str) -> bool:
 
 
 def _called(function: Any, values: np.ndarray) -> np.ndarray | None:
-    """Return what a function makes of values, or None where it is no function of one tensor of this shape."""
+    """Return what a function makes of values, or None where it is not a function of one tensor of this shape."""
     if not callable(function) or getattr(function, "weights", None):
         return None
     try:

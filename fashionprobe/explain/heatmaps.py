@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 
 # A few pixels far out would leave all others grey.
 _CLIPPED = 99.0
@@ -35,9 +35,9 @@ def heatmap(maps: np.ndarray, size: Sequence[int] | None = None) -> np.ndarray:
             remedy="Add the batch axis: maps[None]." if maps.ndim == 2 else "",
         )  # fmt: skip
     if size is None:
-        raise UserError(
-            "size", expected="the (height, width) of the images, which maps of a layer do not know", received="nothing",
-            remedy="Give it, images.shape[1:3], or let the method do it: GradCAM(model).heatmap(images).",
+        raise missing(
+            "size", "maps of a layer do not know the (height, width) of the images",
+            "Pass images.shape[1:3], or let the method do it: GradCAM(model).heatmap(images).",
         )  # fmt: skip
     return normalize(resize(maps, size))
 

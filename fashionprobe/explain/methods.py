@@ -17,7 +17,7 @@ MAPS = ("cam", "grad_cam", "percentile_cam", "grad_cam_plus_plus", "score_cam", 
 PIXELS = (
     "gradient", "deconvnet", "guided_backpropagation", "guided_grad_cam", "smooth_grad", "integrated_gradients",
 )  # fmt: skip
-"""Methods that return one number a pixel and colour, signed, (batch, height, width, channels)."""
+"""Methods that return one number per pixel and colour, signed, (batch, height, width, channels)."""
 
 LAYERED = ("grad_cam", "percentile_cam", "grad_cam_plus_plus", "score_cam", "layer_cam", "guided_grad_cam")
 """Methods that look at the feature map of a layer."""
@@ -98,7 +98,7 @@ def explainer(
         The method, compiled once a shape.
 
     Raises:
-        UserError: If there is no such method, or it explains nothing but classes and the target is none.
+        UserError: If there is no such method, or it explains nothing but classes and the target is not a class.
     """
     check_methods([name], of_channel=target is not None)
     arguments = {"layer": layer} if name in LAYERED else {}

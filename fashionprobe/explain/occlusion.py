@@ -15,7 +15,7 @@ from fashionprobe.explain.targets import Target
 WINDOWS = (1 / 7, 2 / 7)
 """Sides of the windows, as shares of the image's shorter side: 32 and 64 of 224 pixels."""
 
-LEAST_PROBABILITY = 1e-30
+MIN_PROBABILITY = 1e-30
 """What counts as no probability at all, so that its inverse stays finite."""
 
 
@@ -38,7 +38,7 @@ def occlusion(
     noise of a pixel is the same in all windows and images.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         windows: Sides of the windows: below 1 a share of the image's shorter side, else pixels.
         strides: Steps between the windows of each size, in the same units, none greater than its window; half the
             window by default. The last window of a row or column is moved back to end at the border.
@@ -85,7 +85,7 @@ def occlusion(
                 bar.update(len(left[-1]))
         found = np.concatenate(left).astype(np.float64).reshape(len(pixels), len(boxes))
         if network.target is None:
-            return _spread(1 / np.maximum(found, LEAST_PROBABILITY), boxes, (height, width))
+            return _spread(1 / np.maximum(found, MIN_PROBABILITY), boxes, (height, width))
         return _spread(scores.numpy()[:, None] - found, boxes, (height, width))
 
     return explain

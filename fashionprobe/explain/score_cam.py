@@ -31,7 +31,7 @@ def score_cam(
     channel that is constant over an image says nothing about it: it is not scored, and weighs 0.
 
     Args:
-        model: The classifier, or any network for a target that is no class.
+        model: The classifier, or any network for a target that is not a class.
         layer: Name of a layer with a feature map; the last one that leads to the target by default.
         target: What is explained; the probability of a class by default, for all others the score itself.
         channels: How many channels of each image are used, those of the greatest variance ("Faster Score-CAM"); all by

@@ -1,4 +1,4 @@
-"""Targets: the number that an explanation explains, one an image."""
+"""Targets: the number that an explanation explains, one per image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,4 +38,4 @@ class Neuron:
 
 Target = Channel | Neuron | Callable[[tf.Tensor], tf.Tensor] | None
 """What is explained. None is the score of a class before the softmax, which the call names: the top one by default. A
-function gets the scores of all classes, (batch, classes), and returns one number an image, (batch,)."""
+function gets the scores of all classes, (batch, classes), and returns one number per image, (batch,)."""

@@ -30,7 +30,7 @@ class Correctable:
         classes: Number of classes.
 
     Raises:
-        UserError: If the model is no softmax classifier, has no feature map, or takes images of any size.
+        UserError: If the model is not a softmax classifier, has no feature map, or takes images of any size.
     """
 
     def __init__(self, model: keras.Model) -> None:

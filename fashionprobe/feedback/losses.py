@@ -1,6 +1,6 @@
 """The losses of correcting: cross-entropy plus a penalty on what the network sees inside an expert's masks.
 
-Every function returns one value an image, so that any reduction may follow. They are written in `keras.ops`.
+Every function returns one value per image, so that any reduction may follow. They are written in `keras.ops`.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import keras
 from fashionprobe.feedback.ranges import check
 
 ops: Any = keras.ops
-"""Their types say None for what is none here."""
+"""Typed Any: the stubs of keras.ops return None."""
 
 LAMBDA = 1 / 5
 """Lambda of PAS, divided by the number of values of the feature map."""

@@ -16,7 +16,7 @@ REPLACEMENTS = ("telea", "navier_stokes", "generative", "crops", "noise", "funct
 
 @dataclass(frozen=True)
 class Method:
-    """One way to go on from the trained network.
+    """One way to continue from the trained network.
 
     Attributes:
         name: Its name in tables and options.

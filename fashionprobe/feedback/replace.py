@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fashionprobe import progress
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, require, unknown_name
 
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Paints a hole: takes an image, uint8 (height, width, 3), and a mask, bool (height, width), that is True where pixels
@@ -75,7 +75,7 @@ def telea(image: np.ndarray, mask: np.ndarray, *, radius: float = 3) -> np.ndarr
 
 
 def navier_stokes(image: np.ndarray, mask: np.ndarray, *, radius: float = 3) -> np.ndarray:
-    """Paint a hole by OpenCV's flow: lines of equal brightness go on into it, as in an incompressible fluid.
+    """Paint a hole by OpenCV's flow: lines of equal brightness continue into it, as in an incompressible fluid.
 
     Args:
         image: uint8 (height, width, 3).
@@ -191,7 +191,7 @@ def swapped(
         rng: Draws who gives pixels to whom, and the places.
         copies: Copies of each masked image.
         place: As for `crops`; "same" takes the pixels below the mask of the image that is filled, wherever the mask of
-            the other image lies.
+            the other image is.
 
     Returns:
         The copies, float32 (masked images * copies, height, width, 3), those of one image in a row; their labels; and
@@ -226,7 +226,7 @@ def noise(images: np.ndarray, masks: np.ndarray, rng: np.random.Generator) -> np
     Args:
         images: float32 (batch, height, width, 3), RGB in [0, 255].
         masks: bool (batch, height, width), True where to fill. Images with an empty mask stay as they are.
-        rng: Draws the noise, anew for each pixel of each image.
+        rng: Draws the noise, again for each pixel of each image.
 
     Returns:
         float32 (batch, height, width, 3).
@@ -299,14 +299,8 @@ def _opencv(image: np.ndarray, mask: np.ndarray, radius: float, method: str) -> 
 
 def _cv2() -> Any:
     """Import OpenCV, or say how to get it."""
-    try:
-        import cv2  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            "cv2", expected="installed for inpainting by Telea or Navier-Stokes", received="none",
-            remedy='Install it: pip install "fashionprobe[inpaint]". The inpainter, crops and noise do without.',
-        ) from error  # fmt: skip
-    return cv2
+    remedy = "The inpainter, crops and noise do without."
+    return require("cv2", extra="inpaint", purpose="inpainting by Telea or Navier-Stokes", remedy=remedy)
 
 
 def _check_painted(filled: Any, shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Before and after a correction: whether the change is more than luck, and one line a method over its seeds."""
+"""Before and after a correction: whether the change is more than luck, and one line per method over its seeds."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,7 +64,7 @@ def mcnemar(before: np.ndarray, after: np.ndarray) -> McNemar:
 
     before, after = np.asarray(before, bool), np.asarray(after, bool)
     if before.ndim != 1 or before.shape != after.shape:
-        expected = f"one value an image, shape ({before.size},)"
+        expected = f"one value per image, shape ({before.size},)"
         raise UserError("after", expected=expected, received=f"shapes {before.shape} before and {after.shape} after")
     better, worse = int((after & ~before).sum()), int((before & ~after).sum())
     p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
@@ -79,13 +79,13 @@ def groups(runs: "pd.DataFrame") -> list[str]:
 def summary(
     runs: "pd.DataFrame", *, base: str = BASE, metric: str = "test", upper: float | None = None
 ) -> "pd.DataFrame":
-    """Return one row a method, in the order in which they come.
+    """Return one row per method, in the order in which they come.
 
     A deviation is that of a sample (divisor n - 1), and NaN with one seed. A method is compared with the base seed by
     seed where both have the same seeds, and with the base's mean where they have none in common.
 
     Args:
-        runs: Columns method, family, seed, p, any of `METRICS`, and any number of groups; one row a method and seed.
+        runs: Columns method, family, seed, p, any of `METRICS`, and any number of groups; one row per method and seed.
         base: Name of the method that the others are compared with.
         metric: The column that `points` and `gap` compare.
         upper: Value of `metric` that the best network could have, such as one trained on clean images.
@@ -97,7 +97,7 @@ def summary(
         base). All three are NaN when the runs lack the base.
 
     Raises:
-        UserError: If there is no row, a method has a seed twice, or `metric` is no column.
+        UserError: If there is no row, a method has a seed twice, or `metric` is not a column.
     """
     import pandas as pd
 
@@ -124,7 +124,7 @@ def _check(runs: "pd.DataFrame", metric: str) -> None:
     twice = runs[runs.duplicated(["method", "seed"])]
     if len(twice):
         received = f"two of {twice['method'].iloc[0]} with seed {twice['seed'].iloc[0]}"
-        raise UserError("runs", expected="a table with one row a method and seed", received=received)
+        raise UserError("runs", expected="a table with one row per method and seed", received=received)
 
 
 def _compared(values: "pd.Series", of_base: "pd.Series", upper: float | None) -> tuple[float, float, float]:
@@ -142,7 +142,7 @@ def _compared(values: "pd.Series", of_base: "pd.Series", upper: float | None) ->
 
 
 def heat_inside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Return which share of each heatmap's mass lies inside its mask.
+    """Return which share of each heatmap's mass is inside its mask.
 
     This is the relevance mass accuracy, with the irrelevant region in place of the relevant one: here less is better.
 

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from fashionprobe import synonyms
 from fashionprobe.artifacts import Artifact, child, load
-from fashionprobe.errors import UserError, nearest
+from fashionprobe.errors import UserError, missing, nearest
 from fashionprobe.inputs import parameters
 from fashionprobe.records.record_set import RecordSet, open_record_set
 
@@ -80,7 +80,7 @@ def listed(argument: str, value: str | Sequence[str] | None) -> list[str] | None
     parts = value.split(",") if isinstance(value, str) else list(value)
     names = list(dict.fromkeys(spelled(part.strip()) for part in parts if part.strip()))
     if not names:
-        raise UserError(argument, expected="a name, or several as a,b", received="nothing")
+        raise missing(argument, "pass a name, or several as a,b")
     return names
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, load
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import Situation, UserError, unknown_name
 from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
@@ -135,9 +135,9 @@ class Trained:
         if facts["weights"].startswith("random"):
             return backbones.randomized(self.model, seed).get_weights()
         if facts["weights"] not in ("imagenet", "product titles"):
-            raise UserError(
-                "rivals", expected="without augmentation, which starts again from the first weights, where those are "
-                "not known", received=f"weights that {facts['backbone']} was given: {facts['weights']}",
+            raise Situation(
+                "rivals", "holds augmentation, which retrains from the initial weights: they are unknown for "
+                f"{facts['backbone']} with weights {facts['weights']}.", "Drop augmentation from --rivals.",
             )  # fmt: skip
         start = backbones.load(facts["backbone"], size=tuple(facts["size"]), seed=seed)
         network = classifier(
@@ -220,7 +220,7 @@ def _need_splits(name: str, items: "pd.DataFrame", classes: list[str]) -> None:
     for split in ("train", "val", "test"):
         if split not in counts or not counts[split].any():
             raise UserError(
-                "dataset", expected="a record set with train, val and test, which fit, choose and measure",
+                "dataset", expected="a record set with train, val and test splits (to fit, to select, to evaluate)",
                 received=f"{name}, without {split}",
                 remedy=f"Make one: fashionprobe ingest --dataset {name} --split 80,10,10 --overwrite ...",
             )  # fmt: skip

@@ -54,7 +54,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Described:
+class RunDescriptors:
     """The descriptors of a run.
 
     Attributes:
@@ -118,7 +118,7 @@ class Described:
         # With the same arguments and sizes, `extract` would find it finished.
         remedy = f"Delete {self.artifact.path} and run fashionprobe extract again, in float32."
         if found.ndim != 2 or len(found) != len(self.items):
-            expected = f"({len(self.items)}, channels), a row an image of items.csv"
+            expected = f"({len(self.items)}, channels), a row per image of items.csv"
             raise UserError(str(path), expected=expected, received=found.shape, remedy=remedy)
         for start in range(0, len(found), CHUNK):
             broken = ~np.isfinite(found[start : start + CHUNK]).all(axis=1)
@@ -176,7 +176,7 @@ class Described:
             height: Height in pixels; a lower picture keeps its own.
 
         Raises:
-            UserError: If the record set is gone, was made anew, or is damaged.
+            UserError: If the record set is gone, was recreated, or is damaged.
         """
         from fashionprobe.records.thumbnails import thumbnail
 
@@ -184,7 +184,7 @@ class Described:
         if records is None:
             name = self.artifact.facts["dataset"]
             raise UserError(
-                "dataset", expected=f"the record set '{name}' that was described", received="none, or one made anew",
+                "dataset", expected=f"the record set '{name}' that was described", received="none, or a recreated one",
                 remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
             )  # fmt: skip
         ids = self.items["id"].to_numpy(str)[list(rows)]
@@ -196,17 +196,17 @@ class Described:
         return [found[name] for name in ids]
 
 
-def open_described(run: Path, *, measured: bool = False) -> Described:
+def read_descriptors(run: Path, *, evaluating: bool = False) -> RunDescriptors:
     """Open the descriptors of a run, or say which command makes them.
 
     Args:
         run: Folder of the run.
-        measured: Whether it is about to be measured what they know: then images that the network was trained on, which
-            it knows too well, are warned of.
+        evaluating: Whether the descriptors are about to be evaluated; if so, warn when they include the network's
+            training images.
     """
     artifact = shared.open_descriptors(run)
-    described = Described(artifact, tuple(sorted(int(block) for block in artifact.facts["blocks"])))
-    if measured and described.learned:
+    described = RunDescriptors(artifact, tuple(sorted(int(block) for block in artifact.facts["blocks"])))
+    if evaluating and described.learned:
         log.warning(
             "The network was trained on %d of these %d images and knows them better than others: figures on them are "
             "too good. To measure on the others alone: fashionprobe extract --split val,test",
@@ -216,7 +216,7 @@ def open_described(run: Path, *, measured: bool = False) -> Described:
 
 
 def records_of(extracted: Artifact, tfrecords_root: str) -> RecordSet | None:
-    """Return the record set that was described; None when it is gone or was made anew since."""
+    """Return the record set that was described; None when it is gone or was recreated since."""
     path = child(tfrecords_root, extracted.facts["dataset"], argument="dataset")
     records = open_record_set(path) if (path / MANIFEST).is_file() else None
     return records if records and records.fingerprint == extracted.manifest["inputs"]["records"] else None

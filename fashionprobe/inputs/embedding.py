@@ -11,7 +11,7 @@ from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
-    from fashionprobe.siamese.embedding_training import Job, Settings
+    from fashionprobe.siamese.embedding_training import EmbeddingTraining, Settings
     from fashionprobe.training.classes import Classes
 
 
@@ -33,16 +33,16 @@ def make_job(
     network: NetworkSpec,
     fit: Literal["pad", "stretch"],
     settings: "Settings",
-) -> "Job":
+) -> "EmbeddingTraining":
     """Load the backbone and put the parts of a job together."""
-    from fashionprobe.siamese.embedding_training import Job
+    from fashionprobe.siamese.embedding_training import EmbeddingTraining
 
     items = records.of_classes(classes.label, classes.numbers)[["id", "split", "number"]]
-    return Job(records, items, classes, network.load(), fit, settings)
+    return EmbeddingTraining(records, items, classes, network.load(), fit, settings)
 
 
 @dataclass(frozen=True)
-class Embedded:
+class RunEmbedding:
     """An embedding of a run, and how it was trained.
 
     Attributes:
@@ -51,10 +51,10 @@ class Embedded:
     """
 
     artifact: Artifact
-    job: "Job"
+    job: "EmbeddingTraining"
 
 
-def open_embedded(run: Path, tfrecords_root: str, *, trust: bool = False) -> Embedded:
+def open_embedding(run: Path, tfrecords_root: str, *, trust: bool = False) -> RunEmbedding:
     """Open the embedding of a run and the record set that it was trained on.
 
     Args:
@@ -63,7 +63,7 @@ def open_embedded(run: Path, tfrecords_root: str, *, trust: bool = False) -> Emb
         trust: Whether the file that the embedding started from may hold more than layers of Keras.
 
     Raises:
-        UserError: If one is missing, or the record set was made anew since.
+        UserError: If one is missing, or the record set was recreated since.
     """
     from fashionprobe.siamese.embedding_training import Settings
     from fashionprobe.training.classes import Classes
@@ -76,11 +76,11 @@ def open_embedded(run: Path, tfrecords_root: str, *, trust: bool = False) -> Emb
     if records.fingerprint != artifact.manifest["inputs"]["records"]:
         raise UserError(
             "dataset", expected=f"the record set '{facts['dataset']}' that the embedding was trained on",
-            received="one that was made anew since", remedy="Train again: fashionprobe embed with --overwrite.",
+            received="one that was recreated since", remedy="Train again: fashionprobe embed with --overwrite.",
         )  # fmt: skip
     plan = Plan(**{name: given[name] for name in Plan.__dataclass_fields__})
     names = [name for name in Settings.__dataclass_fields__ if name != "plan"]
     settings = Settings(**{name: given[name] for name in names}, plan=plan)
     classes = Classes(given["label"], tuple(facts["classes"]), given["classes"], facts["rare"], False, facts["missing"])
     network = NetworkSpec.of_manifest(artifact.manifest, trust=trust)
-    return Embedded(artifact, make_job(records, classes, network, given["fit"], settings))
+    return RunEmbedding(artifact, make_job(records, classes, network, given["fit"], settings))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import sha256
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, check_one, missing
 from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ def open_images(
     Raises:
         UserError: If neither or both are given, or there is nothing to read.
     """
-    if (images is None) == (dataset is None):
-        received = "neither" if images is None else "both"
-        raise UserError("images", expected="given, or --dataset, and not both", received=received)
+    check_one(images=images, dataset=dataset)
     if dataset is None:
         paths = [images] if isinstance(images, str) else list(images or [])
         return _files(paths, fit)
@@ -98,7 +96,7 @@ def open_images(
 
 def _files(paths: list[str], fit: Fit) -> Images:
     if not paths:
-        raise UserError("images", expected="one image file or more", received="nothing")
+        raise missing("images", "pass one image file or more")
     for path in paths:
         if not Path(path).is_file():
             received = f"{path!r}, {'a folder' if Path(path).is_dir() else 'which does not exist'}"

@@ -13,12 +13,12 @@ from fashionprobe.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.attributes.added_classes import Added
+    from fashionprobe.attributes.added_classes import AddedClass
     from fashionprobe.attributes.classes import Classes
     from fashionprobe.attributes.index import Group, Index
 
 STORE = "attributes"
-"""Folder of a run that holds the classes a person added or took away; it is no artifact, for it changes."""
+"""Folder of a run that holds the classes a person added or took away; it is not an artifact, for it changes."""
 
 
 def open_index(run: Path) -> "Index":
@@ -57,7 +57,7 @@ def readable(index: "Index", descriptors: "Mapping[int, np.ndarray]") -> "dict[s
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownClasses:
     """The classes of an index.
 
     Attributes:
@@ -66,10 +66,10 @@ class Known:
     """
 
     classes: "dict[str, Classes]"
-    added: "list[Added]"
+    added: "list[AddedClass]"
 
 
-def open_classes(run: Path, index: "Index") -> Known:
+def open_classes(run: Path, index: "Index") -> KnownClasses:
     """Read the classes that the index came with, less those taken away, and those that were added.
 
     Raises:
@@ -86,7 +86,7 @@ def open_classes(run: Path, index: "Index") -> Known:
         for each in mine:
             found += learn(each, group, index)
         classes[name] = found
-    return Known(classes, [each for each in added if each.group in index.groups])
+    return KnownClasses(classes, [each for each in added if each.group in index.groups])
 
 
 def class_names(run: Path, index: "Index", group: str) -> list[str]:
@@ -99,7 +99,7 @@ def class_names(run: Path, index: "Index", group: str) -> list[str]:
     return sorted({*given, *mine})
 
 
-def learn(added: "Added", group: "Group", index: "Index") -> "Classes":
+def learn(added: "AddedClass", group: "Group", index: "Index") -> "Classes":
     """Learn a class that was added, in the space of its group."""
     import numpy as np
 

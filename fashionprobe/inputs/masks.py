@@ -20,7 +20,7 @@ COLUMNS = ("id", "class", "file", "author", "time", "note", "share")
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Mask:
     """One mask to be written.
 
     Attributes:
@@ -92,7 +92,7 @@ def fitted(mask: "np.ndarray", size: tuple[int, int], fit: Literal["pad", "stret
     return result
 
 
-def write_masks(folder: Path, masks: Iterable[Drawn]) -> "pd.DataFrame":
+def write_masks(folder: Path, masks: Iterable[Mask]) -> "pd.DataFrame":
     """Write a set of masks: one 8-bit PNG file each, 255 where masked and 0 elsewhere, and the table `masks.csv`.
 
     Args:
@@ -138,7 +138,7 @@ def open_masks(masks: shared.Place, records: RecordSet, *, runs_root: str = "run
     if artifact.manifest["inputs"].get("records") != records.fingerprint:
         raise UserError(
             "masks", expected=f"masks of the record set {records.path.name} as it is now",
-            received=f"{path}, made for {artifact.facts['dataset']}, another set or one that was made anew since",
+            received=f"{path}, made for {artifact.facts['dataset']}, another set or one that was recreated since",
             remedy=f"Make them again: {again} --overwrite",
         )  # fmt: skip
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fashionprobe.errors import UserError
 from fashionprobe.explain.methods import title
-from fashionprobe.inputs.network import Opened
+from fashionprobe.inputs.network import LoadedNetwork
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +45,7 @@ class Column:
 
 def choose_columns(
     methods: list[str],
-    opened: Opened,
+    opened: LoadedNetwork,
     *,
     of_channel: bool,
     percentile: list[int],
@@ -55,7 +55,7 @@ def choose_columns(
     steps: int,
     seed: int,
 ) -> list[Column]:
-    """Return one column a method with the options of each, and one a percentile.
+    """Return one column per method with the options of each, and one per percentile.
 
     Raises:
         UserError: If there is no such method, or no class to explain.
@@ -87,7 +87,7 @@ def choose_columns(
 
 
 def applicable(
-    columns: list[Column], opened: Opened, layer: str | None, target: "Target", *, typed: bool
+    columns: list[Column], opened: LoadedNetwork, layer: str | None, target: "Target", *, typed: bool
 ) -> "dict[Column, ExplainFunction]":
     """Make the methods; those that nobody asked for by name and that do not fit the network are left out, and said.
 

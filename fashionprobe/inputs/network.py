@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, read_manifest
 from fashionprobe.backbones import architectures
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, conflict, missing, unknown_name
 
 if TYPE_CHECKING:
     import keras
@@ -84,9 +84,9 @@ class NetworkSpec:
         noted = manifest["run"]["settings"].get("network") or {}
         name = architectures.named(backbone) if backbone else noted.get("backbone")
         if name is None:
-            raise UserError(
-                "backbone", expected="given: these descriptors do not say which network made them", received="nothing",
-                remedy=f"Pass --backbone with {manifest['facts']['backbone']}.",
+            raise missing(
+                "backbone", "these descriptors do not say which network made them",
+                f"Pass --backbone with {manifest['facts']['backbone']}.",
             )  # fmt: skip
         known = {each: noted[each] for each in ("weights", "taps", "preprocessing", "seed") if each in noted}
         return cls(name, **known, size=tuple(manifest["arguments"]["size"]), trust=trust)
@@ -124,15 +124,15 @@ class NetworkSpec:
             seed=self.seed, trust=self.trust,
         )  # fmt: skip
 
-    def open(self) -> "Opened":
+    def open(self) -> "LoadedNetwork":
         """Load the network together with the names of its classes, where `train` or `refit` made it."""
         facts = _trained(Path(self.backbone))
         classes = tuple(facts["classes"]) if facts else None
-        return Opened(self.load(), classes, facts.get("label", "") if facts else "")
+        return LoadedNetwork(self.load(), classes, facts.get("label", "") if facts else "")
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedNetwork:
     """A network ready to be looked at.
 
     Attributes:
@@ -154,7 +154,7 @@ class Opened:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the network ends in one score a class."""
+        """Whether the network ends in one score per class."""
         return len(self.model.output_shape) == 2 and self.model.output_shape[-1] > 1 and _ends_in_scores(self.model)
 
     def arguments(self) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class Opened:
             UserError: If both are given, or it is not there.
         """
         if block is not None and layer is not None:
-            raise UserError("block", expected="left out where --layer is given", received=block)
+            raise conflict("block", "--layer", block)
         if block is not None:
             return self.backbone.taps[self.backbone.choose_blocks([block], remedy="")[0] - 1]
         if layer is not None:

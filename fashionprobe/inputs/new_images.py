@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fashionprobe import progress
 from fashionprobe.artifacts import MANIFEST, Artifact, read_manifest
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 from fashionprobe.inputs.descriptors import records_of
 from fashionprobe.inputs.network import NetworkSpec
 
@@ -43,10 +43,10 @@ def describe_files(
         Descriptors by block, float32 (files, channels).
 
     Raises:
-        UserError: If a file is no image, or the network is not the one that described the run.
+        UserError: If a file is not an image, or the network is not the one that described the run.
     """
     if not paths:
-        raise UserError("images", expected="one image file or more", received="nothing")
+        raise missing("images", "pass one image file or more")
     check_describer(manifest, backbone, trust=trust)
 
     import numpy as np

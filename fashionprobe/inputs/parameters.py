@@ -37,7 +37,7 @@ TEXTS = {
     "overwrite": "Replace a result that was made with other arguments.",
     "percentile": "For percentile_cam: which percentiles of the gradient. Default: 50 and 90.",
     "precision": "Type of the network's arithmetic; bfloat16 and float16 are mixed precision.",
-    "preprocessing": "What the weights expect of the pixels: none is [0, 255], tf is [-1, 1], caffe is BGR less the "
+    "preprocessing": "How the weights expect the pixels: none is [0, 255], tf is [-1, 1], caffe is BGR less the "
     "ImageNet mean, torch is scaled by the ImageNet mean and deviation. auto is right for named backbones and for "
     "what `train` and `embed` wrote.",
     "run": "Name of the run, the folder runs/NAME; in a script also what an earlier stage returned.",
@@ -49,7 +49,7 @@ TEXTS = {
     "split": "Which of train, val and test. Default: all.",
     "taps": "Names of the layers that end block 1, 2, ... Default: known for named backbones, else found.",
     "tfrecords_root": "Folder that holds the record sets.",
-    "trust": "Open a .keras file even where it holds more than layers of Keras: its code then runs with your rights.",
+    "trust": "Open a .keras file even if it holds more than Keras layers: its code then runs with your rights.",
     "warmup": "Epochs over which the learning rate rises from 0.",
     "weight_decay": "Decoupled weight decay of kernels (AdamW).",
     "weights": "pretrained, imagenet, random, or the path of a weights file.",

@@ -307,7 +307,7 @@ class _Cleaner:
         return cleaned
 
     def place(self, entry: dict[str, Any], config: dict[str, Any], where: str) -> str:
-        """Return where an entry stands, in words: its own name, or that of the layer around it."""
+        """Return where an entry is, as text: its own name, or that of the layer around it."""
         name = entry.get("name", config.get("name"))
         return f"layer {_shown(name)}" if isinstance(name, str) and name else where
 

@@ -106,7 +106,7 @@ def refused(argument: str, path: Path, why: str, remedy: str = "") -> UserError:
 
 
 def _depth(value: Any) -> int:
-    """Return how many levels of lists and objects lie inside each other, at most one more than `MAX_DEPTH`."""
+    """Return how many levels of lists and objects are nested, at most one more than `MAX_DEPTH`."""
     level, depth = [value], 0
     while level and depth <= MAX_DEPTH:
         level = [

@@ -70,7 +70,7 @@ def _walk(root: Any, most: int, refuse: Any) -> None:
                 waiting.append(found)
             elif isinstance(found, h5py.Dataset):
                 if found.external or found.is_virtual:
-                    raise refuse(f"whose {_shown(group.name, name)} lies in another file")
+                    raise refuse(f"whose {_shown(group.name, name)} is in another file")
                 size = found.size * found.dtype.itemsize if found.shape is not None else 0
                 if size > max(BOMB_BYTES, BOMB_RATIO * found.id.get_storage_size()):
                     raise refuse(f"whose {_shown(group.name, name)} unpacks to {size:,} bytes")

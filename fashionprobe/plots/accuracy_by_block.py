@@ -128,7 +128,7 @@ def find(found: Sequence[Curve], classifier: str, parameter: str) -> Curve:
 
 
 def _check(accuracy: "pd.DataFrame") -> None:
-    """Refuse a table that does not hold one value a block, classifier and parameter."""
+    """Refuse a table that does not hold one value per block, classifier and parameter."""
     labels = sorted({str(label) for label in accuracy["label"]})
     if len(labels) != 1:
         raise UserError(
@@ -140,7 +140,9 @@ def _check(accuracy: "pd.DataFrame") -> None:
     keys = accuracy[["block", "classifier", "parameter"]].astype(str)
     if keys.duplicated().any():
         twice = " ".join(keys[keys.duplicated()].iloc[0])
-        raise UserError("accuracy", expected="a table with one row a block and classifier", received=f"two for {twice}")
+        raise UserError(
+            "accuracy", expected="a table with one row per block and classifier", received=f"two for {twice}"
+        )
 
 
 def _order(curve: Curve) -> tuple[int, float, str]:
@@ -168,7 +170,7 @@ def accuracy_by_block(
 ) -> "Figure":
     """Draw the accuracy of every classifier at every block, for one label.
 
-    Error bars are the standard deviation over the folds. Curves are moved sideways by a hair so that the
+    Error bars are the standard deviation over the folds. Curves are moved slightly sideways so that the
     bars of one block stand beside each other.
 
     Args:
@@ -289,10 +291,10 @@ def shown_classifier(table: "pd.DataFrame") -> tuple[str, str]:
 def accuracy_by_dimension(
     table: "pd.DataFrame", *, chance: float | None = None, title: str = "", ax: "Axes | None" = None
 ) -> "Figure":
-    """Draw the accuracy of one classifier by number of dimensions, one line a block, for one label.
+    """Draw the accuracy of one classifier by number of dimensions, one line per block, for one label.
 
     The last point of a line, an open mark, is the block with all its channels. Error bars are the standard deviation
-    over the folds; lines are moved sideways by a hair so that bars stand beside each other.
+    over the folds; lines are moved slightly sideways so that bars stand beside each other.
 
     Args:
         table: Columns label, block, dimensions, classifier, parameter, accuracy_mean, accuracy_std, folds; one label.

@@ -25,7 +25,7 @@ _NAMED = 3
 def class_profiles(
     means: np.ndarray, peaks: np.ndarray, classes: Sequence[str], *, most: int = 40, title: str = ""
 ) -> "Figure":
-    """Draw the mean activation of the strongest channels, a line a class, and below how classes differ in them.
+    """Draw the mean activation of the strongest channels, a line per class, and below how classes differ in them.
 
     Peaks that all classes share are marked by triangles above, other peaks by rings. Of many classes only those are
     drawn that differ most from the mean of all.
@@ -68,7 +68,7 @@ def class_profiles(
 
 
 def _lines(ax: "Axes", means: np.ndarray, peaks: np.ndarray, names: Sequence[str]) -> None:
-    """Draw a line a class, with rings at the peaks that not all classes have."""
+    """Draw a line per class, with rings at the peaks that not all classes have."""
     places = np.arange(means.shape[1])
     own = peaks & ~peaks.all(axis=0)
     handles = []
@@ -99,7 +99,7 @@ def _mark_common(ax: "Axes", common: np.ndarray) -> None:
 
 
 def _differences(figure: "Figure", ax: "Axes", apart: np.ndarray, names: Sequence[str]) -> None:
-    """Draw how far each class lies above or below the mean of all classes."""
+    """Draw how far each class is above or below the mean of all classes."""
     limit = max(float(np.abs(apart).max()), 1e-12)
     picture = ax.imshow(apart, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     ax.set_yticks(range(len(names)), names, parse_math=False, fontsize=11)
@@ -112,12 +112,12 @@ def _differences(figure: "Figure", ax: "Axes", apart: np.ndarray, names: Sequenc
 
 @style.house_style()
 def separating_channels(table: "pd.DataFrame", *, title: str = "", ax: "Axes | None" = None) -> "Figure":
-    """Draw how well each channel alone separates a class from the rest, a row a class, and name the best channels.
+    """Draw how well each channel alone separates a class from the rest, a row per class, and name the best channels.
 
     Each dot is a channel; the tick is what the best of all channels and classes reaches by luck.
 
     Args:
-        table: Columns class, channel, rank, separation, direction, luck; one row a class and channel.
+        table: Columns class, channel, rank, separation, direction, luck; one row per class and channel.
         title: Heading.
         ax: Axes to draw on; new ones by default.
 
@@ -263,7 +263,7 @@ def selectivity_by_block(
     below 0 counts as 0.
 
     Args:
-        table: Columns block and the index; one row a channel.
+        table: Columns block and the index; one row per channel.
         index: Name of the column, "class_index" or "colour_index".
         title: Heading.
         remark: What the reader has to know, below the axes.
@@ -341,11 +341,11 @@ _COLUMNS = 3
 def accuracy_by_channels(
     curve: "pd.DataFrame", answers: "pd.DataFrame", *, share: float, chance: float | None = None, title: str = ""
 ) -> "Figure":
-    """Draw the accuracy over the number of channels, one panel a block, with the chosen size.
+    """Draw the accuracy over the number of channels, one panel per block, with the chosen size.
 
     Args:
         curve: Columns block, channels, accuracy_mean, accuracy_std, folds.
-        answers: One row a block: block, channels (the chosen size), total, accuracy, full.
+        answers: One row per block: block, channels (the chosen size), total, accuracy, full.
         share: Share of the accuracy of the whole block that the chosen size keeps.
         chance: Accuracy of a blind guess.
         title: Heading.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMES = {"none": "as they are", "l2": "unit length", "standard": "standardized", "whiten": "whitened"}
-"""Normalizations in words."""
+"""Display names of normalizations."""
 
 
 @style.house_style()

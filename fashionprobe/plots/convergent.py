@@ -19,7 +19,7 @@ def correlation_matrices(
 ) -> "Figure":
     """Draw the correlations of two layers twice: in the order of their channels, and in the order of the matching.
 
-    Matched channels lie on the diagonal of the second; those without a partner come last.
+    Matched channels are on the diagonal of the second; those without a partner come last.
 
     Args:
         correlation: float (channels, others) in [-1, 1].
@@ -32,7 +32,7 @@ def correlation_matrices(
         The figure.
 
     Raises:
-        UserError: If the correlation is no matrix, or a pair is not in it.
+        UserError: If the correlation is not a matrix, or a pair is not in it.
     """
     correlation = np.asarray(correlation)
     if correlation.ndim != 2 or not correlation.size:
@@ -47,7 +47,7 @@ def correlation_matrices(
     # Correlations are often small: the scale ends at the largest, and its ends say which that is.
     limit = max(float(np.abs(correlation).max()), 0.01)
     for ax, matrix, name in ((left, correlation, "in the order of the channels"), (right, ordered, "matched")):
-        # Red and blue stay apart for the colour-blind; white is no correlation.
+        # Red and blue stay apart for the colour-blind; white means no correlation.
         picture = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", aspect="auto")
         ax.set_box_aspect(1)
         ax.set_title(name, fontsize=12, fontweight="normal", loc="center")

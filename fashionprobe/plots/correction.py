@@ -94,7 +94,7 @@ def _check(rows: Sequence[Corrected]) -> None:
 
 
 def _heat(share: float) -> str:
-    """Say how much of the heatmap lies inside the mask."""
+    """Say how much of the heatmap is inside the mask."""
     return f"{100 * share:.0f} % of heat in mask" if np.isfinite(share) else "no heat"
 
 
@@ -161,13 +161,13 @@ _LETTERS = 18
 
 @style.house_style()
 def per_class_change(table: "pd.DataFrame", *, ends: int = 12, title: str = "") -> "Figure":
-    """Draw each class's measures before (ring) and after (dot), a row a class, the greatest rise in F1 on top.
+    """Draw each class's measures before (ring) and after (dot), a row per class, the greatest rise in F1 on top.
 
     Blue lines are rises, red ones with a square at their end are falls.
 
     Args:
         table: Columns class, metric (precision, recall, f1 or others), before, after, in [0, 1]; NaN where the class
-            has no such value. One row a class and metric.
+            has no such value. One row per class and metric.
         ends: With more than twice as many classes, only this many of the greatest rises and of the greatest falls
             are drawn.
         title: Heading.
@@ -205,7 +205,7 @@ def _check_change(table: "pd.DataFrame", ends: int) -> None:
     twice = table[table.duplicated(["class", "metric"])]
     if len(twice):
         received = f"two for {twice['metric'].iloc[0]} of {twice['class'].iloc[0]}"
-        raise UserError("table", expected="a table with one row a class and metric", received=received)
+        raise UserError("table", expected="a table with one row per class and metric", received=received)
 
 
 def _shown(names: list[str], ends: int) -> tuple[list[str], np.ndarray, int]:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def trials(
     table: "pd.DataFrame", names: Sequence[str], *, logarithmic: Collection[str] = (), title: str = ""
 ) -> "Figure":
-    """Draw the score of each trial over each setting, one panel a setting.
+    """Draw the score of each trial over each setting, one panel per setting.
 
     Args:
-        table: One row a trial: a column a setting, mean and std (of the accuracy over the folds), pruned (bool).
+        table: One row per trial: a column per setting, mean and std (of the accuracy over the folds), pruned (bool).
         names: The settings.
         logarithmic: Those with a logarithmic axis.
         title: Heading.
@@ -68,7 +68,7 @@ def unseen_classes(table: "pd.DataFrame", *, title: str = "", ax: "Axes | None" 
     """Draw the area under the ROC curve of each class, by networks that were trained with it and without it.
 
     Args:
-        table: Columns class, seen (bool) and auc, one row a network.
+        table: Columns class, seen (bool) and auc, one row per network.
         title: Heading.
         ax: Axes to draw on; new ones by default.
 

@@ -108,7 +108,7 @@ def scatter(
     figure, ax = style.axes_of(ax, width=7.6, height=5.2)
     # A large set needs small points, or the last class would hide the others.
     size = float(np.clip(14_000 / len(points), 6, 34))
-    # All classes lie at the same depth: the points are drawn in small slices, in turns.
+    # All classes are at the same depth: the points are drawn in small slices, in turns.
     for part in np.array_split(np.arange(len(points)), min(12, len(points))):
         for number, look in enumerate(found):
             at = points[part[look_of[part] == number]]
@@ -128,7 +128,7 @@ def scatter(
 def without_gaps(points: np.ndarray, *, most: float = 0.04) -> np.ndarray:
     """Cut the wide empty stretches out of a map, along each axis, so that far islands leave the rest its room.
 
-    How far islands lie apart in a map of UMAP has no meaning. Within an island nothing changes.
+    How far islands are apart in a map of UMAP has no meaning. Within an island nothing changes.
 
     Args:
         points: float (points, 2).
@@ -152,7 +152,7 @@ def _named_color(name: str) -> str | None:
 
     word = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
     for known in (word.replace(" ", ""), f"xkcd:{word}"):
-        # One letter, a digit or a cycle colour is no name that a person gives.
+        # One letter, a digit or a cycle colour is not a name that a person gives.
         if known in colors.CSS4_COLORS or (known.startswith("xkcd:") and known in colors.XKCD_COLORS):
             return colors.to_hex(known).upper()
     return None
@@ -171,7 +171,7 @@ def agreement_by_block(table: "pd.DataFrame", *, title: str = "", ax: "Axes | No
     stand the number of clusters and the share of images in none.
 
     Args:
-        table: Columns block, ari, ami, clusters, noise; one row a block.
+        table: Columns block, ari, ami, clusters, noise; one row per block.
         title: Heading.
         ax: Axes to draw on; new ones by default.
 
@@ -182,7 +182,7 @@ def agreement_by_block(table: "pd.DataFrame", *, title: str = "", ax: "Axes | No
         UserError: If the table has no rows, or two of one block.
     """
     if table.empty or table["block"].duplicated().any():
-        raise UserError("table", expected="a table with one row a block", received=f"blocks {list(table['block'])}")
+        raise UserError("table", expected="a table with one row per block", received=f"blocks {list(table['block'])}")
     rows = table.sort_values("block")
     figure, ax = style.axes_of(ax, width=max(6.2, 1.6 + 1.05 * len(rows)), height=4.2)
     places = np.arange(len(rows))

@@ -20,11 +20,11 @@ _MOST_ROWS = 30
 def distance_histograms(
     histogram: "pd.DataFrame", table: "pd.DataFrame", *, distance: str = "Distance", title: str = ""
 ) -> "Figure":
-    """Draw the distances of positive and of negative pairs, one panel a block.
+    """Draw the distances of positive and of negative pairs, one panel per block.
 
     Args:
         histogram: Columns block, low, high, positives, negatives: all classes together, in pairs.
-        table: One row a block: block, overlap, auc.
+        table: One row per block: block, overlap, auc.
         distance: What the distance is.
         title: Heading.
 
@@ -72,7 +72,7 @@ def _panel(ax: "Axes", rows: "pd.DataFrame") -> None:
 
 @style.house_style()
 def overlap_by_block(table: "pd.DataFrame", *, title: str = "", ax: "Axes | None" = None) -> "Figure":
-    """Draw the overlap of the distances as a table: a row a class, a column a block, dark where classes are apart.
+    """Draw the overlap of the distances as a table: a row per class, a column per block, dark where classes are apart.
 
     Args:
         table: Columns class, block, overlap; the row of all classes last.

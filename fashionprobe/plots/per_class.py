@@ -49,7 +49,7 @@ def per_class(
     ax.barh(
         places,
         accuracy,
-        # Rounding may leave an end of the interval a hair on the wrong side of the bar.
+        # Rounding may leave an end of the interval slightly on the wrong side of the bar.
         xerr=np.clip(reach, 0, None),
         height=0.72,
         color=style.SKY,
@@ -263,7 +263,7 @@ def confused_pairs(pairs: "pd.DataFrame", *, most: int = 15, title: str = "") ->
     ax.barh(
         np.arange(len(rows)),
         share,
-        # Rounding may leave an end of the interval a hair on the wrong side of the bar.
+        # Rounding may leave an end of the interval slightly on the wrong side of the bar.
         xerr=np.clip(reach, 0, None),
         height=0.72,
         color=style.SKY,
@@ -368,7 +368,7 @@ def _names(ax: "Axes", matrix: "pd.DataFrame") -> None:
     step = -(-max(rows, columns) // _LABELLED)
     size = 11 if max(rows, columns) <= _NUMBERED else 9
     longest = max(len(style.short(name)) for name in matrix.columns)
-    # Few short names stand upright; the others lean, or lie along their column when there are many.
+    # Few short names stand upright; the others lean, or run along their column when there are many.
     tilt = 0 if longest <= 5 and columns <= _NUMBERED else 45 if columns <= _NUMBERED else 90
     ax.set_xticks(
         range(0, columns, step),

@@ -45,13 +45,13 @@ def refit_methods(
     upper_name: str = "upper bound",
     title: str = "",
 ) -> "Figure":
-    """Draw what each method reaches: a row a method, a panel a measure, the best mean of the first panel on top.
+    """Draw what each method reaches: a row per method, a panel per measure, the best mean of the first panel on top.
 
     A large mark is the mean over the seeds, its line one standard deviation to both sides (divisor n - 1), the small
     dots below it the seeds. The dashed line is the mean of the base.
 
     Args:
-        runs: Columns method, family, seed and the measures, in [0, 1]; one row a method and seed.
+        runs: Columns method, family, seed and the measures, in [0, 1]; one row per method and seed.
         columns: The measures. Default: test, balanced, and the first three whose name begins with "test: ", those
             that the table has.
         base: Name of the method that does nothing.
@@ -231,7 +231,7 @@ def refit_curves(
         The figure: loss terms, accuracy if it was measured, and probabilities if there are any.
 
     Raises:
-        UserError: The table lacks the method or the seed, or `chosen` is none of its iterations.
+        UserError: The table lacks the method or the seed, or `chosen` is not one of its iterations.
     """
     runs = _of_method(iterations, method)
     seed = int(runs["seed"].iloc[0]) if seed is None else seed

@@ -167,7 +167,7 @@ SETTINGS = {"animals": (0.4, 0.7), "symbols": (0.8, 2.0), "x-rays": (5.0, 0.8)}
 
 # The same in all panels, a factor of 2 from one to the next.
 _LEVELS = 2.0 ** np.arange(-3, 5)
-# Below this the contours lie too near each other for their numbers.
+# Below this the contours are too close together for their numbers.
 _LABELLED = 0.5
 _DASHES = ("-", "--", "-.", ":")
 _MOST = 4
@@ -177,7 +177,7 @@ _MOST = 4
 def pasa_surface(
     settings: Mapping[str, tuple[float, float]] = SETTINGS, *, activation: float = 2.0, title: str = ""
 ) -> "Figure":
-    """Draw the factor B^(p / th) over p as one line a setting, and the penalty Act B^(p / th) over both as contours.
+    """Draw the factor B^(p / th) over p as one line per setting, and the penalty Act B^(p / th) over both as contours.
 
     With B below 1 the penalty fades as the network gets sure of the true class, with B above 1 it grows.
 

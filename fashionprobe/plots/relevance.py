@@ -18,7 +18,7 @@ CRITERIA = {
     "extra_trees_rank": "extra trees",
     "one_filter_rank": "one-filter classifier",
 }
-"""Columns of the table of ranks, in words."""
+"""Display names of the columns of ranks."""
 
 
 @style.house_style()

@@ -144,7 +144,7 @@ def _reach(rows: "pd.DataFrame") -> np.ndarray:
     """Return how far the interval reaches below and above the mean, (2, rows)."""
     mean = rows["precision_mean"].to_numpy(float)
     reach = np.stack([mean - rows["low"].to_numpy(float), rows["high"].to_numpy(float) - mean])
-    # Rounding may leave an end a hair on the wrong side of the mean.
+    # Rounding may leave an end slightly on the wrong side of the mean.
     return np.clip(reach, 0, None)
 
 

@@ -57,7 +57,7 @@ class Figures:
 
 
 def note(file: str, title: str, caption: str, *, zoom: bool = False, points: str = "") -> dict[str, Any]:
-    """Return what a stage notes in its manifest, in the list `figures`, about a figure that the pages shall show.
+    """Return what a stage notes in its manifest, in the list `figures`, about a figure that the pages should show.
 
     Args:
         file: Name of the PNG file.
@@ -84,7 +84,7 @@ def save(figure: "Figure", path_without_suffix: str | os.PathLike[str]) -> list[
     # Not `with_suffix`: a name such as "colour.block1" has no suffix to replace.
     paths = [path.with_name(f"{path.name}.svg"), path.with_name(f"{path.name}.png")]
     drawn = png(figure)
-    # Each drawing would lay the figure out anew, which takes as long as the drawing itself.
+    # Each drawing would lay the figure out again, which takes as long as the drawing itself.
     figure.set_layout_engine("none")
     for target, data in zip(paths, (svg(figure), drawn), strict=True):
         target.write_bytes(data)

@@ -32,7 +32,7 @@ class Row:
     Attributes:
         name: What is common to its pictures; it may have several lines.
         images: uint8 (height, width, 3) each, RGB; of any sizes.
-        captions: One a picture; each may have several lines.
+        captions: One per picture; each may have several lines.
     """
 
     name: str
@@ -102,7 +102,7 @@ def _check(rows: Sequence[Row]) -> None:
                 received = f"{image.dtype} {list(image.shape)}"
                 raise UserError("images", expected="uint8 (height, width, 3)", received=received)
         if len(row.captions) != len(row.images):
-            expected = f"one a picture, {len(row.images)}"
+            expected = f"one per picture, {len(row.images)}"
             raise UserError("captions", expected=expected, received=len(row.captions))
 
 
@@ -115,7 +115,7 @@ SMALL_CELL = 1.05
 BAND, GAP = 0.3, 0.08
 """Height of the line of text above a picture, and the space between two, in inches."""
 
-MOST_COLUMNS = 4
+MAX_COLUMNS = 4
 """Columns unless told otherwise: more would be too small to see on a phone."""
 
 
@@ -125,7 +125,7 @@ def mosaic(images: np.ndarray, titles: Sequence[str], *, columns: int | None = N
 
     Args:
         images: uint8 (n, height, width, 3), RGB.
-        titles: One a picture; long ones lose their middle.
+        titles: One per picture; long ones lose their middle.
         columns: Pictures a row. Default: as many as make a square, at most 4.
         title: Heading.
 
@@ -140,10 +140,10 @@ def mosaic(images: np.ndarray, titles: Sequence[str], *, columns: int | None = N
         received = f"{images.dtype} {list(images.shape)}"
         raise UserError("images", expected="uint8 (n, height, width, 3), one picture or more", received=received)
     if len(titles) != len(images):
-        raise UserError("titles", expected=f"one a picture, {len(images)}", received=len(titles))
+        raise UserError("titles", expected=f"one per picture, {len(images)}", received=len(titles))
     if columns is not None and columns < 1:
         raise UserError("columns", expected="an int in the range [1, inf)", received=columns)
-    across = min(columns or min(MOST_COLUMNS, math.ceil(math.sqrt(len(images)))), len(images))
+    across = min(columns or min(MAX_COLUMNS, math.ceil(math.sqrt(len(images)))), len(images))
     return _grid(images, titles, across, title)
 
 
@@ -152,7 +152,7 @@ def _grid(images: np.ndarray, titles: Sequence[str], across: int, title: str) ->
     from matplotlib.figure import Figure
 
     down = math.ceil(len(images) / across)
-    cell = LARGE_CELL if across <= MOST_COLUMNS else SMALL_CELL
+    cell = LARGE_CELL if across <= MAX_COLUMNS else SMALL_CELL
     tall = cell * images.shape[1] / images.shape[2]
     # A heading needs some width even above a single picture.
     width = max(across * (cell + GAP), 3.4) + GAP

@@ -36,7 +36,7 @@ _RC = {
     "grid.color": "#E3E5E8",
     "legend.fontsize": 11,
     "legend.frameon": False,
-    # Class and run names may hold dollar signs, which are no mathematics here.
+    # Class and run names may hold dollar signs, which are not mathematics here.
     "text.parse_math": False,
 }
 
@@ -197,7 +197,7 @@ def shares(ax: "Axes", ylabel: str, title: str) -> None:
 def decades(axis: "Axis") -> None:
     """Number a logarithmic axis plainly, at 1, 2 and 5 of each decade.
 
-    Matplotlib's own numbers are formulas, which this style leaves as text, and lie over each other within one decade.
+    Matplotlib's own numbers are formulas, which this style leaves as text, and overlap within one decade.
 
     Args:
         axis: The axis, logarithmic already.

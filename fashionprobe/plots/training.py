@@ -91,13 +91,13 @@ def learning_curves(
 
 
 def _check(history: "pd.DataFrame", best_epoch: int | None) -> None:
-    """Refuse a table that does not hold one row an epoch, and a best epoch that it lacks."""
+    """Refuse a table that does not hold one row per epoch, and a best epoch that it lacks."""
     epochs = history["epoch"] if len(history) else []
     if len(epochs) == 0:
         raise UserError("history", expected="a table with one epoch or more", received="no rows")
     if len(set(epochs)) < len(epochs):
         twice = next(epoch for epoch in epochs if list(epochs).count(epoch) > 1)
-        raise UserError("history", expected="a table with one row an epoch", received=f"two for epoch {twice}")
+        raise UserError("history", expected="a table with one row per epoch", received=f"two for epoch {twice}")
     if best_epoch is not None and best_epoch not in set(epochs):
         expected = f"an epoch of the table, {min(epochs)} to {max(epochs)}"
         raise UserError("best_epoch", expected=expected, received=best_epoch)

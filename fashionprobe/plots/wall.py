@@ -238,4 +238,4 @@ def _check(pictures: Sequence[np.ndarray], cells: np.ndarray, most: int, classes
         expected = f"a cell for each of {len(pictures)} pictures, 0 to {most - 1}"
         raise UserError("cells", expected=expected, received=f"{len(cells)}, {min(cells)} to {max(cells)}")
     if classes is not None and len(classes) != len(pictures):
-        raise UserError("classes", expected=f"one a picture, {len(pictures)}", received=len(classes))
+        raise UserError("classes", expected=f"one per picture, {len(pictures)}", received=len(classes))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from fashionprobe import progress
 from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, build
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, conflict, unknown_name
 from fashionprobe.records import copies
 from fashionprobe.records.image_files.info import Resizing
 from fashionprobe.records.record_set import SPLITS, RecordSet
@@ -42,8 +42,8 @@ NAMED = 3
 SOON = 2
 """Seconds between the note of an artifact's end and the date of its file."""
 
-MOST_CLASSES = 1000
-"""A column with more distinct values, such as the titles, is none of classes: the manifest holds only their number."""
+MAX_CLASSES = 1000
+"""A column with more distinct values, such as the titles, is not a class column: the manifest holds only a count."""
 
 DRAWN_SIZES = {"garments": (224, 224), "symbols": symbols.SIZE}
 """(height, width) in pixels at which the sources that draw do so when no size is asked for."""
@@ -54,7 +54,7 @@ RATE, MARKS = 0.9, "symbols"
 
 @dataclass(frozen=True)
 class Request:
-    """What a record set shall hold; the arguments of the stage `ingest`, which documents them."""
+    """What a record set should hold; the arguments of the stage `ingest`, which documents them."""
 
     source: str
     path: str | None = None
@@ -80,9 +80,9 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
     """Write the record set, or find it finished.
 
     Args:
-        request: What it shall hold.
+        request: What it should hold.
         path: Its folder.
-        threads: Shards written at a time; None for one a processor core.
+        threads: Shards written at a time; None for one per processor core.
         overwrite: Replace a record set made by another request.
 
     Returns:
@@ -106,10 +106,7 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
     if request.near_copies is not None and (catalogue.contents is None or not _draws_splits(request, catalogue)):
         why = "has no copies" if catalogue.contents is None else "comes with its splits"
         remedy = "Pass --split to draw them." if "split" in items and not catalogue.split_is_fixed else ""
-        raise UserError(
-            "near_copies", expected=f"left out for this source, which {why}", received=request.near_copies,
-            remedy=remedy,
-        )  # fmt: skip
+        raise conflict("near_copies", f"this source, which {why}", request.near_copies, remedy)
     threads = threads or os.cpu_count() or 1
     artifact = build(
         path,
@@ -130,7 +127,7 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         raise UserError(
             str(path), expected="a record set without bad images",
             received=f"{artifact.facts['bad']} that an earlier run skipped, listed in {path / 'skipped.csv'}",
-            remedy="Mend or remove them, or drop --strict.",
+            remedy="Fix or remove them, or drop --strict.",
         )  # fmt: skip
     return RecordSet(artifact.path, artifact.manifest, reused=artifact.reused)
 
@@ -173,7 +170,7 @@ def _stored_size(source: str, size: Sequence[int] | None) -> Sequence[int] | Non
 
 def _catalogue(request: Request) -> Catalogue:
     if request.source in PROCEDURAL and request.path is not None:
-        raise UserError("path", expected=f"left out for {request.source}, which are drawn", received=request.path)
+        raise conflict("path", f"source {request.source}, whose images are drawn", request.path)
     _check_marks(request)
     catalogue = CATALOGUES[request.source](request)
     items = catalogue.items
@@ -193,9 +190,7 @@ def _symbols(request: Request) -> Catalogue:
 
 def _decoy(request: Request) -> Catalogue:
     if request.split is not None:
-        raise UserError(
-            "split", expected="left out for decoy, which keeps the splits of the record set", received=request.split
-        )
+        raise conflict("split", "source decoy, which keeps the splits of the record set", request.split)
     return decoy.catalogue(request.path, label=request.label, seed=request.seed, **_marking(request))
 
 
@@ -218,9 +213,9 @@ def _check_marks(request: Request) -> None:
     marks = None if request.marks == "auto" else request.marks
     for name, value in (("rate", request.rate), ("marks", marks)):
         if value is not None and request.source not in MARKED:
-            raise UserError(
-                name, expected=f"left out for {request.source}, which puts no marks into its images", received=value,
-                remedy=f"Only {' and '.join(MARKED)} do.",
+            raise conflict(
+                name, f"source {request.source}, which puts no marks into its images", value,
+                f"Only {' and '.join(MARKED)} do.",
             )  # fmt: skip
     kinds = MARKED.get(request.source, ())
     if marks is not None and marks not in kinds:
@@ -326,6 +321,6 @@ def _describe(column: pd.Series) -> dict[str, Any]:
     present = column[column != ""]
     counts = present.value_counts().sort_index()
     described: dict[str, Any] = {"missing": int(len(column) - len(present)), "distinct": len(counts)}
-    if len(counts) <= MOST_CLASSES:
+    if len(counts) <= MAX_CLASSES:
         described["classes"] = {str(name): int(count) for name, count in counts.items()}
     return described

@@ -31,8 +31,8 @@ def read(
 ) -> tf.data.Dataset:
     """Read a record set.
 
-    Without `passes` the order is that of `items.csv`. With it the set is read several times, shuffled anew in each
-    pass; the order of pass 7 depends on the seed and on 7 alone, so training goes on after epoch 7 as if never stopped.
+    Without `passes` the order is that of `items.csv`. With it the set is read several times, shuffled again in each
+    pass; the order of pass 7 depends on the seed and on 7 alone, so training resumes after epoch 7 as if never stopped.
 
     Args:
         records: The artifact that `ingest` wrote.
@@ -83,7 +83,7 @@ def read(
     if not files:
         counts = records.facts["splits"]
         raise UserError(
-            "split", expected=f"one with images: {', '.join(name for name in SPLITS if counts[name])}",
+            "split", expected=f"a split with images: {', '.join(name for name in SPLITS if counts[name])}",
             received=", ".join(splits),
         )  # fmt: skip
 

@@ -73,7 +73,7 @@ class RecordSet(Artifact):
         items = self.items[self.items["split"].isin(splits)].reset_index(drop=True)
         if len(items) < least:
             counts = ", ".join(f"{count} {split}" for split, count in self.facts["splits"].items())
-            expected = f"one with {'images' if least == 1 else f'{least} images or more'} ({counts})"
+            expected = f"a split with {'images' if least == 1 else f'{least} images or more'} ({counts})"
             raise UserError("split", expected=expected, received=", ".join(splits))
         return items, [split for split in splits if (items["split"] == split).any()]
 

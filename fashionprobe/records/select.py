@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import pandas as pd
 
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, missing, unknown_name
 
 QUERY_METHODS = ("isin", "str", "contains", "startswith", "endswith", "match", "fullmatch", "len", "lower", "upper")
 
@@ -24,7 +24,7 @@ def select(
     """Return the chosen items, in the order of the catalogue.
 
     Args:
-        items: One row an image, string columns.
+        items: One row per image, string columns.
         where: A pandas query over the columns, such as "gender == 'Women' and pattern != ''".
         label: The column that `classes` and `per_class` are about; items without this label are left out.
         classes: The classes to keep.
@@ -39,9 +39,7 @@ def select(
     if label is None:
         if classes is not None or per_class is not None:
             named = "classes" if classes is not None else "per_class"
-            raise UserError(
-                "label", expected=f"given with `{named}`", received="nothing", remedy="Pass --label COLUMN."
-            )
+            raise missing("label", f"`{named}` needs one", "Pass --label COLUMN.")
     else:
         if label not in label_columns(items):
             raise unknown_name("label", label, label_columns(items), what="a label column")
@@ -92,7 +90,7 @@ def assign_splits(
     a network would be tested on a picture that it was trained on.
 
     Args:
-        items: One row an image.
+        items: One row per image.
         parts: Sizes of train, val and test in any unit: shares, percent or numbers of images.
         label: Column to stratify by; None draws at random.
         contents: A key for each row; rows with the same key hold the same picture. None when no two do.

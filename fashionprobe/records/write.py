@@ -137,7 +137,7 @@ def _write_shard(
     packing: Packing,
     report: Callable[[int], object],
 ) -> None:
-    """Write one shard and then its note; a shard without a note is written anew."""
+    """Write one shard and then its note; a shard without a note is written again."""
     skipped: list[tuple[str, str]] = []
     infos: list[inspect.ImageInfo] = []
     draft = folder / f".{shard.name}.part"
@@ -156,7 +156,7 @@ def _write_shard(
                             name,
                             expected="a whole image",
                             received=error,
-                            remedy="Mend or remove it, or drop --strict.",
+                            remedy="Fix or remove it, or drop --strict.",
                         ) from error
                     skipped.append((name, str(error)))
                     continue

@@ -21,7 +21,7 @@ class Picture:
 
     Args:
         source: The image as a data URI.
-        alt: What it shows, in words.
+        alt: What it shows, as text.
         width: Width in CSS pixels.
         height: Height in CSS pixels.
     """

@@ -45,7 +45,7 @@ def embedder(
         the last block.
 
     Raises:
-        UserError: If the dimension is out of range, `freeze` is no block, or the images are too small.
+        UserError: If the dimension is out of range, `freeze` is not a block, or the images are too small.
     """
     low, high = DIMENSIONS
     if not low <= dimension <= high:

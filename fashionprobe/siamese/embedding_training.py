@@ -70,7 +70,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Job:
+class EmbeddingTraining:
     """What decides the result of a training.
 
     Attributes:
@@ -89,7 +89,7 @@ class Job:
     fit: Literal["pad", "stretch"]
     settings: Settings
 
-    def having(self, **settings: Any) -> "Job":
+    def having(self, **settings: Any) -> "EmbeddingTraining":
         """Return the same job with some settings, or some of the plan's, changed."""
         plan = {name: settings.pop(name) for name in [*settings] if name in Plan.__dataclass_fields__}
         changed = replace(self.settings, **settings, plan=replace(self.settings.plan, **plan))
@@ -137,19 +137,19 @@ class Job:
         chosen = self.settings
         common = {"steps": chosen.steps, "seed": chosen.seed, "epoch": epoch}
         if chosen.mining == "random":
-            # As many images a batch as the others have.
+            # As many images per batch as the others have.
             size = max(chosen.classes_per_batch * chosen.per_class // 3, 1)
             return random_triplets(numbers, size=size, **common)
         return balanced(numbers, classes=chosen.classes_per_batch, per_class=chosen.per_class, **common)
 
 
 @dataclass(frozen=True)
-class Trained:
+class EmbeddingOutcome:
     """A trained embedding network.
 
     Attributes:
         network: The network.
-        history: One row an epoch: epoch, learning_rate, loss, active, spread, margin.
+        history: One row per epoch: epoch, learning_rate, loss, active, spread, margin.
         states: The epoch, from 1, in which it was "collapsed" or "stalled" first.
     """
 
@@ -159,9 +159,14 @@ class Trained:
 
 
 def train(
-    job: Job, folder: Path, pictures: np.ndarray, *, rows: np.ndarray | None = None, report: Report = lambda done: None
-) -> Trained:
-    """Train on the train split, or on some of it; go on where a killed run stopped.
+    job: EmbeddingTraining,
+    folder: Path,
+    pictures: np.ndarray,
+    *,
+    rows: np.ndarray | None = None,
+    report: Report = lambda done: None,
+) -> EmbeddingOutcome:
+    """Train on the train split, or on some of it; resume a killed run.
 
     Args:
         job: The job.
@@ -193,10 +198,10 @@ def train(
         report=report,
         callbacks=[schedule, watch],
     )
-    return Trained(without_augmentation(network), history, watch.found)
+    return EmbeddingOutcome(without_augmentation(network), history, watch.found)
 
 
-def decoded(job: Job, folder: Path, *, report: Report = lambda images: None) -> np.ndarray:
+def decoded(job: EmbeddingTraining, folder: Path, *, report: Report = lambda images: None) -> np.ndarray:
     """Decode and resize the images of train once, to a file; return them as a memory map.
 
     Returns:
@@ -218,7 +223,7 @@ def decoded(job: Job, folder: Path, *, report: Report = lambda images: None) -> 
     return np.load(folder / PICTURES, mmap_mode="r").reshape(-1, height, width, 3)
 
 
-def embedded(job: Job, network: keras.Model, *, report: Report = lambda images: None) -> np.ndarray:
+def embedded(job: EmbeddingTraining, network: keras.Model, *, report: Report = lambda images: None) -> np.ndarray:
     """Return the embeddings of all items, float32 (images, dimensions), in their order."""
     found = []
     with readable(job.records):
@@ -235,7 +240,7 @@ def embedded_pictures(network: keras.Model, pictures: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(network.predict_on_batch(part)) for part in parts])
 
 
-def _read(job: Job, outputs: Sequence[str], splits: Sequence[str], *, skip: int = 0) -> tf.data.Dataset:
+def _read(job: EmbeddingTraining, outputs: Sequence[str], splits: Sequence[str], *, skip: int = 0) -> tf.data.Dataset:
     there = [split for split in splits if (job.items["split"] == split).any()]
     label = job.classes.label
     return read(

@@ -10,16 +10,16 @@ from sklearn.neighbors import NearestNeighbors
 
 from fashionprobe.intervals import wilson
 
-MOST_FOR_SILHOUETTE = 10_000
+MAX_FOR_SILHOUETTE = 10_000
 """Images that the silhouette is measured on: its cost grows with their square."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well the classes are told apart.
+    """How well the classes are separated.
 
     Attributes:
-        table: One row a split and classifier: split, classifier ("knn" or "nearest_mean"), k (0 for the mean),
+        table: One row per split and classifier: split, classifier ("knn" or "nearest_mean"), k (0 for the mean),
             images, accuracy, low, high (95 % Wilson interval), auc (macro, one against the rest).
         silhouette: By split, in [-1, 1]; NaN where there are not two classes.
         per_class: split, classifier, k, class, images, precision, recall, f1, auc.
@@ -172,8 +172,8 @@ def _confusion(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str])
 
 
 def _silhouette(points: np.ndarray, numbers: np.ndarray, seed: int) -> float:
-    if len(points) > MOST_FOR_SILHOUETTE:
-        chosen = np.random.default_rng(seed).choice(len(points), MOST_FOR_SILHOUETTE, replace=False)
+    if len(points) > MAX_FOR_SILHOUETTE:
+        chosen = np.random.default_rng(seed).choice(len(points), MAX_FOR_SILHOUETTE, replace=False)
         points, numbers = points[chosen], numbers[chosen]
     if not 2 <= len(np.unique(numbers)) < len(numbers):
         return float("nan")

@@ -125,12 +125,12 @@ class TripletLoss(keras.losses.Loss):
         failed = tf.reduce_sum(tf.cast(failing, tf.float32))
         return tf.math.divide_no_nan(total, failed), tf.math.divide_no_nan(failed, count)
 
-    def _of_mined(self, mined: triplets.Mined) -> tuple[tf.Tensor, tf.Tensor]:
+    def _of_mined(self, mined: triplets.Triplets) -> tuple[tf.Tensor, tf.Tensor]:
         short = mined.differences + self._margin
         losses = tf.math.softplus(mined.differences) if self.soft else tf.nn.relu(short)
         valid = tf.cast(mined.valid, tf.float32)
         count = tf.reduce_sum(valid)
-        # A place that is no triplet may hold infinity, of which 0 times is no number.
+        # A place that is not a triplet may hold infinity, and 0 times infinity is NaN.
         total = tf.reduce_sum(tf.where(mined.valid, losses, 0.0))
         failed = tf.reduce_sum(valid * tf.cast(short > 0, tf.float32))
         return tf.math.divide_no_nan(total, count), tf.math.divide_no_nan(failed, count)

@@ -68,7 +68,7 @@ def random_triplets(numbers: np.ndarray, *, size: int, steps: int, seed: int = 0
     anchor = rng.integers(total, size=(steps, size))
     within = anchor - first[anchor]
     positive = first[anchor] + (within + rng.integers(1, count[anchor])) % count[anchor]
-    # The others are all places behind the range, and from the start again.
+    # Negatives: every place after the range, wrapping around.
     negative = (first[anchor] + count[anchor] + rng.integers(total - count[anchor])) % total
     return order[np.concatenate([anchor, positive, negative], axis=1)].astype(np.int64)
 
@@ -94,7 +94,7 @@ def _by_class(numbers: np.ndarray, per_class: int) -> list[np.ndarray]:
 
 
 def _dealt(places: np.ndarray, hands: int, per_class: int, rng: np.random.Generator) -> np.ndarray:
-    """Deal hands of K different images, the pack shuffled anew when fewer than K are left."""
+    """Deal hands of K different images, the pack shuffled again when fewer than K are left."""
     in_pack = len(places) // per_class
     packs = -(-hands // in_pack)
     shuffled = rng.permuted(np.tile(places, (packs, 1)), axis=1)

@@ -13,7 +13,7 @@ from fashionprobe.siamese.losses import TripletLoss
 log = logging.getLogger(__name__)
 
 COLLAPSED = 0.02
-"""Mean distance, as a share of the margin (of 1 without one), below which all embeddings lie on one point."""
+"""Mean distance, as a share of the margin (of 1 without one), below which all embeddings are on one point."""
 
 STALLED = 0.001
 """Share of triplets that fail below which there is nothing left to learn."""
@@ -70,7 +70,7 @@ def margin_at(start: float, end: float, epoch: int, epochs: int, *, reached: flo
 
 
 class Watch(keras.callbacks.Callback):
-    """Says in words, once each, when the embedding has collapsed and when no triplet is left to learn from.
+    """Says once each when the embedding has collapsed and when no triplet is left to learn from.
 
     Args:
         loss: The loss, whose margin the distances are compared with.

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import tensorflow as tf
 
 
-class Mined(NamedTuple):
+class Triplets(NamedTuple):
     """Differences d(a, p) - d(a, n), and which of them are of triplets.
 
     Attributes:
@@ -22,7 +22,7 @@ class Mined(NamedTuple):
     valid: tf.Tensor
 
 
-def batch_hard(distances: tf.Tensor, labels: tf.Tensor) -> Mined:
+def batch_hard(distances: tf.Tensor, labels: tf.Tensor) -> Triplets:
     """For each anchor take the farthest positive and the nearest negative of the batch.
 
     Args:
@@ -39,10 +39,10 @@ def batch_hard(distances: tf.Tensor, labels: tf.Tensor) -> Mined:
     positive, negative = _pairs(labels)
     farthest = tf.reduce_max(tf.where(positive, distances, -1.0), axis=1)
     nearest = tf.reduce_min(tf.where(negative, distances, distances.dtype.max), axis=1)
-    return Mined(farthest - nearest, tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1))
+    return Triplets(farthest - nearest, tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1))
 
 
-def semi_hard(distances: tf.Tensor, labels: tf.Tensor) -> Mined:
+def semi_hard(distances: tf.Tensor, labels: tf.Tensor) -> Triplets:
     """For each pair of one class take the nearest negative that is farther than the positive, else the farthest one.
 
     Args:
@@ -60,10 +60,10 @@ def semi_hard(distances: tf.Tensor, labels: tf.Tensor) -> Mined:
     farther = tf.searchsorted(ascending, tf.stop_gradient(distances), side="right")
     last = tf.reduce_sum(tf.cast(negative, tf.int32), axis=1, keepdims=True) - 1
     chosen = tf.gather(order, tf.maximum(tf.minimum(farther, last), 0), batch_dims=1)
-    return Mined(distances - tf.gather(distances, chosen, batch_dims=1), positive & (last >= 0))
+    return Triplets(distances - tf.gather(distances, chosen, batch_dims=1), positive & (last >= 0))
 
 
-def batch_weighted(distances: tf.Tensor, labels: tf.Tensor) -> Mined:
+def batch_weighted(distances: tf.Tensor, labels: tf.Tensor) -> Triplets:
     """For each anchor weigh all positives, the farther the more, and all negatives, the nearer the more.
 
     The weights are a softmax of the distance over the positives, and of minus the distance over the negatives.
@@ -82,17 +82,17 @@ def batch_weighted(distances: tf.Tensor, labels: tf.Tensor) -> Mined:
     positive, negative = _pairs(labels)
     near = tf.reduce_sum(_softmax(distances, positive) * distances, axis=1)
     far = tf.reduce_sum(_softmax(-distances, negative) * distances, axis=1)
-    return Mined(near - far, tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1))
+    return Triplets(near - far, tf.reduce_any(positive, axis=1) & tf.reduce_any(negative, axis=1))
 
 
-def in_thirds(distances_of: tf.Tensor) -> Mined:
+def in_thirds(distances_of: tf.Tensor) -> Triplets:
     """Take triplets as they were drawn beforehand: a batch of anchors, then their positives, then their negatives.
 
     Args:
         distances_of: Distances of each anchor to its positive and to its negative, float32 (triplets, 2).
     """
     differences = distances_of[:, 0] - distances_of[:, 1]
-    return Mined(differences, tf.ones_like(differences, tf.bool))
+    return Triplets(differences, tf.ones_like(differences, tf.bool))
 
 
 def batch_all(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -145,7 +145,7 @@ def batch_all_soft(distances: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, 
         nearer = tf.cast(row[:, None] > row[None, :], row.dtype)
         return softened(row, pairs), tf.reduce_sum(pairs * nearer)
 
-    # As numbers: a loop of TensorFlow has no gradient beside truth values.
+    # Floats, not booleans: tf.while_loop has no gradient through bool tensors.
     kinds = (distances.dtype, distances.dtype)
     masks = [tf.cast(pairs, distances.dtype) for pairs in (positive, negative)]
     sums, wrong = tf.map_fn(of_anchor, (distances, *masks), fn_output_signature=kinds)
@@ -206,6 +206,6 @@ def distances(embeddings: tf.Tensor, metric: Metric = "euclidean") -> tf.Tensor:
 
 
 def spread(distances: tf.Tensor) -> tf.Tensor:
-    """Return the mean distance between two different members of a batch; 0 when all lie on one point."""
+    """Return the mean distance between two different members of a batch; 0 when all are on one point."""
     count = tf.cast(tf.shape(distances)[0], distances.dtype)
     return tf.math.divide_no_nan(tf.reduce_sum(distances), count * (count - 1))

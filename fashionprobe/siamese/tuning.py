@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import require
 
 STUDY = ".study.log"
 SEEN_FIRST = 4
@@ -41,7 +41,7 @@ def search(
     """Try values that look promising, one fold after the other, and give a trial up that is worse than most.
 
     A trial is given up when the mean of its folds so far is below the median that the trials before it had after as
-    many folds. What is done is kept in a file: the same call after a kill goes on with the trial that was cut, and
+    many folds. What is done is kept in a file: the same call after a kill resumes with the interrupted trial, and
     tries the same values as if never stopped.
 
     Args:
@@ -54,7 +54,7 @@ def search(
         report: Called with the number of folds that are done or will not be needed.
 
     Returns:
-        One row a trial, in the order they were tried: trial (from 1), a column a setting, mean (over the folds that
+        One row per trial, in the order they were tried: trial (from 1), a column per setting, mean (over the folds that
         were measured), std, folds, pruned.
 
     Raises:
@@ -79,7 +79,7 @@ def search(
     done = len(study.get_trials(states=[state.COMPLETE, state.PRUNED]))
     report(done * folds)
     for number in range(done, trials):
-        # A sampler of its own for each trial, so that a search that was killed goes on as if it had not been.
+        # A sampler of its own for each trial, so that a search that was killed resumes as if it had not been.
         study.sampler = optuna.samplers.TPESampler(seed=seed + number)
         trial = study.ask(values)
         reached = []
@@ -120,13 +120,9 @@ def _table(trials: Sequence[Any], pruned: Any) -> pd.DataFrame:
 
 def _optuna() -> Any:
     """Import Optuna, or say how to install it."""
-    try:
-        import optuna
-        import optuna.storages.journal
-    except ImportError as error:
-        raise UserError(
-            "tune", expected="run where Optuna is installed", received=str(error),
-            remedy='Install it: pip install "fashionprobe[tune]".',
-        ) from error  # fmt: skip
+    require("optuna", extra="tune", purpose="the search of `tune`")
+    import optuna
+    import optuna.storages.journal
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

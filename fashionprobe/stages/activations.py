@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, conflict
 from fashionprobe.inputs.images import Images, open_images
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def activations(
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg; the grids show the first. Or give a dataset.
         layer: Names of layers, in place of blocks.
-        channels: Channels in a grid: of more, the strongest.
+        channels: Channels in a grid; if there are more, the strongest.
 
     Returns:
         The pictures: path, gallery page and layers.
@@ -103,20 +103,26 @@ def activations(
     return _result(artifact)
 
 
-def _layers(opened: Opened, blocks: list[int] | None, names: list[str] | None) -> dict[str, str]:
+def _layers(opened: LoadedNetwork, blocks: list[int] | None, names: list[str] | None) -> dict[str, str]:
     """Return the layers to draw by the names that they are shown under: their own, or those of the blocks."""
     from fashionprobe.explain.explained_model import find_map
 
     if names is not None:
         if blocks is not None:
-            raise UserError("block", expected="left out where --layer is given", received=blocks)
+            raise conflict("block", "--layer", blocks)
         return {name: find_map(opened.model, name).name for name in names}
     every = list(range(1, len(opened.backbone.taps) + 1))
     return {f"block {block}": str(opened.layer(block, None)) for block in blocks or every}
 
 
 def _write(
-    draft: Path, opened: Opened, images: Images, layers: dict[str, str], channels: int, batch_size: int, command: str
+    draft: Path,
+    opened: LoadedNetwork,
+    images: Images,
+    layers: dict[str, str],
+    channels: int,
+    batch_size: int,
+    command: str,
 ) -> dict[str, Any]:
     """Run the network once over the images and draw what its layers answer."""
     import numpy as np
@@ -175,7 +181,7 @@ def _write_dead(figures: Figures, layers: dict[str, str], silent: "list[np.ndarr
     figures.add("dead_channels", drawn, "Silent channels by depth", caption)
 
 
-def _write_kernels(figures: Figures, opened: Opened) -> None:
+def _write_kernels(figures: Figures, opened: LoadedNetwork) -> None:
     """Draw the kernels of the first convolution, where the network starts with one."""
     from fashionprobe.explain.activations import kernels
     from fashionprobe.plots.channels import kernel_grid
@@ -190,7 +196,7 @@ def _write_kernels(figures: Figures, opened: Opened) -> None:
     figures.add("kernels", drawn, "Kernels of the first layer", caption)
 
 
-def _write_page(draft: Path, opened: Opened, noted: list[dict[str, str]], command: str) -> None:
+def _write_page(draft: Path, opened: LoadedNetwork, noted: list[dict[str, str]], command: str) -> None:
     from fashionprobe.report.exhibits import exhibit, gallery
 
     network = opened.backbone

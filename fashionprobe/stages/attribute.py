@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import locked
-from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import open_described
+from fashionprobe.errors import UserError, check_one, missing, unknown_name
+from fashionprobe.inputs.descriptors import read_descriptors
 from fashionprobe.inputs.index import STORE, class_names, group_of, learn, open_classes, open_index
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
@@ -57,7 +57,7 @@ def add(
     Nothing is trained, and no other class changes.
 
     Args:
-        images: Two image files or more; ten are a good number.
+        images: At least two image files; ten are a good number.
         id: Or the ids of images that were extracted.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
         overwrite: Replace a class of this name.
@@ -73,12 +73,10 @@ def add(
     """
     from fashionprobe.attributes import added_classes
 
-    if (images is None) == (id is None):
-        received = "neither" if images is None else "both"
-        raise UserError("images", expected="given, or --id, and not both", received=received)
+    check_one(images=images, id=id)
     name, group = shared.spelled(" ".join(name.split())), shared.spelled(group)
     if not name:
-        raise UserError("name", expected="the name of the class", received="nothing")
+        raise missing("name", "a class needs one")
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
     of = group_of(index, group)
@@ -92,11 +90,11 @@ def add(
         ids = tuple(Path(path).name for path in paths)
     else:
         ids = tuple(shared.listed("id", id) or [])
-        described = open_described(folder)
+        described = read_descriptors(folder)
         descriptors = described.of_ids(ids, described.blocks)
     started = time.perf_counter()
     descriptors, ids = _distinct(descriptors, ids)
-    made = added_classes.Added(group, name, ids, index.network["weights_sha256"], descriptors)
+    made = added_classes.AddedClass(group, name, ids, index.network["weights_sha256"], descriptors)
     learned = learn(made, of, index)
     with locked(folder / STORE, patience=10):
         if not overwrite:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress, text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.inputs.descriptors import Choice, Described, folds_of, open_described
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def choose(
     """Choose block, normalization and distance for a label.
 
     The choice is made by cross-validation. Every block is tried with every normalization, with euclidean and cosine
-    distance, with the nearest class mean and with k-NN. The best of so many looks better than it is, so the choice is
-    made again without the images of each fold and scored on them: that is the accuracy to expect.
+    distance, with the nearest class mean and with k-NN. The best of so many scores too high, so the choice is repeated
+    without the images of each fold and scored on them: that is the accuracy to expect.
 
     Args:
         normalizations: Of none, l2 (unit length), standard (each channel to deviation 1) and whiten (decorrelated,
@@ -83,7 +83,7 @@ def choose(
         neighbours: Values of k. Default: [1,4,8,16], as far as there are images.
         folds: Number of stratified folds, for the choice and again inside each for the score. Default: 5, or fewer
             where all classes are too small for that.
-        images: Images of a label at most; of more, a random sample of each class.
+        images: Largest number of images of a label; beyond it, a random sample of each class.
 
     Returns:
         The choices: path and one for each label.
@@ -97,7 +97,7 @@ def choose(
     labels = shared.listed("label", label) or []
     ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     blocks = described.choose_blocks(shared.numbers(block))
     wanted = _normalizations(shared.listed("normalizations", normalizations))
     chosen = {name: described.choose(name, min_images) for name in labels}
@@ -136,7 +136,7 @@ def _normalizations(names: list[str] | None) -> list[str]:
 
 def _write(
     draft: Path,
-    described: Described,
+    described: RunDescriptors,
     chosen: dict[str, Choice],
     blocks: tuple[int, ...],
     images: int,

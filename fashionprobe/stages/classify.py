@@ -9,7 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.inputs.descriptors import Choice, Described, folds_of, open_described
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ def classify(
     """Find the block that knows a label best.
 
     Nothing is trained. Each image is classified by the others, from the descriptor of one block: by the nearest class
-    mean (euclidean and cosine) and by its k nearest neighbours, in stratified folds. Images that are one and the same
-    stay in one fold.
+    mean (euclidean and cosine) and by its k nearest neighbours, in stratified folds. Copies of an image stay in one
+    fold.
 
     Args:
         neighbours: Values of k. Default: [1,2,4,8,16], as far as there are images.
         dimensions: Classify also after UMAP to this many dimensions, or several as 2,8,32; fitted on the training folds
-            alone. It takes a fit a label, block, fold and number: of three seconds for 700 images, half a minute for
-            10,000. A block that has no more channels than that is left out there.
+            alone. It takes one fit per label, block, fold and number: three seconds for 700 images, half a minute for
+            10,000. A block with no more channels than that is left out.
 
     Returns:
         The classification: path and the best block of each label.
@@ -101,7 +101,7 @@ def classify(
     labels = shared.listed("label", label) or []
     ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     chosen = {name: described.choose(name, min_images) for name in labels}
     folds = folds_of(chosen, folds, 5)
     # These two came later: without them a classification is the same as ever.
@@ -132,7 +132,11 @@ def classify(
 
 
 def _write(
-    draft: Path, described: Described, chosen: dict[str, Choice], dimensions: list[int] | None, options: dict[str, Any]
+    draft: Path,
+    described: RunDescriptors,
+    chosen: dict[str, Choice],
+    dimensions: list[int] | None,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     from fashionprobe.attributes.classify import cross_validate, cross_validate_reduced, reducible
 

@@ -1,4 +1,4 @@
-"""Stage `converge`: records -> whether the channels of two networks, or of two blocks, answer to the same."""
+"""Stage `converge`: records -> whether the channels of two networks, or of two blocks, respond to the same."""
 
 import logging
 from dataclasses import asdict, dataclass, replace
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError
+from fashionprobe.errors import missing
 from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.plots.save import Figures
 
@@ -103,7 +103,7 @@ def converge(
         size: Height and width in pixels of the input of both. Default: the first backbone's own.
         pool: Correlate over all places of the feature maps (never), over their means (always), or over places where the
             maps have the same size (auto).
-        pairs: Pairs drawn of the best, and of the worst.
+        pairs: Best pairs drawn, and as many of the worst.
         other_seed: Seed of random weights of the network to compare with.
 
     Returns:
@@ -139,9 +139,9 @@ def converge(
     other = replace(other_spec, size=loaded.size).load()
     sides = (_side("block", loaded, block), _side("other_block", other, other_block or (block if is_same else None)))
     if loaded.weights_sha256 == other.weights_sha256 and sides[0].layer == sides[1].layer:
-        raise UserError(
-            "other_backbone", expected="another network, or --other-weights or --other-block given",
-            received=f"{sides[0].name}, twice",
+        raise missing(
+            "other_backbone", f"{sides[0].name} would be compared with itself",
+            "Pass --other-backbone, --other-weights or --other-block.",
         )  # fmt: skip
     recipe = Recipe(
         "converge",

@@ -20,8 +20,8 @@ def demo(
     """Run the whole chain on drawn garments, offline.
 
     Draw garments, describe them by a small network, ask each block for colour and pattern, write the report. The
-    network is `mini`, which comes with this package. It was trained to read product titles off photographs, and colours
-    and fabrics off other drawn garments; nothing is trained here.
+    network is `mini`, which comes with this package. It was trained to read product titles from photographs, and
+    colours and fabrics from other drawn garments; nothing is trained here.
 
     Args:
         count: Number of garments to draw.

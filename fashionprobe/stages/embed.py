@@ -20,7 +20,7 @@ from fashionprobe.training.augment import check as check_augmentations
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.siamese.embedding_training import Job, Trained
+    from fashionprobe.siamese.embedding_training import EmbeddingOutcome, EmbeddingTraining
     from fashionprobe.siamese.evaluate import Evaluation
 
 log = logging.getLogger(__name__)
@@ -94,9 +94,10 @@ def embed(
 ) -> Embedding:
     """Train an embedding that pulls images of a class together.
 
-    The embedding is measured, too. It learns from triplets of the train split: an image, another of its class, and one
-    of another class that shall be farther away. Then the images of each split are classified by those of train. A
-    killed run goes on behind its last whole epoch. When all images end on one point, it says so and what helps.
+    It is also evaluated. It learns from triplets of the train split: an image, another of its class, and one
+    of another class that should be farther away. Then the images of each split are classified by those of train. An
+    interrupted run resumes after its last complete epoch. When all images end on one point, it says so and suggests
+    what helps.
 
     Args:
         label: Label column. Default: the one by which the record set was split (class for fashion_mnist).
@@ -113,10 +114,10 @@ def embed(
             (farthest positive, nearest negative), batch_all, batch_weighted, or random (drawn beforehand).
         margin: What the distances of a triplet should differ by; soft for softplus without a margin.
         margin_end: Let the margin rise to this one in the last epoch; it never exceeds the mean distance reached.
-        easy_epochs: Mine semi-hard triplets in so many epochs first; it keeps batch_hard from collapsing.
+        easy_epochs: Mine semi-hard triplets for this many epochs first; it keeps batch_hard from collapsing.
         classes_per_batch: P, the classes in a batch. Default: all, 16 at most.
         per_class: K, the images of each class in a batch. Default: 8, or as many as the smallest class has in train.
-        steps: Batches an epoch.
+        steps: Batches per epoch.
         neighbours: Values of k to classify with; the first is the headline. Default: [5,1,3,10,20], as far as
             there are images.
 
@@ -207,7 +208,7 @@ def _check(given: dict[str, Any]) -> None:
         raise UserError("margin_end", expected=f"a number of `margin` ({margin}) or more", received=end)
 
 
-def _write(draft: Path, job: "Job", ks: list[int]) -> dict[str, Any]:
+def _write(draft: Path, job: "EmbeddingTraining", ks: list[int]) -> dict[str, Any]:
     """Train, measure, and fill the files of the artifact."""
     from fashionprobe.siamese.embedding_training import decoded, embedded, train
     from fashionprobe.siamese.evaluate import evaluate
@@ -238,7 +239,9 @@ def _write_tables(draft: Path, found: "Evaluation") -> None:
         counts.rename_axis("true / predicted").to_csv(draft / f"confusion_{split}.csv")
 
 
-def _draw(figures: Figures, job: "Job", trained: "Trained", found: "Evaluation", points: "np.ndarray") -> None:
+def _draw(
+    figures: Figures, job: "EmbeddingTraining", trained: "EmbeddingOutcome", found: "Evaluation", points: "np.ndarray"
+) -> None:
     """Draw training, maps and confusions; the pages show those of the last split."""
     import numpy as np
 
@@ -267,8 +270,8 @@ def _draw(figures: Figures, job: "Job", trained: "Trained", found: "Evaluation",
     figures.describe(f"confusion_{last}", "Confusion", neighbours)
 
 
-def _places(job: "Job", points: "np.ndarray") -> "tuple[np.ndarray, str]":
-    """Return where each image lies in the plane, NaN for those that are not drawn, and what the axes are."""
+def _places(job: "EmbeddingTraining", points: "np.ndarray") -> "tuple[np.ndarray, str]":
+    """Return where each image is in the plane, NaN for those that are not drawn, and what the axes are."""
     import numpy as np
 
     from fashionprobe.attributes.reduce import nearest, reduce
@@ -293,7 +296,7 @@ def _places(job: "Job", points: "np.ndarray") -> "tuple[np.ndarray, str]":
     return places, "UMAP"
 
 
-def _facts(job: "Job", trained: "Trained", found: "Evaluation", k: int) -> dict[str, Any]:
+def _facts(job: "EmbeddingTraining", trained: "EmbeddingOutcome", found: "Evaluation", k: int) -> dict[str, Any]:
     """Gather what the manifest, the report and later stages need to know."""
     counts = job.items["split"].value_counts()
     rows = {(row["split"], row["classifier"], row["k"]): row for row in found.table.to_dict("records")}

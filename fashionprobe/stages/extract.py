@@ -63,7 +63,7 @@ def extract(
     """Describe every image by the hidden blocks of a backbone.
 
     One forward pass describes an image by all blocks. A block's descriptor is the global average pooling of the feature
-    map that ends it. The pass stops at the deepest block that is asked for. A run that was killed goes on where it
+    map that ends it. The pass stops at the deepest block that is asked for. An interrupted run resumes where it
     stopped.
 
     Returns:

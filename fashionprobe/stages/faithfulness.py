@@ -13,7 +13,7 @@ from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.explain.methods import check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.methods import Column, applicable, choose_columns
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -76,21 +76,21 @@ def faithfulness(
     """Measure how far heatmaps can be trusted.
 
     Several methods are measured side by side, on a classifier. Deletion takes the pixels that a method marks out of the
-    image, insertion puts them into a blurred one, most relevant first; the probability of the class is followed. The
+    image, insertion puts them into a blurred one, most relevant first; the probability of the class is recorded. The
     randomisation check shuffles the weights, layer by layer from the output: heatmaps of a method that explains the
-    network change. A heatmap of noise is measured beside.
+    network change. A heatmap of noise is measured for comparison.
 
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg. Or give a dataset.
         backbone: The path of a .keras file with a classifier. Default: the one that `train` wrote into this run.
         method: One or several of those of `fashionprobe see`; or all. Default: grad_cam, guided_backpropagation and
-            gradient. Those that run the network hundreds of times an image, such as occlusion, take minutes.
+            gradient. Those that run the network hundreds of times per image, such as occlusion, take minutes.
         layer: The layer that the CAM methods look at. Default: the last feature map.
         block: The layer, given as a block number instead of a name.
         steps: For integrated_gradients: points on the path from a black image.
         curve_steps: Steps of the deletion and insertion curves.
-        randomization: Images of the randomisation check, each explained anew for up to 16 layers; 0 leaves it out.
+        randomization: Images of the randomisation check, each explained again for up to 16 layers; 0 leaves it out.
 
     Returns:
         The measures: path, and the best method.
@@ -142,7 +142,7 @@ def faithfulness(
 class _Job:
     """All that decides what one run of this stage measures."""
 
-    opened: Opened
+    opened: LoadedNetwork
     images: Images
     columns: list[Column]
     explainers: "dict[str, ExplainFunction]"
@@ -175,7 +175,7 @@ def _write(draft: Path, job: _Job, batch_size: int) -> dict[str, Any]:
 
 
 def _measure(job: _Job, batch_size: int) -> "tuple[dict[str, dict[str, Curve]], list[dict[str, Any]]]":
-    """Return the curves of each kind and method over all images, and one row an image, method and kind."""
+    """Return the curves of each kind and method over all images, and one row per image, method and kind."""
     import numpy as np
 
     from fashionprobe.explain.explained_model import probabilities
@@ -223,7 +223,7 @@ def _joined(parts: "list[Curve]") -> "Curve":
 
 
 def _summary(job: _Job, table: "pd.DataFrame") -> "pd.DataFrame":
-    """Return one row a method: mean areas and their standard errors."""
+    """Return one row per method: mean areas and their standard errors."""
     import pandas as pd
 
     grouped = table.groupby(["method", "curve"])["area"]

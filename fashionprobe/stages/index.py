@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Recipe, Result, build, load, locked
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import Described, open_described, records_of
+from fashionprobe.inputs.descriptors import RunDescriptors, read_descriptors, records_of
 from fashionprobe.inputs.index import normalized, open_index
 from fashionprobe.inputs.new_images import check_describer, describe_files, resizing_of
 
@@ -30,7 +30,7 @@ READING = "whiten"
 
 
 @dataclass(frozen=True)
-class Indexed(Result):
+class IndexSummary(Result):
     """An index on disk.
 
     Attributes:
@@ -58,10 +58,10 @@ def index(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Indexed:
+) -> IndexSummary:
     """Make an index of descriptors for search, tag and attribute.
 
-    With `images`, put new images into the index that is there. An index has groups of attributes, such as colour and
+    With `images`, add new images to the existing index. An index has groups of attributes, such as colour and
     pattern, each with the block that knows it. A group with a label column starts with the classes of that column;
     `fashionprobe attribute add` gives it more.
 
@@ -72,13 +72,13 @@ def index(
             block 4 or the last.
         labels: Label columns as colour=baseColour pattern=pattern. Default: the column with the name of the group, if
             there is one.
-        coverage: Share of a class's own images that its reach shall hold: beyond it an image is none of the class.
+        coverage: Share of a class's own images that its reach should hold: beyond it an image is not of the class.
         thumbnails: Keep a small picture of each image, for contact sheets.
-        approximate: Build graphs for approximate search by one group, too: for sets so large that the exact search
-            takes too long. Needs faiss: pip install 'fashionprobe[faiss]'.
-        images: Image files to put into the index that is there; nothing else of it changes. A picture that it has
-            already is left out. The name of the file is the id, without its suffix where the index has none, and with a
-            number behind it where another picture has that name.
+        approximate: Also build graphs for approximate search by one group, for sets too large for the exact
+            search. Needs faiss: pip install 'fashionprobe[faiss]'.
+        images: Image files to add to the existing index; nothing else of it changes. A picture that is already in
+            it is left out. The file name is the id, without its suffix if the ids of the index have none, and with a
+            number appended if another picture has that name.
         backbone: Name or path of the backbone that described the run; needed for new images when it was moved.
 
     Returns:
@@ -94,7 +94,7 @@ def index(
     folder = shared.run_path(run, runs_root)
     if images is not None:
         return _append(folder, [images] if isinstance(images, str) else list(images), backbone, tfrecords_root, trust)
-    described = open_described(folder)
+    described = read_descriptors(folder)
     wanted = _groups(described, shared.listed("groups", groups))
     columns = _labels(described, wanted, shared.listed("labels", labels))
     records = records_of(described.artifact, tfrecords_root) if thumbnails else None
@@ -115,7 +115,7 @@ def index(
         overwrite=overwrite,
     )
     if thumbnails and records is None:
-        log.info("the record set is gone or was made anew, so there are no thumbnails")
+        log.info("the record set is gone or was recreated, so there are no thumbnails")
     return _result(folder, artifact.reused)
 
 
@@ -130,7 +130,7 @@ def _pairs(argument: str, words: list[str], expected: str) -> dict[str, str]:
     return found
 
 
-def _groups(described: Described, words: list[str] | None) -> dict[str, tuple[int, str]]:
+def _groups(described: RunDescriptors, words: list[str] | None) -> dict[str, tuple[int, str]]:
     """Return block and normalization of each group."""
     from fashionprobe.attributes.index import BOTH
     from fashionprobe.attributes.normalization import NORMALIZATIONS
@@ -155,7 +155,7 @@ def _groups(described: Described, words: list[str] | None) -> dict[str, tuple[in
     return found
 
 
-def _labels(described: Described, groups: Iterable[str], words: list[str] | None) -> dict[str, str]:
+def _labels(described: RunDescriptors, groups: Iterable[str], words: list[str] | None) -> dict[str, str]:
     given = _pairs("labels", words or [], "group=column, such as colour=baseColour")
     for name, column in given.items():
         if name not in groups:
@@ -181,7 +181,7 @@ def _keep_additions(folder: Path, recipe: Recipe) -> None:
 
 def _write(
     draft: Path,
-    described: Described,
+    described: RunDescriptors,
     wanted: dict[str, tuple[int, str]],
     columns: dict[str, str],
     coverage: float,
@@ -214,7 +214,7 @@ def _fit(name: str, matrix: Any, seed: int) -> Any:
     return fit(name, matrix[np.sort(rows)])
 
 
-def _learn(draft: Path, described: Described, group: "Group", matrix: Any, coverage: float) -> dict[str, Any]:
+def _learn(draft: Path, described: RunDescriptors, group: "Group", matrix: Any, coverage: float) -> dict[str, Any]:
     """Learn the classes of a group's label column, and return their number and how many were too small."""
     import numpy as np
     import pandas as pd
@@ -233,7 +233,7 @@ def _learn(draft: Path, described: Described, group: "Group", matrix: Any, cover
     return {"classes": len(names), "too_small": int((counts < 2).sum())}
 
 
-def _append(folder: Path, paths: list[str], backbone: str | None, tfrecords_root: str, trust: bool) -> Indexed:
+def _append(folder: Path, paths: list[str], backbone: str | None, tfrecords_root: str, trust: bool) -> IndexSummary:
     """Put image files into the index as a new part."""
     there = open_index(folder)
     check_describer(there.network, backbone, trust=trust)
@@ -298,11 +298,11 @@ def _ids(there: "Index", paths: list[str]) -> list[str]:
     return found
 
 
-def _result(folder: Path, reused: bool) -> Indexed:
+def _result(folder: Path, reused: bool) -> IndexSummary:
     made = open_index(folder)
     groups = {name: group.block for name, group in made.groups.items()}
     count = len(made)
-    result = Indexed(folder / "index", count, groups, reused=reused)
+    result = IndexSummary(folder / "index", count, groups, reused=reused)
     log.info(
         "%s: %d images, %s. Next: fashionprobe search --run %s --image IMAGE --by %s",
         result.outcome,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Result
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import missing, unknown_name
 from fashionprobe.inputs.arguments import image_size, listed, records_path, spelled
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ def ingest(
 
     Args:
         dataset: Name of the record set; it becomes the folder tfrecords/NAME.
-        source: Where the images come from: kaggle (Fashion Product Images), folder (one sub-folder a class), garments
-            (drawn, no download), symbols (drawn letters with a mark in a corner that gives them away), quickdraw
+        source: Where the images come from: kaggle (Fashion Product Images), folder (one sub-folder per class), garments
+            (drawn, no download), symbols (drawn letters with a mark in a corner that gives the class away), quickdraw
             (.npy or .ndjson files of sketches), xray (GDXray in class folders, copies kept together), decoy (another
             record set, with such marks), fashion_mnist (its four IDX files) or sprites (one sheet of tiles and a table
             of their labels). Default: the name of the record set, when that is a source.
@@ -70,7 +70,7 @@ def ingest(
             column class or label, else the first, for sprites. Default for the marks: the column by which the record
             set was split.
         classes: Keep these classes of the label column.
-        per_class: Keep at most this many images a class, drawn with the seed.
+        per_class: Keep at most this many images per class, drawn with the seed.
         split: Parts of train, val and test in any unit. Default: the source's own (folders, 36,000 to 8,000 for
             kaggle, 70, 10, 20 for symbols, or train and test of fashion_mnist, without val), else 80, 10, 10.
         count: Number of images to draw (garments, symbols; each test symbol comes with and without a mark).
@@ -82,13 +82,13 @@ def ingest(
             bytes are stored untouched (garments are drawn at 224, symbols at 72, drawings of quickdraw at 128).
         fit: How to resize: keep the aspect ratio and pad with white, or stretch.
         strip_metadata: Drop camera data and comments from the files; pixels, orientation and colour profile stay.
-        near_copies: Keep nearly equal pictures in one split, too, as equal ones always are: those that, shrunk to
-            16 x 16, differ by this many levels of 255 at most on average. 1 finds a JPEG saved again at another
+        near_copies: Also keep nearly equal pictures in one split (equal ones always are): those that, shrunk to 16
+            x 16, differ by at most this many levels of 255 on average. 1 finds a JPEG saved again at another
             quality. Every image is decoded.
         check: Decode every image to find damage that its structure does not show. Slower.
         strict: Stop at the first bad image instead of skipping it.
-        shard_size: Images a file.
-        threads: Files written at a time. Default: one a processor core.
+        shard_size: Images per file.
+        threads: Files written at a time. Default: one per processor core.
 
     Returns:
         The record set: path and counts.
@@ -137,9 +137,9 @@ def _source(source: str | None, dataset: str) -> str:
     from fashionprobe.records.sources import SOURCES
 
     if source is None and dataset not in SOURCES:
-        raise UserError(
-            "source", expected=f"one of: {', '.join(SOURCES)}", received="nothing",
-            remedy=f"Only a record set named like a source needs none. Pass for example --source {SOURCES[0]}.",
+        raise missing(
+            "source", f"pass one of {', '.join(SOURCES)}",
+            f"Only a record set named like a source needs none. Such as --source {SOURCES[0]}.",
         )  # fmt: skip
     if source is not None and source not in SOURCES:
         raise unknown_name("source", source, SOURCES)

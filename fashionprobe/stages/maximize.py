@@ -1,4 +1,4 @@
-"""Stage `maximize`: a backbone -> the pictures that chosen channels or classes answer to most."""
+"""Stage `maximize`: a backbone -> the pictures that chosen channels or classes respond to most."""
 
 import logging
 import re
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.errors import UserError, check_one, conflict, unknown_name
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ SHOWN = 16
 
 
 @dataclass(frozen=True)
-class Maximized(Result):
+class SyntheticImages(Result):
     """Pictures on disk.
 
     Attributes:
         mosaic: All of them in one figure, `mosaic.png`.
-        images: One PNG a channel or class.
+        images: One PNG per channel or class.
     """
 
     mosaic: Path
@@ -77,7 +77,7 @@ def maximize(
     trust: bool = False,
     overwrite: bool = False,
     runs_root: str = "runs",
-) -> Maximized:
+) -> SyntheticImages:
     """Make pictures that channels or classes respond to most.
 
     The pixels change by gradient ascent.
@@ -93,13 +93,13 @@ def maximize(
         learning_rate: Size of a step; pixels go from -1 to 1. Default: 0.05 for pixels, 0.1 for Fourier coefficients.
         start: Where to start: noise about grey, or grey.
         fourier: Look for Fourier coefficients of decorrelated colours, which look more natural, instead of pixels.
-        jitter: Most pixels by which the picture is shifted before each step.
+        jitter: Largest shift of the picture before each step, in pixels.
         blur: Standard deviation in pixels of the Gaussian blur; 0 for none. Not used with Fourier coefficients.
         l2: Weight of the penalty on strong colours.
         total_variation: Weight of the penalty on roughness.
         small_norm: Share of the pixels, those nearest to grey, that are made grey.
         small_contribution: Share of the pixels, those that matter least to the activation, that are made grey.
-        every: Steps from one blur, and one removal of pixels, to the next.
+        every: Steps between two blurs, or two removals of pixels.
 
     Returns:
         The pictures: paths.
@@ -147,17 +147,12 @@ def _check(given: dict[str, Any]) -> None:
     """Check what does not depend on the network."""
     if given["start"] not in ("noise", "grey"):
         raise unknown_name("start", given["start"], ["noise", "grey"])
-    chosen = [f"--{name}" for name in ("block", "layer", "classes") if given[name] is not None]
-    if len(chosen) != 1:
-        raise UserError(
-            "block", expected="given, or --layer, or --classes, and only one of them",
-            received=" and ".join(chosen) or "none of them", remedy="Such as --block 5 --channels 0 1 2 3.",
-        )  # fmt: skip
+    check_one("Such as --block 5 --channels 0 1 2 3.", **{name: given[name] for name in ("block", "layer", "classes")})
     if given["classes"] is not None and given["channels"] is not None:
-        raise UserError("channels", expected="left out where --classes is given", received=given["channels"])
+        raise conflict("channels", "--classes", given["channels"])
 
 
-def _sized(opened: Opened) -> Opened:
+def _sized(opened: LoadedNetwork) -> LoadedNetwork:
     """Return the network at the size of the pictures: one of any size is not held to that of its training."""
     from fashionprobe.explain.maximization.units import SIZE
 
@@ -165,7 +160,9 @@ def _sized(opened: Opened) -> Opened:
     return replace(opened, backbone=replace(opened.backbone, size=SIZE)) if free else opened
 
 
-def _channels(opened: Opened, block: int | None, layer: str | None, channels: list[int] | int | None) -> list[_Unit]:
+def _channels(
+    opened: LoadedNetwork, block: int | None, layer: str | None, channels: list[int] | int | None
+) -> list[_Unit]:
     """Return the channels that are asked for, or some from all over the layer."""
     import numpy as np
 
@@ -185,12 +182,12 @@ def _channels(opened: Opened, block: int | None, layer: str | None, channels: li
     return [_Unit(f"{prefix}_channel{number:04d}", f"channel {number}", found.name, number) for number in chosen]
 
 
-def _classes(opened: Opened, classes: list[str] | list[int] | str | int) -> list[_Unit]:
+def _classes(opened: LoadedNetwork, classes: list[str] | list[int] | str | int) -> list[_Unit]:
     """Return the classes that are asked for by number or, where `train` noted their names, by name."""
     if not opened.is_classifier:
-        raise UserError(
-            "classes", expected="left out for a network without classes", received=classes,
-            remedy="Pass --block or --layer, or as --backbone the model.keras that `fashionprobe train` writes.",
+        raise conflict(
+            "classes", "a network without classes", classes,
+            "Pass --block or --layer, or as --backbone the model.keras that `fashionprobe train` writes.",
         )  # fmt: skip
     given = [str(each) for each in classes] if isinstance(classes, list) else str(classes)
     numbers = [opened.class_number(name, "classes") for name in shared.listed("classes", given) or []]
@@ -280,7 +277,7 @@ def _write(
     return {"layer": units[0].layer, "units": _tables(draft, units, made), "figures": figures.notes}
 
 
-def _tables(draft: Path, units: list[_Unit], made: "explain.Maximized") -> list[dict[str, Any]]:
+def _tables(draft: Path, units: list[_Unit], made: "explain.Maximization") -> list[dict[str, Any]]:
     """Write `units.csv` and `history.csv`, and return the rows of the first."""
     import pandas as pd
 
@@ -297,7 +294,7 @@ def _tables(draft: Path, units: list[_Unit], made: "explain.Maximized") -> list[
     return rows
 
 
-def _result(artifact: Artifact) -> Maximized:
+def _result(artifact: Artifact) -> SyntheticImages:
     facts = artifact.facts
     images = tuple(artifact.path / row["file"] for row in facts["units"])
     log.info(
@@ -309,4 +306,4 @@ def _result(artifact: Artifact) -> Maximized:
         *facts["size"],
         artifact.path.parent.name,
     )
-    return Maximized(artifact.path, artifact.path / "mosaic.png", images, reused=artifact.reused)
+    return SyntheticImages(artifact.path, artifact.path / "mosaic.png", images, reused=artifact.reused)

@@ -9,7 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.inputs.descriptors import Choice, Described, open_described
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Apart:
+class PairSeparation:
     """The block and space in which pairs of one class and of two are apart most.
 
     Attributes:
@@ -46,12 +46,12 @@ class PairDistances(Result):
     """Overlaps of distances on disk.
 
     Attributes:
-        table: One row a label, block, class and space, `overlap.csv`.
+        table: One row per label, block, class and space, `overlap.csv`.
         answers: The least overlap of each label.
     """
 
     table: Path
-    answers: tuple[Apart, ...]
+    answers: tuple[PairSeparation, ...]
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def pairs(
 ) -> PairDistances:
     """Compare distances within classes and between them.
 
-    They are compared block by block. The less their histograms overlap, the better the space of the block knows the
-    classes, whatever the classifier. Pairs are drawn without replacement; two copies of one picture are no pair.
+    They are compared block by block. The less their histograms overlap, the better the block separates the classes,
+    whatever the classifier. Pairs are drawn without replacement; two copies of one picture are not a pair.
 
     Args:
-        pairs: Number of pairs of each class, and of pairs of it with another class; all there are when there are fewer.
-        dimensions: Measure also, by euclidean distance, in a UMAP reduction to so many dimensions. Default: no
+        pairs: Number of pairs within each class, and of pairs of it with another class; all pairs if there are fewer.
+        dimensions: Also measure, by euclidean distance, in a UMAP reduction to this many dimensions. Default: no
             reduction.
         bins: Number of bins of the histograms, equal ones over all distances of a block.
 
@@ -107,7 +107,7 @@ def pairs(
     """
     labels = shared.listed("label", label) or []
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     blocks = sorted(described.choose_blocks(shared.numbers(block)))
     chosen = {name: described.choose(name, min_images) for name in labels}
     job = _Job(labels, blocks, pairs, metric, normalization, dimensions, bins, min_images, seed)
@@ -120,7 +120,7 @@ def pairs(
     return _result(artifact)
 
 
-def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _Job) -> dict[str, Any]:
+def _write(draft: Path, described: RunDescriptors, chosen: dict[str, Choice], job: _Job) -> dict[str, Any]:
     import pandas as pd
 
     tables, histograms = [], []
@@ -149,7 +149,7 @@ def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _J
     return facts | {"figures": figures.notes}
 
 
-def _drawn(described: Described, choice: Choice, job: _Job) -> tuple[list[Any], int]:
+def _drawn(described: RunDescriptors, choice: Choice, job: _Job) -> tuple[list[Any], int]:
     """Return the pairs, the same for all blocks, and how many copies of each other are none."""
     import numpy as np
 
@@ -183,12 +183,12 @@ def _with(table: "pd.DataFrame", where: dict[str, Any]) -> "pd.DataFrame":
     return table.assign(**where)[[*where, *table.columns]]
 
 
-def _answer(label: str, table: "pd.DataFrame") -> Apart:
+def _answer(label: str, table: "pd.DataFrame") -> PairSeparation:
     from fashionprobe.attributes.pairs import ALL
 
     together = table[table["class"] == ALL]
     best = together.iloc[int(together["overlap"].to_numpy().argmin())]
-    return Apart(label, int(best["block"]), str(best["space"]), float(best["overlap"]), float(best["auc"]))
+    return PairSeparation(label, int(best["block"]), str(best["space"]), float(best["overlap"]), float(best["auc"]))
 
 
 def _draw(figures: Figures, label: str, table: "pd.DataFrame", histogram: "pd.DataFrame", job: _Job) -> None:
@@ -224,7 +224,7 @@ def _result(artifact: Artifact) -> PairDistances:
     for line in tables.by_block(artifact.path / "overlap.csv", "overlap", lowest=True, only={"class": "(all)"}):
         log.info("%s", line)
     for label, facts in artifact.facts["labels"].items():
-        answer = Apart(**{name: facts[name] for name in Apart.__dataclass_fields__})
+        answer = PairSeparation(**{name: facts[name] for name in PairSeparation.__dataclass_fields__})
         answers.append(answer)
         _log_counts(label, facts, artifact.manifest["arguments"]["pairs"])
         space = "" if answer.space == "original" else f" in {answer.space.removeprefix('umap')} dimensions"

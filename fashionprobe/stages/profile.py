@@ -10,7 +10,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.inputs.descriptors import Choice, Described, folds_of, open_described
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def profile(
 ) -> Profile:
     """Show what each channel does for each class.
 
-    It also finds the few channels that a label is in. For each block: the mean activation of each channel by class, its
+    It also finds the few channels that hold a label. For each block: the mean activation of each channel by class, its
     peaks, and the channels that separate one class from the rest best (area under the ROC curve). Then the attribute
     neurons: the smallest set of channels that keeps nearly all of the accuracy that k-NN has with the whole block, in
     stratified folds. Nothing is trained.
@@ -112,7 +112,7 @@ def profile(
     """
     labels = shared.listed("label", label) or []
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     blocks = sorted(described.choose_blocks(shared.numbers(block)))
     chosen = {name: described.choose(name, min_images) for name in labels}
     folds = folds_of(chosen, folds, 5)
@@ -126,7 +126,7 @@ def profile(
     return _result(artifact)
 
 
-def _write(draft: Path, described: Described, chosen: dict[str, Choice], job: _Job) -> dict[str, Any]:
+def _write(draft: Path, described: RunDescriptors, chosen: dict[str, Choice], job: _Job) -> dict[str, Any]:
     from fashionprobe.attributes.folds import identical
 
     facts: dict[str, Any] = {"labels": {}}

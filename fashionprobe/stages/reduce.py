@@ -11,7 +11,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress, text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import Described, open_described, records_of
+from fashionprobe.inputs.descriptors import RunDescriptors, read_descriptors, records_of
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ UNSEEDED = "Computed without a seed: another run gives another map, and other fi
 
 
 @dataclass(frozen=True)
-class Agreed:
+class ClusterAgreement:
     """The block whose clusters agree best with a label.
 
     Attributes:
@@ -64,16 +64,16 @@ class Agreed:
 
 
 @dataclass(frozen=True)
-class Reduced(Result):
+class Reductions(Result):
     """Reduced descriptors and their clusters on disk.
 
     Attributes:
-        table: One row a label, block and number of dimensions, `clusters.csv`.
+        table: One row per label, block and number of dimensions, `clusters.csv`.
         answers: The block that agrees best with each label.
     """
 
     table: Path
-    answers: tuple[Agreed, ...]
+    answers: tuple[ClusterAgreement, ...]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def reduce(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Reduced:
+) -> Reductions:
     """Draw each block as a map of the images, with clusters.
 
     The clusters are compared with the classes of a label. UMAP reduces the descriptors of a block to two dimensions or
@@ -112,8 +112,8 @@ def reduce(
 
     Args:
         dimensions: Dimensions to reduce to, or several as 2,8,32. The maps have 2, which is always among them.
-        neighbours: Neighbours of each image that shall stay near it: few show detail, many the whole.
-        min_cluster_size: Images of the smallest cluster. Default: 0.5 % of the images, 5 at least.
+        neighbours: Neighbours of each image that should stay near it: few show detail, many the overall shape.
+        min_cluster_size: Images of the smallest cluster. Default: 0.5 % of the images, at least 5.
         seed: Seed of UMAP. With null it is faster on many cores, and each run gives another result.
 
     Returns:
@@ -127,7 +127,7 @@ def reduce(
     """
     spaces = _spaces(dimensions)
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder, measured=bool(label))
+    described = read_descriptors(folder, evaluating=bool(label))
     labels = shared.listed("label", label) or []
     for name in labels:
         _check_label(described, name)
@@ -173,7 +173,7 @@ def _check_sizes(images: int, spaces: list[int], min_cluster_size: int | None, n
         raise unknown_name("normalization", normalization, NORMALIZATIONS)
 
 
-def _check_label(described: Described, label: str) -> None:
+def _check_label(described: RunDescriptors, label: str) -> None:
     classes = sorted(set(described.choose(label, None).classes.tolist()))
     if len(classes) < 2:
         raise UserError(
@@ -182,7 +182,7 @@ def _check_label(described: Described, label: str) -> None:
         )  # fmt: skip
 
 
-def _write(draft: Path, described: Described, job: _Job, tfrecords_root: str | None) -> dict[str, Any]:
+def _write(draft: Path, described: RunDescriptors, job: _Job, tfrecords_root: str | None) -> dict[str, Any]:
     """Compute, and fill the files of the artifact."""
     import numpy as np
     import pandas as pd
@@ -209,7 +209,7 @@ def _write(draft: Path, described: Described, job: _Job, tfrecords_root: str | N
     return {"best": best, "reproducible": job.seed is not None, "versions": versions(), "figures": figures.notes}
 
 
-def _reductions(described: Described, block: int, job: _Job) -> Any:
+def _reductions(described: RunDescriptors, block: int, job: _Job) -> Any:
     """Yield each number of dimensions with the points and their clusters."""
     import numpy as np
 
@@ -226,7 +226,7 @@ def _reductions(described: Described, block: int, job: _Job) -> Any:
 
 
 def _agreements(
-    described: Described, job: _Job, block: int, dimensions: int, clusters: "np.ndarray"
+    described: RunDescriptors, job: _Job, block: int, dimensions: int, clusters: "np.ndarray"
 ) -> list[dict[str, Any]]:
     """Compare the clusters with each label, over the images that have it."""
     from fashionprobe.attributes.reduce import agreement
@@ -255,7 +255,7 @@ def _shown(items: int, seed: int | None) -> "np.ndarray":
     return np.sort(np.random.default_rng(seed or 0).permutation(items)[:MOST])
 
 
-def _write_thumbnails(draft: Path, described: Described, rows: "np.ndarray", tfrecords_root: str | None) -> None:
+def _write_thumbnails(draft: Path, described: RunDescriptors, rows: "np.ndarray", tfrecords_root: str | None) -> None:
     if tfrecords_root is None:
         return
     from fashionprobe.report.points import THUMBNAILS
@@ -266,7 +266,7 @@ def _write_thumbnails(draft: Path, described: Described, rows: "np.ndarray", tfr
 
 
 def _draw(
-    figures: Figures, described: Described, job: _Job, table: "pd.DataFrame", maps: "dict[int, Any]",
+    figures: Figures, described: RunDescriptors, job: _Job, table: "pd.DataFrame", maps: "dict[int, Any]",
     shown: "np.ndarray", *, pictures: bool,
 ) -> None:  # fmt: skip
     """Draw everything; the pages show the bars of each label, then the maps, the best block first."""
@@ -302,7 +302,7 @@ def _which(items: int, shown: int, pictures: bool) -> str:
 
 
 def _write_map(
-    figures: Figures, described: Described, label: str, block: int, points: "np.ndarray", clusters: "np.ndarray",
+    figures: Figures, described: RunDescriptors, label: str, block: int, points: "np.ndarray", clusters: "np.ndarray",
     shown: "np.ndarray",
 ) -> str:  # fmt: skip
     """Draw one map, as a figure and as points for the report; return the name of both."""
@@ -325,21 +325,23 @@ def _write_map(
     return name
 
 
-def _points_table(described: Described, job: _Job, points: "np.ndarray", clusters: "np.ndarray") -> "pd.DataFrame":
-    """Return one row an image: row, id, x, y, cluster, and the labels, renamed where a name is taken."""
+def _points_table(described: RunDescriptors, job: _Job, points: "np.ndarray", clusters: "np.ndarray") -> "pd.DataFrame":
+    """Return one row per image: row, id, x, y, cluster, and the labels, renamed where a name is taken."""
     table = described.items[["row", "id"]].assign(x=points[:, 0], y=points[:, 1], cluster=clusters)
     for label in job.labels:
         table[label if label not in table else f"{label}_label"] = described.items[label]
     return table
 
 
-def _result(artifact: Artifact) -> Reduced:
+def _result(artifact: Artifact) -> Reductions:
     answers = []
     log.info("AMI of clusters and classes by block: the best number of dimensions of each")
     for line in text_tables.by_block(artifact.path / "clusters.csv", "ami"):
         log.info("%s", line)
     for label, best in artifact.facts["best"].items():
-        answer = Agreed(label, **{name: best[name] for name in Agreed.__dataclass_fields__ if name != "label"})
+        answer = ClusterAgreement(
+            label, **{name: best[name] for name in ClusterAgreement.__dataclass_fields__ if name != "label"}
+        )
         answers.append(answer)
         log.info(
             "clusters agree best with %s at block %d in %d dimensions: ARI %.3f, AMI %.3f (%d clusters, %.0f %% noise)",
@@ -348,4 +350,4 @@ def _result(artifact: Artifact) -> Reduced:
     if not artifact.facts["reproducible"]:
         log.info("Computed without a seed: another run gives other results.")
     log.info("%s. Next: fashionprobe report --run %s", artifact.outcome, artifact.path.parent.name)
-    return Reduced(artifact.path, artifact.path / "clusters.csv", tuple(answers), reused=artifact.reused)
+    return Reductions(artifact.path, artifact.path / "clusters.csv", tuple(answers), reused=artifact.reused)

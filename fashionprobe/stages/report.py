@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, Result, build, load
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 from fashionprobe.inputs.descriptors import records_of
 from fashionprobe.records.record_set import RecordSet
 
@@ -89,14 +89,14 @@ def report(
 ) -> Report:
     """Write one HTML page about a run, or several.
 
-    Several runs stand side by side. It shows what `classify` found, and the figures of all other stages. The page needs
-    no other file and no network.
+    Several runs are shown side by side. It shows what `classify` found, and the figures of all other stages. The page
+    needs no other file and no network.
 
     Args:
         run: Name of the run, or several as colour,pattern; in a script also what a stage returned. The page is
             written into the first.
         title: Title of the page. Default: the names of the runs.
-        samples: Sample images a class; 0 leaves them out.
+        samples: Sample images per class; 0 leaves them out.
 
     Returns:
         The report: path of the folder and of the page.
@@ -128,7 +128,7 @@ def _several(run: shared.Place | Sequence[shared.Place]) -> list[shared.Place]:
     for each in [run] if isinstance(run, str) or not isinstance(run, Sequence) else run:
         runs += (shared.listed("run", each) or []) if isinstance(each, str) else [each]
     if not runs:
-        raise UserError("run", expected="the name of a run, or several as a,b", received="nothing")
+        raise missing("run", "pass the name of a run, or several as a,b")
     return runs
 
 
@@ -256,7 +256,7 @@ def _notes(run: _Answers, best: dict[str, Any]) -> list[str]:
         count = sum(best["left_out"].values())
         notes.append(f"{len(best['left_out'])} classes with too few images were left out ({count} images).")
     if run.records is None:
-        notes.append("The record set is gone or was made anew since, so there are no sample images.")
+        notes.append("The record set is gone or was recreated since, so there are no sample images.")
     else:
         skipped = run.records.facts["skipped"]
         if skipped:

@@ -10,15 +10,15 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import Choice, Described, open_described, records_of
+from fashionprobe.errors import Situation, unknown_name
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, read_descriptors, records_of
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.attributes.retrieve import Found, Setting
+    from fashionprobe.attributes.retrieve import QueryResults, Setting
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def retrieve(
 
     Args:
         queries: Number of queries, drawn with the seed; all images where there are fewer.
-        top: Number of results that the precision is over. Default: 10, or half of the
+        top: Number of results over which precision is taken. Default: 10, or half of the
             other images where there are fewer.
         normalization: What is done to descriptors before: none, l2, standard or whiten, or several as none,whiten.
 
@@ -125,7 +125,7 @@ def retrieve(
     if metric not in ("euclidean", "cosine"):
         raise unknown_name("metric", metric, ("euclidean", "cosine"))
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder, measured=True)
+    described = read_descriptors(folder, evaluating=True)
     blocks = described.choose_blocks(shared.numbers(block))
     chosen = {name: described.choose(name, min_images) for name in labels}
     for name, choice in chosen.items():
@@ -135,10 +135,10 @@ def retrieve(
         # Where a query finds all others, its precision is the share of its class.
         top = TOP if most >= TOP else max(most // 2, 1)
     if len(chosen) == 2 and len(_rows_of_both(list(chosen.values()))) <= top:
-        raise UserError(
-            "label", expected=f"two columns that more than {top} images have both",
-            received=f"{' and '.join(labels)}, with {len(_rows_of_both(list(chosen.values())))}",
-            remedy="Give one of them, or lower --top.",
+        both = len(_rows_of_both(list(chosen.values())))
+        raise Situation(
+            "label", f"{' and '.join(labels)}: only {both} images have both, and --top {top} needs at least {top + 1}.",
+            "Give one of them, or lower --top.",
         )  # fmt: skip
     recipe = Recipe(
         "retrieve",
@@ -160,7 +160,7 @@ def retrieve(
 
 def _write(
     draft: Path,
-    described: Described,
+    described: RunDescriptors,
     chosen: dict[str, Choice],
     blocks: tuple[int, ...],
     normalizations: list[str],
@@ -206,7 +206,7 @@ def _all(chosen: dict[str, Choice]) -> list[Choice]:
     return choices
 
 
-def _most(described: Described, rows: "np.ndarray") -> int:
+def _most(described: RunDescriptors, rows: "np.ndarray") -> int:
     """Return how many other images every query can find."""
     import numpy as np
 
@@ -214,7 +214,7 @@ def _most(described: Described, rows: "np.ndarray") -> int:
     return max(len(rows) - copies, 1)
 
 
-def _same(described: Described, rows: "np.ndarray") -> "np.ndarray":
+def _same(described: RunDescriptors, rows: "np.ndarray") -> "np.ndarray":
     """Return for each image the first with the same picture."""
     import numpy as np
 
@@ -235,7 +235,7 @@ def _answer(table: "pd.DataFrame", row: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_results(draft: Path, name: str, described: Described, choice: Choice, found: "Found") -> None:
+def _write_results(draft: Path, name: str, described: RunDescriptors, choice: Choice, found: "QueryResults") -> None:
     """Write the precision of each query, and what it found, by the best block."""
     import numpy as np
     import pandas as pd
@@ -272,9 +272,9 @@ def _draw_queries(
     name: str,
     label: str,
     block: int,
-    described: Described,
+    described: RunDescriptors,
     choice: Choice,
-    found: "Found",
+    found: "QueryResults",
     tfrecords_root: str,
 ) -> None:
     """Draw the best and the worst queries with what they found."""
@@ -307,7 +307,7 @@ def _draw_queries(
         figures.add(f"{kind}_{name}", sheet, f"{kind.capitalize()} queries by {label}", caption, zoom=True)
 
 
-def _pictures(described: Described, rows: "np.ndarray", tfrecords_root: str) -> "list[np.ndarray]":
+def _pictures(described: RunDescriptors, rows: "np.ndarray", tfrecords_root: str) -> "list[np.ndarray]":
     """Return small pictures, uint8 (height, width, 3) each."""
     import io
 
@@ -320,7 +320,7 @@ def _pictures(described: Described, rows: "np.ndarray", tfrecords_root: str) -> 
 
 def _of_both(
     figures: Figures,
-    described: Described,
+    described: RunDescriptors,
     chosen: dict[str, Choice],
     best: Mapping[str, Mapping[str, Any]],
     setting: "Setting",
@@ -378,7 +378,7 @@ def _result(artifact: Artifact) -> Retrieval:
     if facts["both"] is not None:
         said.append(f"both at once: {facts['both']:.2f}")
     if not facts["pictures"]:
-        log.info("No contact sheets: the record set that was described is gone or was made anew.")
+        log.info("No contact sheets: the record set that was described is gone or was recreated.")
     path = artifact.path
     log.info("%s: %s. Next: fashionprobe report --run %s", artifact.outcome, "; ".join(said), path.parent.name)
     return Retrieval(path, tuple(answers), facts["both"], reused=artifact.reused)

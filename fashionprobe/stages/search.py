@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, sha256
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, check_one
 from fashionprobe.inputs.index import normalized, open_index
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
@@ -61,20 +61,18 @@ def search(
             z-scored over the whole index.
         top: How many. Default: 36, or all that there are.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
-        overwrite: Write the search anew even where it is there.
+        overwrite: Write the search again even if it is there.
 
     Returns:
         The results: ids, distances and the folder.
 
     Raises:
-        UserError: If there is no index, group or id, the file is no image, or `top` is more than the index holds.
+        UserError: If there is no index, group or id, the file is not an image, or `top` is more than the index holds.
 
     Example:
         fashionprobe search --run colour --image shirt.jpg --by colour --top 36
     """
-    if (image is None) == (id is None):
-        received = "neither" if image is None else "both"
-        raise UserError("image", expected="given, or --id, and not both", received=received)
+    check_one(image=image, id=id)
     folder = shared.run_path(run, runs_root)
     index = open_index(folder)
     by, id = shared.spelled(by), id and shared.spelled(id)
@@ -84,7 +82,7 @@ def search(
     top = min(36, len(index) - (without is not None)) if top is None else top
     if image is not None:
         if not Path(image).is_file():
-            raise UserError("image", expected="an image file", received=f"{image!r}, which is none")
+            raise UserError("image", expected="an image file", received=f"{image!r}, which is not a file")
         resizing = resizing_of(folder, index.network, tfrecords_root)
         found = describe_files(index.network, [image], index.blocks, resizing=resizing, backbone=backbone, trust=trust)
         points = normalized(index, found)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, conflict, missing
 from fashionprobe.explain.methods import SIGNED, check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.methods import Column, applicable, choose_columns
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CHANNEL_METHODS = ("guided_backpropagation", "gradient")
 
 
 @dataclass(frozen=True)
-class Seen(Result):
+class Heatmaps(Result):
     """Heatmaps on disk.
 
     Attributes:
@@ -46,7 +46,7 @@ class Seen(Result):
 class _Job:
     """All that decides what one run of this stage shows."""
 
-    opened: Opened
+    opened: LoadedNetwork
     images: Images
     columns: list[Column]
     layer: str | None
@@ -98,7 +98,7 @@ def see(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Seen:
+) -> Heatmaps:
     """Draw heatmaps that show what a network looks at.
 
     It takes several methods at once, and writes a gallery page. A classifier is explained at the score of a class
@@ -179,16 +179,16 @@ def see(
 def _check_place(channel: int | None, block: int | None, layer: str | None, target: str) -> None:
     """Check what can be known of a channel before the network is opened."""
     if block is not None and layer is not None:
-        raise UserError("block", expected="left out where --layer is given", received=block)
+        raise conflict("block", "--layer", block)
     if channel is None:
         return
     if target != "top":
-        raise UserError("target", expected="left out where --channel is given", received=target)
+        raise conflict("target", "--channel", target)
     if block is None and layer is None:
-        raise UserError("block", expected="given with --channel, or --layer", received="nothing")
+        raise missing("block", "--channel needs --block or --layer")
 
 
-def _check_target(target: str, channel: int | None, opened: Opened, images: Images) -> str:
+def _check_target(target: str, channel: int | None, opened: LoadedNetwork, images: Images) -> str:
     """Return what is explained, for the recipe: top, true, the number of a class, or a channel."""
     if channel is not None:
         return f"channel {channel}"
@@ -316,10 +316,10 @@ def _write_page(draft: Path, job: _Job, facts: dict[str, Any]) -> None:
     (draft / "gallery.html").write_text(page, encoding="utf-8")
 
 
-def _result(artifact: Artifact) -> Seen:
+def _result(artifact: Artifact) -> Heatmaps:
     facts, page = artifact.facts, artifact.path / "gallery.html"
     log.info(
         "%s: %d image%s by %s. Open %s in a browser.", artifact.outcome,
         facts["images"], "" if facts["images"] == 1 else "s", ", ".join(facts["methods"]), page,
     )  # fmt: skip
-    return Seen(artifact.path, page, facts["images"], tuple(facts["methods"]), reused=artifact.reused)
+    return Heatmaps(artifact.path, page, facts["images"], tuple(facts["methods"]), reused=artifact.reused)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Selected(Result):
+class ChannelSelectivity(Result):
     """Selectivity of channels on disk.
 
     Attributes:
-        table: One row a channel, `selectivity.csv`.
+        table: One row per channel, `selectivity.csv`.
         blocks: The blocks.
         channels: Number of channels.
         silent: Number of them that no image activates.
@@ -60,7 +60,7 @@ def selectivity(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Selected:
+) -> ChannelSelectivity:
     """Find what the channels of some blocks select.
 
     For each channel: its neuron feature, and how selective it is for class and colour. The records are read three
@@ -68,9 +68,9 @@ def selectivity(
     that are drawn.
 
     Args:
-        label: Label column whose classes are meant. Default: the one by which the record set was split.
-        images: Images a channel: those that activate it most.
-        features: Neuron features drawn a block, half of them with the highest class index, half with the highest
+        label: Label column of the classes. Default: the one by which the record set was split.
+        images: Images per channel: those that activate it most.
+        features: Neuron features drawn per block, half of them with the highest class index, half with the highest
             colour index; the files hold all.
 
     Returns:
@@ -121,7 +121,7 @@ def selectivity(
 
 
 def _write(
-    draft: Path, source: "Stream", opened: Opened, blocks: list[int], label: str, images: int, features: int
+    draft: Path, source: "Stream", opened: LoadedNetwork, blocks: list[int], label: str, images: int, features: int
 ) -> dict[str, Any]:
     """Compute, and fill the files of the artifact."""
     import numpy as np
@@ -158,7 +158,7 @@ def _lowest(labels: "np.ndarray", images: int) -> float:
 
 
 def _top_table(results: "list[Selectivity]", blocks: list[int], ids: "np.ndarray") -> "pd.DataFrame":
-    """Return the images that activate each channel, one row a channel and rank."""
+    """Return the images that activate each channel, one row per channel and rank."""
     import numpy as np
     import pandas as pd
 
@@ -223,7 +223,7 @@ def _facts(
     }
 
 
-def _result(artifact: Artifact) -> Selected:
+def _result(artifact: Artifact) -> ChannelSelectivity:
     blocks = artifact.facts["blocks"]
     channels = sum(found["channels"] for found in blocks.values())
     silent = sum(found["silent"] for found in blocks.values())
@@ -233,7 +233,7 @@ def _result(artifact: Artifact) -> Selected:
         ", ".join(blocks), artifact.facts["rows"], silent, artifact.path.parent.name,
     )  # fmt: skip
     table = artifact.path / "selectivity.csv"
-    return Selected(artifact.path, table, tuple(map(int, blocks)), channels, silent, reused=artifact.reused)
+    return ChannelSelectivity(artifact.path, table, tuple(map(int, blocks)), channels, silent, reused=artifact.reused)
 
 
 SHEET = 8

@@ -1,4 +1,4 @@
-"""Stage `tag`: images -> the class of each attribute group, or honestly none."""
+"""Stage `tag`: images -> the class in each attribute group, or "none of these"."""
 
 import logging
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fashionprobe.inputs.arguments as shared
-from fashionprobe.errors import UserError
-from fashionprobe.inputs.descriptors import open_described
+from fashionprobe.errors import check_one
+from fashionprobe.inputs.descriptors import read_descriptors
 from fashionprobe.inputs.index import group_of, open_classes, open_index, readable
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
@@ -29,7 +29,7 @@ class Answer:
         name: The class; "none of these" when the image is beyond the reach of the nearest.
         nearest: The nearest class.
         distance: Distance to its mean.
-        reach: How far that class reaches: as far as most of its own images lie, each left out in turn.
+        reach: How far that class reaches: as far as most of its own images are, each left out in turn.
     """
 
     image: str
@@ -54,11 +54,11 @@ def tag(
 ) -> tuple[Answer, ...]:
     """Name the class of an image in each group of an index.
 
-    Or say that it is none of them.
+    Or say that it is in none of them.
 
     Args:
         image: Image file, or several.
-        id: Or the id of an image that was extracted, or several. It may be one of those that its class was learned
+        id: Or the id of an image that was extracted, or several. It may be one that its class was made
             from.
         group: Groups to ask. Default: all that have classes.
         backbone: Name or path of the backbone that described the run; needed when it was moved.
@@ -67,14 +67,12 @@ def tag(
         One answer an image and group.
 
     Raises:
-        UserError: If there is no index, group or class, or a file is no image.
+        UserError: If there is no index, group or class, or a file is not an image.
 
     Example:
         fashionprobe tag --run colour --image shirt.jpg
     """
-    if (image is None) == (id is None):
-        received = "neither" if image is None else "both"
-        raise UserError("image", expected="given, or --id, and not both", received=received)
+    check_one(image=image, id=id)
     from fashionprobe.attributes import classes as library
 
     folder = shared.run_path(run, runs_root)
@@ -91,7 +89,7 @@ def tag(
         names = [Path(path).name for path in paths]
     else:
         names = shared.listed("id", id) or []
-        descriptors = open_described(folder).of_ids(names, index.blocks)
+        descriptors = read_descriptors(folder).of_ids(names, index.blocks)
     points = readable(index, descriptors)
     found = {each.name: library.tag(each.name, points[each.name], known[each.name]) for each in groups}
     answers = []

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from fashionprobe.training.classes import Classes
-    from fashionprobe.training.classifier_training import Job, Trained
+    from fashionprobe.training.classifier_training import ClassifierOutcome, ClassifierTraining
     from fashionprobe.training.scores import Scores
 
 log = logging.getLogger(__name__)
@@ -89,14 +89,14 @@ def train(
     """Train a classifier of one label.
 
     It learns from the train split, and is measured on val (and on test, if there is one). The network is the backbone,
-    global average pooling, and one dense layer. A run that was killed goes on behind its last whole epoch. The weights
-    of the epoch with the best validation accuracy are kept.
+    global average pooling, and one dense layer. An interrupted run resumes after its last complete epoch. The
+    weights of the epoch with the best validation accuracy are kept.
 
     Args:
         label: Label column. Default: the one by which the record set was split (articleType for kaggle).
         block: Block whose descriptor the dense layer reads, or several as [3,4,5]. Default: the last.
         cache: When the head alone is trained, without augmentation, compute the descriptors once.
-        min_images: A class with fewer images is rare; so is one that train or val has no image of.
+        min_images: A class with fewer images is rare; so is one without images in train or val.
         rare: Leave rare classes out, or merge them into a class "other".
         label_smoothing: Share of each target that is spread over all classes.
         dropout: Share of the descriptor that is left out at random in training.
@@ -127,12 +127,12 @@ def train(
     items, classes = _choose(records, label, min_images, rare)
 
     from fashionprobe.backbones import devices
-    from fashionprobe.training.classifier_training import Job
+    from fashionprobe.training.classifier_training import ClassifierTraining
     from fashionprobe.training.fit import Plan
 
     loaded = spec.load()
     blocks = shared.numbers(block) or [len(loaded.taps)]
-    job = Job(
+    job = ClassifierTraining(
         records=records,
         items=items,
         classes=classes,
@@ -174,7 +174,7 @@ def _choose(
     return records.of_classes(label, classes.numbers)[["id", "split", "number"]], classes
 
 
-def _write(draft: Path, job: "Job", folder: Path, strategy: "tf.distribute.Strategy") -> dict[str, Any]:
+def _write(draft: Path, job: "ClassifierTraining", folder: Path, strategy: "tf.distribute.Strategy") -> dict[str, Any]:
     """Train, measure, and fill the files of the artifact."""
     from fashionprobe.report.model_card import model_card
     from fashionprobe.training.classifier import finished
@@ -198,7 +198,7 @@ def _write(draft: Path, job: "Job", folder: Path, strategy: "tf.distribute.Strat
     return facts
 
 
-def _write_tables(draft: Path, job: "Job", scores: "dict[str, Scores]") -> None:
+def _write_tables(draft: Path, job: "ClassifierTraining", scores: "dict[str, Scores]") -> None:
     import pandas as pd
 
     tables = []
@@ -212,7 +212,7 @@ def _write_tables(draft: Path, job: "Job", scores: "dict[str, Scores]") -> None:
     pd.concat(tables, ignore_index=True).to_csv(draft / "predictions.csv", index=False, float_format="%.6f")
 
 
-def _draw(figures: Figures, history: "pd.DataFrame", scores: "Scores", job: "Job") -> None:
+def _draw(figures: Figures, history: "pd.DataFrame", scores: "Scores", job: "ClassifierTraining") -> None:
     from fashionprobe.plots.per_class import best_and_worst, confused_pairs
     from fashionprobe.plots.training import learning_curves
 
@@ -233,7 +233,7 @@ def _draw(figures: Figures, history: "pd.DataFrame", scores: "Scores", job: "Job
     )  # fmt: skip
 
 
-def _facts(job: "Job", trained: "Trained", scores: "dict[str, Scores]") -> dict[str, Any]:
+def _facts(job: "ClassifierTraining", trained: "ClassifierOutcome", scores: "dict[str, Scores]") -> dict[str, Any]:
     """Gather what the manifest, the model card and later stages need to know."""
     best = int(trained.history["val_accuracy"].argmax())
     counts = job.items["split"].value_counts()

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.errors import UserError
-from fashionprobe.inputs.embedding import open_embedded
+from fashionprobe.errors import UserError, conflict
+from fashionprobe.inputs.embedding import open_embedding
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.siamese.embedding_training import Job
+    from fashionprobe.siamese.embedding_training import EmbeddingTraining
     from fashionprobe.siamese.tuning import Space
 
 log = logging.getLogger(__name__)
@@ -57,10 +57,10 @@ def tune(
 ) -> Tuning:
     """Search for margin, learning rate and dimension.
 
-    The best values are those with which the embedding separates the classes best. All else is as `embed` trained the
-    embedding of the run. Each set of values is tried in stratified folds of the train split: trained on the others, the
-    images of a fold are classified by their neighbours in them. Sets that look hopeless are given up after a fold or
-    two. The test images are never looked at. A killed run goes on where it stopped. Needs Optuna: pip install
+    The best values are those with which the embedding separates the classes best. Everything else is as in the run of
+    `embed`. Each set of values is tried in stratified folds of the train split: trained on the others, the
+    images of a fold are classified by their neighbours in them. Sets that look hopeless are dropped after a fold or
+    two. The test images are never looked at. An interrupted run resumes where it stopped. Needs Optuna: pip install
     "fashionprobe[tune]".
 
     Args:
@@ -81,7 +81,7 @@ def tune(
         fashionprobe tune --run fashion_mnist --dimension 2,4,8,16
     """
     folder = shared.run_path(run, runs_root)
-    opened = open_embedded(folder, tfrecords_root, trust=trust)
+    opened = open_embedding(folder, tfrecords_root, trust=trust)
     job = opened.job if epochs is None else opened.job.having(epochs=epochs)
 
     import numpy as np
@@ -91,7 +91,7 @@ def tune(
 
     soft = job.settings.margin == "soft"
     if soft and margin is not None:
-        raise UserError("margin", expected="left out for an embedding with a soft margin", received=margin)
+        raise conflict("margin", "an embedding with a soft margin", margin)
     ranges = {} if soft else {"margin": _range("margin", margin, [0.1, 10.0])}
     ranges["learning_rate"] = _range("learning_rate", learning_rate, [3e-4, 3e-2])
     choices = {} if dimension is None else {"dimension": shared.numbers(dimension) or []}
@@ -121,7 +121,7 @@ def _range(name: str, value: Sequence[float] | float | None, default: Sequence[f
     return float(given[0]), float(given[1])
 
 
-def _write(draft: Path, job: "Job", space: "Space", options: dict[str, Any]) -> dict[str, Any]:
+def _write(draft: Path, job: "EmbeddingTraining", space: "Space", options: dict[str, Any]) -> dict[str, Any]:
     from fashionprobe.attributes.folds import assign_folds
     from fashionprobe.plots.embedding import trials as draw
     from fashionprobe.siamese.embedding_training import decoded
@@ -169,7 +169,9 @@ def _first_alike(pictures: "np.ndarray") -> "np.ndarray":
     return first[inverse]
 
 
-def _score(draft: Path, job: "Job", pictures: "np.ndarray", fold_of: "np.ndarray", fold: int, neighbours: int) -> float:
+def _score(
+    draft: Path, job: "EmbeddingTraining", pictures: "np.ndarray", fold_of: "np.ndarray", fold: int, neighbours: int
+) -> float:
     """Train on all folds but one; return the share of its images whose neighbours in the others tell the class."""
     import numpy as np
     from sklearn.neighbors import KNeighborsClassifier

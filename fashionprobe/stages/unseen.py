@@ -1,4 +1,4 @@
-"""Stage `unseen`: an embedding trained without one class -> whether that class is told apart all the same."""
+"""Stage `unseen`: an embedding trained without one class -> whether a class held out of training is still separable."""
 
 import logging
 import math
@@ -11,13 +11,13 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, write_text
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.embedding import open_embedded
+from fashionprobe.inputs.embedding import open_embedding
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionprobe.siamese.embedding_training import Job
+    from fashionprobe.siamese.embedding_training import EmbeddingTraining
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ DONE = ".done.csv"
 
 
 @dataclass(frozen=True)
-class Unseen(Result):
-    """How well classes are told apart that the embedding never saw, on disk.
+class HeldOutClasses(Result):
+    """How well classes that the embedding never saw are separated, on disk.
 
     Attributes:
         auc: By class, mean over the seeds: how well the class is told from all others by an embedding without it.
@@ -48,17 +48,17 @@ def unseen(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Unseen:
+) -> HeldOutClasses:
     """Train an embedding without a class; test it on that class.
 
-    This is done for each class. All else is as `embed` trained the embedding of the run. Then the images of train,
-    those of the class left out among them, give the class means, and an image of test (of val or train where there is
-    none) is scored by how much nearer it is to the mean of the class left out than to any other. A killed run goes on
-    behind its last network.
+    This is done for each class. Everything else is as in the run of `embed`. Then the images of train,
+    including the class left out, give the class means, and an image of test (of val or train where there is
+    none) is scored by how much nearer it is to the mean of the class left out than to any other. An interrupted run
+    resumes after its last network.
 
     Args:
         classes: Classes to leave out, one at a time. Default: all.
-        seeds: Networks for each class, with the seed of the run and those that follow it; and as many that see all.
+        seeds: Networks per class, with the seed of the run and those that follow it, and as many that see all classes.
 
     Returns:
         The result: path and areas under the ROC curve.
@@ -70,7 +70,7 @@ def unseen(
         fashionprobe unseen --run fashion_mnist
     """
     folder = shared.run_path(run, runs_root)
-    opened = open_embedded(folder, tfrecords_root, trust=trust)
+    opened = open_embedding(folder, tfrecords_root, trust=trust)
     job = opened.job if epochs is None else opened.job.having(epochs=epochs)
     names = list(job.classes.names)
     chosen = names if classes is None else shared.listed("classes", classes) or []
@@ -92,7 +92,7 @@ def unseen(
     return _result(artifact)
 
 
-def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) -> dict[str, Any]:
+def _write(draft: Path, job: "EmbeddingTraining", chosen: list[str], seeds: int, most: int) -> dict[str, Any]:
     import pandas as pd
 
     from fashionprobe.plots.embedding import unseen_classes
@@ -132,7 +132,7 @@ def _write(draft: Path, job: "Job", chosen: list[str], seeds: int, most: int) ->
 
 
 def _measure(
-    draft: Path, job: "Job", left_out: str, most: int, pictures: "np.ndarray", report: Any
+    draft: Path, job: "EmbeddingTraining", left_out: str, most: int, pictures: "np.ndarray", report: Any
 ) -> "list[dict[str, Any]]":
     """Train one network, without a class or with all ("" is left out), and score each class by it."""
     import numpy as np
@@ -163,7 +163,7 @@ def _measure(
     return found
 
 
-def _result(artifact: Artifact) -> Unseen:
+def _result(artifact: Artifact) -> HeldOutClasses:
     auc, seen = artifact.facts["auc"], artifact.facts["with"]
     worst = min(auc, key=lambda name: auc[name])
     mean, others = (sum(found.values()) / len(found) for found in (auc, seen))
@@ -173,4 +173,4 @@ def _result(artifact: Artifact) -> Unseen:
         artifact.outcome, mean, others, auc[worst], worst,
         artifact.path.parent.name,
     )  # fmt: skip
-    return Unseen(artifact.path, auc, seen, reused=artifact.reused)
+    return HeldOutClasses(artifact.path, auc, seen, reused=artifact.reused)

@@ -1,4 +1,4 @@
-"""Stage `wall`: descriptors -> the pictures on a grid, like beside like, and how much of their likeness it keeps."""
+"""Stage `wall`: descriptors -> the pictures on a grid, similar ones side by side, and how faithful it is."""
 
 import io
 import logging
@@ -11,7 +11,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
 from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.descriptors import Choice, Described, open_described
+from fashionprobe.inputs.descriptors import Choice, RunDescriptors, read_descriptors
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SCORES = ("neighbours", "dpq", "same_class")
 
 
 @dataclass(frozen=True)
-class Laid:
+class WallScores:
     """How well one wall keeps the likeness of its images.
 
     Attributes:
@@ -49,7 +49,7 @@ class Walls(Result):
     """Walls on disk.
 
     Attributes:
-        table: One row a block and layout, `scores.csv`.
+        table: One row per block and layout, `scores.csv`.
         layout: The layout of the walls.
         images: Number of images of a wall.
         laid: The scores of each wall.
@@ -58,7 +58,7 @@ class Walls(Result):
     table: Path
     layout: str
     images: int
-    laid: tuple[Laid, ...]
+    laid: tuple[WallScores, ...]
 
 
 @shared.stage(images=f"[{LEAST}, inf)")
@@ -76,7 +76,7 @@ def wall(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Walls:
-    """Arrange the images on a grid, like beside like.
+    """Arrange the images on a grid, similar ones side by side.
 
     Nothing is trained. The descriptors are projected into the plane by t-SNE, and each image is given a cell of its
     own. Two layouts do that, and both are scored beside a random one: las, linear assignment sorting, and gridcut, an
@@ -84,10 +84,10 @@ def wall(
     The wall is written as PNG alone: as SVG, a thousand pictures would make a file that few programs open.
 
     Args:
-        block: Block number, or several as [1,4], for a wall each. Default: the deepest.
+        block: Block number, or several as [1,4], one wall for each. Default: the deepest.
         label: Label column whose classes colour the frames; images without it are left out. Default: no frames.
         layout: las or gridcut.
-        images: Images of a wall; of more, as many are drawn by the seed.
+        images: Images of a wall; if there are more, a random sample.
         cell: Height of a picture in pixels, and its largest width.
 
     Returns:
@@ -100,7 +100,7 @@ def wall(
         fashionprobe wall --run colour --block 1 --label baseColour
     """
     folder = shared.run_path(run, runs_root)
-    described = open_described(folder)
+    described = read_descriptors(folder)
     blocks = described.choose_blocks(shared.numbers(described.blocks[-1] if block is None else block) or None)
 
     from fashionprobe.attributes.normalization import NORMALIZATIONS
@@ -130,7 +130,7 @@ def wall(
     return _result(artifact)
 
 
-def _choose(described: Described, label: str | None, images: int, seed: int) -> Choice:
+def _choose(described: RunDescriptors, label: str | None, images: int, seed: int) -> Choice:
     """Draw the images of the wall, in the order of the rows."""
     import numpy as np
 
@@ -149,7 +149,7 @@ def _choose(described: Described, label: str | None, images: int, seed: int) -> 
 
 def _write(
     draft: Path,
-    described: Described,
+    described: RunDescriptors,
     chosen: Choice,
     blocks: tuple[int, ...],
     arguments: Any,
@@ -198,7 +198,7 @@ def _write(
 
 
 def _lay(
-    described: Described, chosen: Choice, block: int, grid: tuple[int, int], arguments: Any, report: Any
+    described: RunDescriptors, chosen: Choice, block: int, grid: tuple[int, int], arguments: Any, report: Any
 ) -> "tuple[dict[str, np.ndarray], pd.DataFrame]":
     """Lay out one block; return the cell of each image by layout, and the table of scores."""
     import numpy as np
@@ -231,7 +231,7 @@ def _pictures(files: list[bytes]) -> "list[np.ndarray]":
     return [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
 
 
-def _write_cells(path: Path, described: Described, chosen: Choice, cells: "np.ndarray", columns: int) -> None:
+def _write_cells(path: Path, described: RunDescriptors, chosen: Choice, cells: "np.ndarray", columns: int) -> None:
     import pandas as pd
 
     table = {
@@ -293,7 +293,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def _result(artifact: Artifact) -> Walls:
     facts = artifact.facts
-    laid = tuple(Laid(**row) for row in facts["laid"])
+    laid = tuple(WallScores(**row) for row in facts["laid"])
     best = max(range(len(laid)), key=lambda place: laid[place].dpq or 0)
     kept, chance = laid[best].neighbours, facts["random"][best]["neighbours"]
     if kept is None or chance is None:

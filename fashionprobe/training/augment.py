@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 AUGMENTATIONS = ("flip", "shift", "zoom", "rotate", "brightness", "contrast")
 FILL = "nearest"
-"""Where a picture was moved away its edge goes on: white for product photographs, black for those on black."""
+"""Where a picture was moved away its edge is extended: white for product photographs, black for those on black."""
 
 
 def check(names: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ def choose(
     needed has none of it.
 
     Args:
-        items: One row an image: the label column and `split`, text; "" is a missing label.
+        items: One row per image: the label column and `split`, text; "" is a missing label.
         label: The label column.
         min_images: Images that a class needs.
         rare: Leave rare values out, or merge them into the class "other".

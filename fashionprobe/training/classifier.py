@@ -45,7 +45,7 @@ def classifier(
         to float32 logits (batch, classes).
 
     Raises:
-        UserError: If a block is not there, or `freeze` is no block.
+        UserError: If a block is not there, or `freeze` is not a block.
     """
     _check(backbone, blocks, freeze)
     image, maps = trunk(backbone, [backbone.taps[block - 1] for block in blocks], freeze, augment, dtype)

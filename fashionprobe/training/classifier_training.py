@@ -28,7 +28,7 @@ COMMIT_EVERY = 512
 
 
 @dataclass(frozen=True)
-class Job:
+class ClassifierTraining:
     """What decides the result of a training.
 
     Attributes:
@@ -141,12 +141,12 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Trained:
+class ClassifierOutcome:
     """The outcome of a training.
 
     Attributes:
         network: The network with the weights of its best epoch.
-        history: One row an epoch.
+        history: One row per epoch.
         probabilities: float64 (images, classes) for each split that was measured.
     """
 
@@ -156,14 +156,14 @@ class Trained:
 
 
 def train(
-    job: Job,
+    job: ClassifierTraining,
     folder: Path,
     *,
     strategy: tf.distribute.Strategy,
     report: Report = lambda batches: None,
     tensorboard: Path | None = None,
-) -> Trained:
-    """Train a network, or go on where a killed run stopped.
+) -> ClassifierOutcome:
+    """Train a network, or resume a killed run.
 
     Args:
         job: What to train.
@@ -185,10 +185,10 @@ def train(
                 job, network, lambda epochs: job.images("train", epochs), job.images("val"), folder, report, tensorboard
             )
             found = {split: _predict(network, job.images(split)) for split in measured}
-        return Trained(network, history, found)
+        return ClassifierOutcome(network, history, found)
 
 
-def total_batches(job: Job) -> int:
+def total_batches(job: ClassifierTraining) -> int:
     """Return how many batches a training computes, validation left out."""
     if not job.cached:
         return job.plan.epochs * job.steps()
@@ -196,13 +196,13 @@ def total_batches(job: Job) -> int:
 
 
 def _on_features(
-    job: Job,
+    job: ClassifierTraining,
     folder: Path,
     measured: list[str],
     strategy: tf.distribute.Strategy,
     report: Report,
     tensorboard: Path | None,
-) -> Trained:
+) -> ClassifierOutcome:
     """Train the head alone, on descriptors that are computed once."""
     descriptors = _describe(job, folder, report)
     numbers, count = job.items["number"].to_numpy(), len(job.classes.names)
@@ -220,11 +220,11 @@ def _on_features(
         found = {split: _predict(small, of_split(split)) for split in measured}
     network = job.network()
     network.get_layer(LOGITS).set_weights(small.get_layer(LOGITS).get_weights())
-    return Trained(network, history, found)
+    return ClassifierOutcome(network, history, found)
 
 
 def _fit(
-    job: Job,
+    job: ClassifierTraining,
     model: keras.Model,
     batches: Batches,
     validation: tf.data.Dataset,
@@ -261,8 +261,8 @@ def _predict(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
     return softmax(model.predict(batches, verbose=0))  # pyright: ignore[reportArgumentType]
 
 
-def _describe(job: Job, folder: Path, report: Report) -> np.ndarray:
-    """Compute the joined descriptors of all items, or go on where a killed run stopped; return a memory map."""
+def _describe(job: ClassifierTraining, folder: Path, report: Report) -> np.ndarray:
+    """Compute the joined descriptors of all items, or resume a killed run; return a memory map."""
     label = job.classes.label
     width = sum(channels(job.backbone, job.blocks))
     folder = folder / ".features"
@@ -314,7 +314,7 @@ def batches(
         numbers: Class number of each row, int (all,).
         classes: Number of classes.
         rows: The rows to use, int (rows,).
-        batch_size: Rows a batch; the last of an epoch may be smaller.
+        batch_size: Rows per batch; the last of an epoch may be smaller.
         epochs: Numbers of the epochs, each in an order that seed and number fix. None: once, in order.
         seed: Seed of the order.
 

@@ -1,4 +1,4 @@
-"""The fit: optimiser, schedule, and a run that goes on after a kill as if nothing had happened."""
+"""The fit: optimiser, schedule, and a run that resumes after a kill as if nothing had happened."""
 
 import csv
 import importlib.util
@@ -15,7 +15,7 @@ import pandas as pd
 import tensorflow as tf
 
 from fashionprobe.artifacts import write_text
-from fashionprobe.errors import UserError
+from fashionprobe.errors import Situation, UserError
 
 BACKUP = ".backup"
 SEEDS = ".seeds.json"
@@ -74,7 +74,7 @@ def fit(
 ) -> pd.DataFrame:
     """Train a model, and leave it with the weights of its best epoch.
 
-    State is kept in hidden files of `folder`: the same call after a kill goes on behind the last whole epoch and ends
+    State is kept in hidden files of `folder`: the same call after a kill resumes after the last complete epoch and ends
     with the same history.
 
     Args:
@@ -91,10 +91,10 @@ def fit(
         class_weight: Factor of the loss by class number.
         report: Called with the number of batches done: 1 after each, all those of a killed run at once.
         tensorboard: Folder for TensorBoard's logs; used when TensorBoard is installed.
-        callbacks: What else shall happen; what they put into the logs of an epoch is a column of the history.
+        callbacks: What else should happen; what they put into the logs of an epoch is a column of the history.
 
     Returns:
-        One row an epoch: epoch (from 1), learning_rate (of the last batch), then loss, metrics, and the same of the
+        One row per epoch: epoch (from 1), learning_rate (of the last batch), then loss, metrics, and the same of the
         validation images with "val_" before their names.
 
     Raises:
@@ -203,7 +203,7 @@ def _tensorboard(folder: Path | None) -> list[keras.callbacks.Callback]:
 
 
 class _Watch(keras.callbacks.Callback):
-    """Reports progress, and stops when the loss is no number."""
+    """Reports progress, and stops when the loss is not a number."""
 
     def __init__(self, plan: Plan, report: Report) -> None:
         super().__init__()
@@ -223,10 +223,9 @@ class _Watch(keras.callbacks.Callback):
 
     def _stop(self, where: str) -> None:
         rate = self._plan.learning_rate
-        raise UserError(
-            "learning_rate", expected="small enough for the loss to stay a number",
-            received=f"{rate:g}, with which it became NaN or infinite {where}",
-            remedy=f"Most often the steps are too large: try --learning-rate {rate / 10:g} and --warmup 1; with "
+        raise Situation(
+            "learning_rate", f"{rate:g} made the loss NaN or infinite {where}.",
+            f"Most often the steps are too large: try --learning-rate {rate / 10:g} and --warmup 1; with "
             "--precision float16 also try bfloat16 or float32.",
         )  # fmt: skip
 
@@ -246,7 +245,7 @@ class _Seeds(keras.callbacks.Callback):
 
 
 class _History(keras.callbacks.Callback):
-    """Keeps one row an epoch in a CSV file, less what a killed run wrote for the epoch that is computed again."""
+    """Keeps one row per epoch in a CSV file, less what a killed run wrote for the epoch that is computed again."""
 
     def __init__(self, path: Path, start: int, rate: Callable[[int], float], steps: int) -> None:
         super().__init__()

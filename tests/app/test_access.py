@@ -18,19 +18,21 @@ def users(tmp_path):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.9.1"])
 def test_this_machine_alone_needs_no_password(host):
-    assert access.door(host, 7860, None, {}).users == ()
+    assert access.check_access(host, 7860, None, {}).users == ()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org", ""])
 def test_another_interface_demands_one(host, users):
-    with pytest.raises(UserError, match=r"`auth` must be given for --host .*, which other machines can reach"):
-        access.door(host, 7860, None, {})
-    assert access.door(host, 7860, users("kim:long enough\n"), {}).users == (("kim", "long enough"),)
-    assert access.door(host, 7860, None, {access.ENVIRONMENT: "kim:with:colons"}).users == (("kim", "with:colons"),)
+    with pytest.raises(UserError, match=r"`auth` is missing: --host .* can be reached from other machines"):
+        access.check_access(host, 7860, None, {})
+    assert access.check_access(host, 7860, users("kim:long enough\n"), {}).users == (("kim", "long enough"),)
+    assert access.check_access(host, 7860, None, {access.ENVIRONMENT: "kim:with:colons"}).users == (
+        ("kim", "with:colons"),
+    )
 
 
 def test_several_people_may_come_in(users):
-    found = access.door("127.0.0.1", 7860, users("kim:password1\n\n lee:password2 \n"), {})
+    found = access.check_access("127.0.0.1", 7860, users("kim:password1\n\n lee:password2 \n"), {})
     assert found.users == (("kim", "password1"), ("lee", "password2"))
 
 
@@ -39,42 +41,42 @@ def test_a_line_that_is_no_user_and_password_is_refused_and_not_repeated(users, 
     with pytest.raises(
         UserError, match=r"each password of 8 characters or more. Received: a line that is not so"
     ) as error:
-        access.door("127.0.0.1", 7860, users(text), {})
+        access.check_access("127.0.0.1", 7860, users(text), {})
     assert text not in str(error.value).split("Received")[1]
 
 
 def test_a_password_on_the_command_line_is_refused_and_not_repeated():
     with pytest.raises(UserError, match=r"must be the path of a file with a line USER:PASSWORD") as error:
-        access.door("127.0.0.1", 7860, "kim:topsecret", {})
+        access.check_access("127.0.0.1", 7860, "kim:topsecret", {})
     assert "topsecret" not in str(error.value)
 
 
 def test_a_file_that_others_can_read_is_refused(users):
     with pytest.raises(UserError, match=r"must be a file that only you can read.* chmod 600"):
-        access.door("127.0.0.1", 7860, users("kim:password1", 0o644), {})
+        access.check_access("127.0.0.1", 7860, users("kim:password1", 0o644), {})
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "users"
     path.write_bytes(b"\xff\xfe\x00")
     path.chmod(0o600)
-    with pytest.raises(UserError, match=r"which is no text"):
-        access.door("127.0.0.1", 7860, str(path), {})
+    with pytest.raises(UserError, match=r"which is not text"):
+        access.check_access("127.0.0.1", 7860, str(path), {})
 
 
 def test_an_empty_file_lets_nobody_in(users):
-    with pytest.raises(UserError, match=r"must be given for --host 0.0.0.0"):
-        access.door("0.0.0.0", 7860, users("\n"), {})
+    with pytest.raises(UserError, match=r"`auth` is missing: --host 0.0.0.0"):
+        access.check_access("0.0.0.0", 7860, users("\n"), {})
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_a_port_is_a_port(port):
     with pytest.raises(UserError, match=r"`port` must be in 1 to 65535"):
-        access.door("127.0.0.1", port, None, {})
+        access.check_access("127.0.0.1", port, None, {})
 
 
 def test_the_server_is_told_to_share_nothing(tmp_path):
-    told = access.options(access.Door(), tmp_path)
+    told = access.options(access.Access(), tmp_path)
     assert told["share"] is told["mcp_server"] is told["enable_monitoring"] is told["run_history"] is False
     assert told["allowed_paths"] == [] and told["blocked_paths"] == [str(tmp_path.resolve())] and told["strict_cors"]
     assert told["server_name"] == "127.0.0.1" and told["max_file_size"] == 20 * 2**20 and told["auth"] is None

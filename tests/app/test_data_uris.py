@@ -85,7 +85,7 @@ def test_uploads_that_are_no_picture_are_refused(data, message):
 def test_a_large_upload_is_refused_before_it_is_decoded(monkeypatch):
     with pytest.raises(UserError, match=r"must be a file of 20 MB or less. Received: 21 MB"):
         data_uris.read_upload(b"\0" * (21 * 2**20), "x")
-    monkeypatch.setattr(data_uris, "MOST_PIXELS", 100)
+    monkeypatch.setattr(data_uris, "MAX_PIXELS", 100)
     monkeypatch.setattr(data_uris, "decoded", None)
     with pytest.raises(UserError, match=r"must be a picture of 100 pixels or less. Received: 20 x 10 pixels"):
         data_uris.read_upload(encode(Image.new("RGB", (20, 10))), "x")

@@ -43,5 +43,5 @@ def test_the_page_opens_where_something_is_to_be_seen(there, first):
     ("kind", "3 classes of kind, 1,200 images of train and val."),
 ])  # fmt: skip
 def test_a_label_called_class_is_not_named_twice(label, said):
-    looking = SimpleNamespace(classes="abc")
-    assert _lead(SimpleNamespace(label=label, items=range(1200), looking=looking)) == said
+    classifier = SimpleNamespace(classes="abc")
+    assert _lead(SimpleNamespace(label=label, items=range(1200), classifier=classifier)) == said

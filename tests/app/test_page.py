@@ -221,7 +221,7 @@ def test_a_short_refit_shows_before_and_after(page, copied):
     page.locator("#fp-iterations input[type=number]").press("Enter")
     page.locator("#fp-refit:not([disabled])").click()
     page.wait_for_selector("#fp-refit-status [role=alert]", timeout=SLOW)
-    assert "Replace the refit that is there" in page.locator("#fp-refit-status").inner_text()
+    assert "Replace the existing refit" in page.locator("#fp-refit-status").inner_text()
 
 
 def test_explore_shows_prediction_heatmaps_and_channels(page, tmp_path):

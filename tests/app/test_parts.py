@@ -11,7 +11,7 @@ from PIL import Image
 
 from fashionprobe.app import data_uris
 from fashionprobe.app.marking import FIRST_GUESS, TRUE_CLASS
-from fashionprobe.app.refit_job import Correcting, Wish
+from fashionprobe.app.refit_job import Correcting, RefitRequest
 from fashionprobe.errors import UserError
 from fashionprobe.feedback.masks import drawings
 from fashionprobe.stages import masks, tag
@@ -52,12 +52,12 @@ def test_only_train_and_val_may_be_marked(marking):
 def test_pictures_are_those_of_the_record_set(marking):
     from fashionprobe.records.read import pictures
 
-    records = marking.shelf.records
+    records = marking.pictures.records
     names = marking.items["id"].tolist()
     stored = dict(pictures(records, names, [records.path / shard for shard in marking.items["shard"].unique()]))
     assert all(np.array_equal(marking.picture(item), stored[name]) for item, name in enumerate(names))
-    many = marking.shelf.thumbnails(names)
-    assert marking.shelf.thumbnails(names[5:7]) == many[5:7] == [data_uris.jpeg(stored[name]) for name in names[5:7]]
+    many = marking.pictures.thumbnails(names)
+    assert marking.pictures.thumbnails(names[5:7]) == many[5:7] == [data_uris.jpeg(stored[name]) for name in names[5:7]]
 
 
 @pytest.mark.parametrize("item", [-1, 10**6, "0", None, True, 0.0])
@@ -69,8 +69,8 @@ def test_an_item_that_is_not_there_is_refused(marking, item):
 def test_filters_by_class_outcome_and_certainty(marking):
     marking.start().join()
     assert marking.guessed() == 1
-    images = np.concatenate([marking.looking.fitted(marking.picture(item)) for item in range(len(marking.items))])
-    found = marking.looking.predict(images)
+    images = np.concatenate([marking.classifier.fitted(marking.picture(item)) for item in range(len(marking.items))])
+    found = marking.classifier.predict(images)
     # Those of val are known from the training, to six digits.
     assert np.array_equal(marking.guess, found.argmax(axis=1)) and np.allclose(
         marking.sure, found.max(axis=1), atol=1e-5
@@ -79,7 +79,7 @@ def test_filters_by_class_outcome_and_certainty(marking):
     right = marking.guess == number
     for outcome, wanted in (("all", train), ("right", train & right), ("wrong", train & ~right)):
         assert marking.choose(outcome=outcome)["items"] == np.flatnonzero(wanted).tolist()
-    label = marking.looking.classes[1]
+    label = marking.classifier.classes[1]
     assert marking.choose(label=label)["items"] == np.flatnonzero(train & (number == 1)).tolist()
     parts = [marking.choose(sure=words)["items"] for words in ("80 % and more", "50 to 80 %", "below 50 %")]
     assert sorted(itertools.chain(*parts)) == np.flatnonzero(train).tolist()
@@ -92,14 +92,14 @@ def test_a_heatmap_is_of_the_class_asked_for_and_without_the_padding(marking, ru
     from fashionprobe.explain.heatmaps import heatmap
 
     picture = np.random.default_rng(0).integers(0, 255, (30, 60, 3), np.uint8)
-    looking = marking.looking
-    whole = heatmap(grad_cam(looking.model)(looking.fitted(picture), 2), looking.size)[0]
+    classifier = marking.classifier
+    whole = heatmap(grad_cam(classifier.model)(classifier.fitted(picture), 2), classifier.size)[0]
     # 30 x 60 pixels become 18 x 36 of 36 x 36: nine rows of padding above and below.
-    assert np.allclose(looking.heatmap(picture, "grad_cam", 2), whole[9:27], atol=1e-6)
+    assert np.allclose(classifier.heatmap(picture, "grad_cam", 2), whole[9:27], atol=1e-6)
     with pytest.raises(UserError, match=r"`class` must be in 0 to 2. Received: 3"):
-        looking.heatmap(picture, "grad_cam", 3)
+        classifier.heatmap(picture, "grad_cam", 3)
     with pytest.raises(UserError, match=r"`method` must be one of"):
-        looking.heatmap(picture, "grad_camm", 0)
+        classifier.heatmap(picture, "grad_camm", 0)
 
 
 def test_look_says_what_the_page_shows(marking):
@@ -118,8 +118,10 @@ def test_look_says_what_the_page_shows(marking):
 
 
 def test_a_mask_is_saved_at_the_size_of_the_image_and_becomes_an_artifact(copied, marking):
-    with pytest.raises(UserError, match=r"`source` must be another one, or masks that were drawn in the browser"):
-        masks(dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent))
+    with pytest.raises(
+        UserError, match=r"`source` app has no masks: none have been drawn in this run. Draw some: fashionprobe app"
+    ):
+        masks(dataset=marking.pictures.records.path, source="app", run="tiny", runs_root=str(copied.parent))
     drawn = np.zeros((72, 72), bool)
     drawn[50:60, 3:20] = True
     items = marking.choose(split="train")["items"][:2] + marking.choose(split="val")["items"][:1]
@@ -127,7 +129,7 @@ def test_a_mask_is_saved_at_the_size_of_the_image_and_becomes_an_artifact(copied
         kept = marking.save(item, data_uris.mask_png(drawn), author=f"kim {item}", note="corner", base="")
         assert not kept["clash"] and kept["share"] == round(170 / 72**2, 6)
     assert marking.choose(marked="marked")["items"] == items[:2] and marking.kept(items[0])["note"] == "corner"
-    made = masks(dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent))
+    made = masks(dataset=marking.pictures.records.path, source="app", run="tiny", runs_root=str(copied.parent))
     table = pd.read_csv(made.table, dtype=str)
     assert (
         made.masks == 3
@@ -135,10 +137,10 @@ def test_a_mask_is_saved_at_the_size_of_the_image_and_becomes_an_artifact(copied
         and set(table["note"]) == {"corner"}
     )
     assert set(table["time"]) == {mark.now.time for mark in drawings.load_all(copied / "marks")}
-    again = masks(dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent))
+    again = masks(dataset=marking.pictures.records.path, source="app", run="tiny", runs_root=str(copied.parent))
     assert again.reused
-    with pytest.raises(UserError, match=r"`note` must be left out for app, where each mask has its own"):
-        masks(dataset=marking.shelf.records.path, source="app", run="tiny", note="x", runs_root=str(copied.parent))
+    with pytest.raises(UserError, match=r"`note` cannot be combined with source app, where each mask has its own"):
+        masks(dataset=marking.pictures.records.path, source="app", run="tiny", note="x", runs_root=str(copied.parent))
 
 
 def test_the_page_begins_with_the_masks_that_are_there_and_takes_them_once(run, tmp_path):
@@ -165,7 +167,11 @@ def test_masks_of_another_record_set_are_named(copied, marking):
     drawings.save(copied / "marks", "elsewhere", "x", np.eye(4) > 0, author="", note="", base="")
     with pytest.raises(UserError, match=r"must be masks of images of the record set. Received: 1 unknown: elsewhere"):
         masks(
-            dataset=marking.shelf.records.path, source="app", run="tiny", runs_root=str(copied.parent), overwrite=True
+            dataset=marking.pictures.records.path,
+            source="app",
+            run="tiny",
+            runs_root=str(copied.parent),
+            overwrite=True,
         )
     drawings.save(copied / "marks", "elsewhere", "x", np.zeros((4, 4), bool), author="", note="", base="")
 
@@ -231,17 +237,17 @@ def test_a_wall_has_each_image_in_its_cell(mapping, copied):
     table = pd.read_csv(copied / "wall" / "wall_block2.csv", dtype={"id": str})
     for name, row, column in zip(table["id"], table["grid_row"], table["grid_column"], strict=True):
         assert wall.cells[row * wall.columns + column] == name
-    assert len(mapping.pictures(wall)) == wall.rows * wall.columns == len(wall.cells)
+    assert len(mapping.pictures_of(wall)) == wall.rows * wall.columns == len(wall.cells)
     with pytest.raises(UserError, match=r"`block` must be one of: 2. Received: 1"):
         mapping.wall(1)
 
 
 def test_explore_ranks_classes_and_channels(exploring, marking):
     picture = marking.picture(0)
-    found = marking.looking.predict(marking.looking.fitted(picture))[0]
+    found = marking.classifier.predict(marking.classifier.fitted(picture))[0]
     guesses = exploring.guesses(picture)
     assert [sure for _, sure in guesses] == sorted(found.tolist(), reverse=True)
-    maps = marking.looking.feature_map(picture, "second")
+    maps = marking.classifier.feature_map(picture, "second")
     channels = exploring.channels(picture, "second", 5)
     assert [channel.peak for channel in channels] == pytest.approx(sorted(maps.max(axis=(0, 1)), reverse=True)[:5])
     assert {channel.number for channel in exploring.channels(picture, "second", 16) if channel.wanted} == {0, 3}
@@ -256,8 +262,8 @@ class Work:
     def __init__(self, act):
         self.act = act
 
-    def run(self, wish):
-        self.act(wish)
+    def run(self, request):
+        self.act(request)
 
     def outcome(self):
         return None
@@ -270,7 +276,7 @@ def test_a_refit_tells_how_far_it_is_and_runs_alone():
 
     seen, go = [], threading.Event()
 
-    def act(wish):
+    def act(request):
         with progress.bar(total=4, unit="iteration", description="refit") as bar:
             bar.update(3)
             seen.append(correcting.state)
@@ -278,9 +284,9 @@ def test_a_refit_tells_how_far_it_is_and_runs_alone():
 
     correcting = Correcting(Work(act))
     assert correcting.state.phase == "none"
-    thread = correcting.start(Wish(iterations=4))
-    with pytest.raises(UserError, match=r"`refit` must be one at a time"):
-        correcting.start(Wish())
+    thread = correcting.start(RefitRequest(iterations=4))
+    with pytest.raises(UserError, match=r"`refit` is already running. Wait for it to finish."):
+        correcting.start(RefitRequest())
     go.set()
     thread.join()
     assert seen[0].phase == "running" and seen[0].share == 0.75 and correcting.state.phase == "done"
@@ -293,19 +299,20 @@ def test_a_refit_tells_how_far_it_is_and_runs_alone():
      (RuntimeError("odd"), "RuntimeError: odd")],
 )  # fmt: skip
 def test_a_refit_that_fails_says_why_and_can_be_started_again(error, words):
-    def act(wish):
+    def act(request):
         raise error
 
     correcting = Correcting(Work(act))
-    correcting.start(Wish()).join()
+    correcting.start(RefitRequest()).join()
     assert correcting.state.phase == "failed" and words in correcting.state.words
-    correcting.start(Wish()).join()
+    correcting.start(RefitRequest()).join()
 
 
-@pytest.mark.parametrize("wish, message", [
-    (Wish(loss="ce"), "`loss` must be one of"), (Wish(iterations=0), "`iterations` must be in 1 to 10000"),
-    (Wish(seeds=11), "and seeds in 1 to 10"),
+@pytest.mark.parametrize("wanted, message", [
+    (RefitRequest(loss="ce"), "`loss` must be one of"),
+    (RefitRequest(iterations=0), "`iterations` must be in 1 to 10000"),
+    (RefitRequest(seeds=11), "and seeds in 1 to 10"),
 ])  # fmt: skip
-def test_a_wish_that_does_not_fit_is_refused(wish, message):
+def test_a_request_that_does_not_fit_is_refused(wanted, message):
     with pytest.raises(UserError, match=message):
-        Correcting(Work(lambda wish: None)).start(wish)
+        Correcting(Work(lambda request: None)).start(wanted)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from fashionprobe.attributes import added_classes
-from fashionprobe.attributes.added_classes import Added
+from fashionprobe.attributes.added_classes import AddedClass
 from fashionprobe.errors import UserError
 
 
 def made(name="check", group="pattern", value=1.0, weights="w" * 64):
     blocks = {1: np.full((3, 2), value, np.float32), 4: np.zeros((3, 5), np.float32)}
-    return Added(group, name, ("a.jpg", "b.jpg", "c.jpg"), weights, blocks)
+    return AddedClass(group, name, ("a.jpg", "b.jpg", "c.jpg"), weights, blocks)
 
 
 @pytest.mark.parametrize("name", ["check", "日本 é", "../up", "a/b", "a" * 300, "CON", "x.npz"])
@@ -58,7 +58,7 @@ def test_a_process_killed_while_it_adds_loses_nothing(tmp_path):
         "import os, signal, numpy\n"
         "from fashionprobe.attributes import added_classes\n"
         "os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "added = added_classes.Added('pattern', 'check', ('x',), 'w' * 64, {1: numpy.zeros((1, 2), 'f4')})\n"
+        "added = added_classes.AddedClass('pattern', 'check', ('x',), 'w' * 64, {1: numpy.zeros((1, 2), 'f4')})\n"
         f"added_classes.save(__import__('pathlib').Path({str(tmp_path)!r}), added)\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9

@@ -193,7 +193,7 @@ def test_reports_each_fold_of_each_block():
         ),
         (
             {"labels": ["a"] * 13 + ["b"] * 4 + ["c"] * 3},
-            "`colour` must be a column whose classes all have 5 images or more, one a fold. Received: 2 with fewer: "
+            "`colour` must be a column whose classes all have 5 images or more, one per fold. Received: 2 with fewer: "
             "b (4), c (3). Pass --folds 3 or less.",
         ),
     ],

@@ -200,8 +200,8 @@ def test_smallest():
         ),
         ({"points": np.full((10, 4), np.inf, np.float32)}, r"`points` must be .* Received: NaN or infinity in row 0"),
         ({"metric": "cosin"}, r"`metric` must be one of: euclidean, cosine. Received: cosin. Did you mean 'cosine'"),
-        ({"squared_norms": np.ones(3)}, r"`squared_norms` must be one a point, 10. Received: 3"),
-        ({"exclude": [np.array([1])]}, r"`exclude` must be one list of rows a query, 2. Received: 1"),
+        ({"squared_norms": np.ones(3)}, r"`squared_norms` must be one per point, 10. Received: 3"),
+        ({"exclude": [np.array([1])]}, r"`exclude` must be one list of rows per query, 2. Received: 1"),
         ({"exclude": [np.array([1]), np.array([10])]}, r"`exclude` must be rows in 0 to 9. Received: 1 to 10"),
     ],
 )

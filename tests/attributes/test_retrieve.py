@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fashionprobe.attributes import retrieve
-from fashionprobe.attributes.retrieve import Found, Setting
+from fashionprobe.attributes.retrieve import QueryResults, Setting
 from fashionprobe.errors import UserError
 
 # Six images on a line; 1 and 2 are one picture under two ids.
@@ -140,7 +140,7 @@ def test_table_of_blocks():
 
 
 def test_best_and_worst_queries_one_a_class_first():
-    found = Found(np.array([0, 1, 2, 3]), np.array([[4], [4], [5], [4]]), np.array([[3.0], [2], [1], [5]]))
+    found = QueryResults(np.array([0, 1, 2, 3]), np.array([[4], [4], [5], [4]]), np.array([[3.0], [2], [1], [5]]))
     classes = np.array(["a", "a", "b", "c", "a", "b"])
     best, worst = retrieve.best_and_worst(found, classes, 3)
     # Right: 2 ("b", nearest), 1 and 0 (both "a"; 1 is nearer); wrong: 3, of "c".

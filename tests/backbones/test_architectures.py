@@ -141,7 +141,7 @@ WRONG = {
     "extract --dataset garments --backbone mini --weights bomb.h5": "whose /conv unpacks to 400,000,000 bytes",
     "faithfulness --images red.png --method nosuch": "`method` must be one of 14 names",
     "train --dataset garments --augment nosuch": "`augment` must be one of",
-    "see --images red.png --channel 5": "`block` must be given with --channel, or --layer. Received: nothing.",
+    "see --images red.png --channel 5": "`block` is missing: --channel needs --block or --layer.",
     "see --images red.png --backbone resnet5": "Did you mean 'resnet50'",
     "see --images red.png --backbone vgg16 --block 6": "`block` must be in 1 to 5 for vgg16. Received: 6.",
     "see --images red.png --backbone a.keras": "for a model of unknown origin",
@@ -173,7 +173,7 @@ def test_wrong_arguments_are_refused_before_tensorflow_is_imported(words, tmp_pa
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
-        env={"PYTHONPATH": str(Path(architectures.__file__).parents[1])},
+        env={"PYTHONPATH": str(Path(architectures.__file__).parents[2])},
     )  # fmt: skip
     assert done.stdout == "2 False False\n", done.stderr
     assert WRONG[words] in done.stderr

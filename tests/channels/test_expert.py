@@ -90,7 +90,7 @@ def test_bad_input(change, message):
     ("masks", "message"),
     [
         (np.zeros((1, 4, 4), bool), "`masks` must be masks with a pixel or more. Received: an empty one, 0"),
-        (np.ones((2, 4, 4), bool), "`masks` must be one an image, 1. Received: 2"),
+        (np.ones((2, 4, 4), bool), "`masks` must be one per image, 1. Received: 2"),
     ],
 )
 def test_bad_masks(masks, message):

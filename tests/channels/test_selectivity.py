@@ -154,7 +154,7 @@ def test_the_table():
         ({"images": 1}, r"`images` must be an int in the range \[2, inf\). Received: 1"),
         ({"side": 0}, "`side` must be an int"),
         ({"coverage": 0.0, "labels": ["a"] * 23}, r"`coverage` must be a number in \(0, 1\]"),
-        ({"labels": ["a", "b"]}, "`labels` must be 23 labels, one an image. Received: 2"),
+        ({"labels": ["a", "b"]}, "`labels` must be 23 labels, one per image. Received: 2"),
         ({"batches": lambda: []}, "`batches` must be batches of images"),
         ({"batches": lambda: [np.zeros((1, 16, 16, 3))]}, "`batches` must be two images or more. Received: 1"),
         ({"batches": lambda: [np.zeros((1, 16, 16, 1))]}, "`batches` must be RGB images"),

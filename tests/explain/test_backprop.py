@@ -242,7 +242,7 @@ def test_a_channel_and_a_neuron_as_target(name, images):
         if isinstance(target, Neuron) and name != "guided_grad_cam":
             # The neuron sees rows 2 * (4 - 1) - 1 to 2 * (5 + 1) of the image, and nothing else of it.
             assert not found[:, : 7 - 2].any() and not found[:, 13:].any()
-    with pytest.raises(UserError, match="`classes` must be left out"):
+    with pytest.raises(UserError, match="`classes` cannot be combined with a target that is not a class"):
         FACTORIES[name](model, target=target, **options)(images, 1)
 
 

@@ -240,7 +240,7 @@ def test_classes_that_do_not_fit(network, classes):
 
 
 def test_classes_for_a_channel(network):
-    with pytest.raises(UserError, match="`classes` must be left out"):
+    with pytest.raises(UserError, match="`classes` cannot be combined with a target that is not a class"):
         Network(network, target=Channel("first", 0)).check_classes(1, 4)
 
 

@@ -8,7 +8,7 @@ from fashionprobe.explain.backprop import gradient, guided_backpropagation
 from fashionprobe.explain.cam import grad_cam
 from fashionprobe.explain.faithfulness import (
     BLUR,
-    MOST_STOPS,
+    MAX_LAYERS,
     blurred,
     deletion,
     insertion,
@@ -168,7 +168,10 @@ def test_wrong_arguments_are_refused(network, make, options, message):
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
-        (np.zeros((4, 8, 8)), r"`heatmaps` must be one an image, of its size: \(4, 16, 16\). .*\(4, 8, 8\). Bring raw"),
+        (
+            np.zeros((4, 8, 8)),
+            r"`heatmaps` must be one per image, of its size: \(4, 16, 16\). .*\(4, 8, 8\). Bring raw",
+        ),
         (np.full((4, 16, 16), np.nan), "`heatmaps` must be finite numbers"),
     ],
 )
@@ -282,7 +285,7 @@ def test_a_deep_network_is_compared_at_some_layers_only(images):
         x = keras.layers.Conv2D(2, 1, name=f"c{number}")(x)
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
     table = randomization(model, edges, images[:1])
-    assert len(table) == MOST_STOPS
+    assert len(table) == MAX_LAYERS
     assert table["layer"].iloc[[0, -1]].tolist() == ["c19", "c0"]
 
 

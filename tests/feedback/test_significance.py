@@ -36,7 +36,7 @@ def test_images_that_did_not_change_say_nothing():
 
 @pytest.mark.parametrize("after", [np.ones(4, bool), np.ones((3, 1), bool)])
 def test_mcnemar_takes_the_same_images_twice(after):
-    with pytest.raises(UserError, match=r"`after` must be one value an image, shape \(3,\)"):
+    with pytest.raises(UserError, match=r"`after` must be one value per image, shape \(3,\)"):
         mcnemar(np.ones(3, bool), after)
 
 
@@ -99,7 +99,7 @@ def test_runs_without_the_base_have_no_points():
         (
             runs(("PAS", 0, 0.8), ("PAS", 0, 0.9)),
             "test",
-            r"one row a method and seed. Received: two of PAS with seed 0",
+            r"one row per method and seed. Received: two of PAS with seed 0",
         ),
         (runs(("PAS", 0, 0.8)), "tets", "Did you mean 'test'"),
     ],

@@ -33,7 +33,7 @@ def test_listed(value, expected):
 
 @pytest.mark.parametrize("value", ["", ",", " , ", []])
 def test_listed_wants_a_name(value):
-    with pytest.raises(UserError, match=r"`label` must be a name, or several as a,b. Received: nothing"):
+    with pytest.raises(UserError, match=r"`label` is missing: pass a name, or several as a,b"):
         arguments.listed("label", value)
 
 

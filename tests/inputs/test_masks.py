@@ -9,7 +9,7 @@ from PIL import Image
 
 from fashionprobe.artifacts import Recipe, build
 from fashionprobe.errors import UserError
-from fashionprobe.inputs.masks import Drawn, fitted, open_masks, write_masks
+from fashionprobe.inputs.masks import Mask, fitted, open_masks, write_masks
 from fashionprobe.records import decode
 from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import ingest
@@ -54,7 +54,7 @@ def corner(shape):
 @pytest.fixture
 def written(records, tmp_path):
     drawn = [
-        Drawn(name, name.split("/")[1], corner((6, 9) if name[-5] in "13" else (8, 8)), "kim")
+        Mask(name, name.split("/")[1], corner((6, 9) if name[-5] in "13" else (8, 8)), "kim")
         for name in ("train/a/1.png", "val/b/4.png")
     ]
 
@@ -94,7 +94,7 @@ def test_masks_of_another_record_set_are_refused(written, records):
     manifest = json.loads((written.path / "manifest.json").read_text())
     manifest["inputs"]["records"] = "0" * 64
     (written.path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"masks of the record set s as it is now.*or one that was made anew since"):
+    with pytest.raises(UserError, match=r"masks of the record set s as it is now.*or one that was recreated since"):
         open_masks(written.path, records)
 
 

@@ -45,8 +45,8 @@ def typed(file):
 LYING = {
     external: "with a link from /layers/conv to another place",
     soft: "with a link from /layers/conv to another place",
-    raw: "whose /conv lies in another file",
-    virtual: "whose /conv lies in another file",
+    raw: "whose /conv is in another file",
+    virtual: "whose /conv is in another file",
     announced: "whose /conv unpacks to 4,000,000,000,000 bytes",
     typed: "whose /conv is neither a group nor numbers",
 }

@@ -24,5 +24,5 @@ def test_a_pair_of_bars_a_block():
 
 @pytest.mark.parametrize("bad", [table().iloc[:0], table(blocks=(1, 1))])
 def test_bad_tables(bad):
-    with pytest.raises(UserError, match=r"`table` must be a table with one row a block"):
+    with pytest.raises(UserError, match=r"`table` must be a table with one row per block"):
         agreement_by_block(bad)

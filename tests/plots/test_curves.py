@@ -41,7 +41,7 @@ def test_no_rows_are_refused(accuracy):
 
 
 def test_two_rows_for_one_block_are_refused(accuracy):
-    with pytest.raises(UserError, match=r"one row a block and classifier. Received: two for 1 knn 4."):
+    with pytest.raises(UserError, match=r"one row per block and classifier. Received: two for 1 knn 4."):
         curves(pd.concat([accuracy, accuracy[accuracy["parameter"] == "4"].head(1)]))
 
 

@@ -65,7 +65,7 @@ def test_titles_can_be_read_at_phone_size():
         (pictures(2) / 255, ["a", "b"], None, r"`images` must be uint8 \(n, height, width, 3\).*Received: float64"),
         (pictures(2)[0], ["a"], None, r"Received: uint8 \[6, 8, 3\]"),
         (pictures(0), [], None, r"Received: uint8 \[0, 6, 8, 3\]"),
-        (pictures(2), ["a"], None, "`titles` must be one a picture, 2. Received: 1"),
+        (pictures(2), ["a"], None, "`titles` must be one per picture, 2. Received: 1"),
         (pictures(2), ["a", "b"], 0, "`columns` must be an int"),
     ],
 )

@@ -55,7 +55,7 @@ def test_pictures_keep_their_shape():
         ([Row("a", [], [])], "`rows` must be rows with one picture or more"),
         ([Row("a", [picture()[..., 0]], [""])], r"`images` must be uint8 .*Received: uint8 \[8, 8\]"),
         ([Row("a", [picture() / 255.0], [""])], "`images` must be uint8 .*Received: float64"),
-        ([Row("a", [picture()], ["", ""])], "`captions` must be one a picture, 1. Received: 2"),
+        ([Row("a", [picture()], ["", ""])], "`captions` must be one per picture, 1. Received: 2"),
     ],
 )
 def test_bad_input(rows, message):

@@ -230,7 +230,7 @@ def test_the_same_figure_gives_the_same_bytes():
     ("table", "best", "text"),
     [
         (history().head(0), None, r"`history` must be .* Received: no rows."),
-        (pd.concat([history(), history().tail(1)]), None, "one row an epoch. Received: two for epoch 4."),
+        (pd.concat([history(), history().tail(1)]), None, "one row per epoch. Received: two for epoch 4."),
         (history(), 5, r"`best_epoch` must be an epoch of the table, 1 to 4. Received: 5."),
         (history(), 0, r"`best_epoch` must be an epoch of the table, 1 to 4. Received: 0."),
     ],

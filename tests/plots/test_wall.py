@@ -124,7 +124,7 @@ def test_a_score_that_one_block_lacks():
         ({"pictures": [np.zeros((4, 4), np.uint8)] * 2}, r"Received: uint8 \[4, 4\]"),
         ({"cells": np.array([0, 4])}, r"`cells` must be a cell for each of 2 pictures, 0 to 3. Received: 2, 0 to 4"),
         ({"cells": np.array([0])}, r"Received: 1, 0 to 0"),
-        ({"classes": np.array(["a"])}, r"`classes` must be one a picture, 2. Received: 1"),
+        ({"classes": np.array(["a"])}, r"`classes` must be one per picture, 2. Received: 1"),
     ],
 )
 def test_wrong_arguments(change, message):

@@ -240,7 +240,10 @@ def test_a_file_of_the_same_size_that_is_newer_is_warned_of(put, photo, target, 
 def test_garments_need_no_path_and_their_size_is_resolved(target):
     assert not pack(Request("garments", count=3), target).reused
     assert pack(Request("garments", count=3, size=(224, 224)), target).reused
-    with pytest.raises(UserError, match=r"`path` must be left out for garments, which are drawn. Received: x."):
+    with pytest.raises(
+        UserError,
+        match=r"`path` cannot be combined with source garments, whose images are drawn. Received: x. Leave `path` out.",
+    ):
         pack(Request("garments", path="x"), target)
 
 
@@ -333,11 +336,17 @@ def test_the_tiles_of_a_sprite_sheet_become_records(put, target):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source": "garments", "rate": 0.5}, r"`rate` must be left out for garments, which puts no marks .* Only sym"),
-        ({"source": "folder", "marks": "dots"}, r"`marks` must be left out for folder"),
+        (
+            {"source": "garments", "rate": 0.5},
+            r"`rate` cannot be combined with source garments, which puts no marks .* Only sym",
+        ),
+        ({"source": "folder", "marks": "dots"}, r"`marks` cannot be combined with source folder"),
         ({"source": "symbols", "marks": "dots"}, r"`marks` must be for symbols one of: symbols, none. Received: dots."),
         ({"source": "symbols", "rate": 2.0}, r"`rate` must be a number in \[0, 1\]. Received: 2.0."),
-        ({"source": "symbols", "path": "x"}, r"`path` must be left out for symbols, which are drawn. Received: x."),
+        (
+            {"source": "symbols", "path": "x"},
+            r"`path` cannot be combined with source symbols, whose images are drawn. Received: x.",
+        ),
     ],
 )
 def test_marks_that_a_source_does_not_make_are_refused(target, options, message):
@@ -467,5 +476,5 @@ def test_a_record_set_without_copies_is_reused_across_versions(shop, target):
 )
 def test_near_copies_where_no_split_is_drawn_are_refused(put, photo, target, request_, why):
     source = None if request_.source == "garments" else str(put({"train/a/1.jpg": photo(1), "val/a/2.jpg": photo(2)}))
-    with pytest.raises(UserError, match=f"`near_copies` must be left out for this source, {why}"):
+    with pytest.raises(UserError, match=f"`near_copies` cannot be combined with this source, {why}"):
         pack(replace(request_, path=source), target)

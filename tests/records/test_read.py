@@ -150,7 +150,7 @@ def test_pictures_come_in_their_own_size_and_stop_after_the_last(records, monkey
     [
         ({"outputs": ("image", "basecolour")}, "Received: basecolour. Did you mean 'baseColour'?"),
         ({"splits": ("tests",)}, "one of: train, val, test. Received: tests. Did you mean 'test'?"),
-        ({"splits": ()}, "`split` must be one with images: train, val, test."),
+        ({"splits": ()}, "`split` must be a split with images: train, val, test."),
     ],
 )
 def test_what_is_not_there_is_refused(records, options, message):
@@ -162,7 +162,7 @@ def test_what_is_not_there_is_refused(records, options, message):
 @pytest.mark.parametrize("passes", [None, range(2)])
 def test_an_empty_split_is_refused(shop, tmp_path, passes):
     records = pack(Request("kaggle", str(shop(4)), split=(1, 1, 0)), tmp_path / "set")
-    with pytest.raises(UserError, match=r"`split` must be one with images: train, val. Received: test."):
+    with pytest.raises(UserError, match=r"`split` must be a split with images: train, val. Received: test."):
         read(records, splits=("test",), passes=passes)
 
 

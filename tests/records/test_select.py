@@ -85,8 +85,8 @@ def test_per_class_draws_at_most_so_many_of_each_class_by_the_seed():
     [
         ({"label": "color"}, "`label` must be a label column: colour, year. Received: color. Did you mean 'colour'?"),
         ({"label": "id"}, "`label` must be a label column"),
-        ({"classes": ["red"]}, "`label` must be given with `classes`. Received: nothing. Pass --label COLUMN."),
-        ({"per_class": 3}, "`label` must be given with `per_class`."),
+        ({"classes": ["red"]}, "`label` is missing: `classes` needs one. Pass --label COLUMN."),
+        ({"per_class": 3}, "`label` is missing: `per_class` needs one."),
         (
             {"label": "colour", "classes": ["Red"]},
             "`classes` must be a class of colour: blue, red. Received: Red. Did you mean 'red'?",

@@ -37,7 +37,7 @@ def test_splits(records):
     assert len(images) == len(stream.items) == (stream.items["split"] == "val").sum()
     with pytest.raises(UserError, match="`split` must be one of"):
         records.in_splits(["vall"])
-    with pytest.raises(UserError, match=r"`split` must be one with 99 images or more \(.*val"):
+    with pytest.raises(UserError, match=r"`split` must be a split with 99 images or more \(.*val"):
         records.in_splits(["val"], least=99)
 
 

@@ -108,7 +108,7 @@ def test_bad_images_are_left_out_and_named(tmp_path, pictures, photo):
 
 
 def test_strict_names_the_bad_image(tmp_path):
-    with pytest.raises(UserError, match=r"`i0` must be a whole image. Received: empty file. Mend or remove it, or"):
+    with pytest.raises(UserError, match=r"`i0` must be a whole image. Received: empty file. Fix or remove it, or"):
         write.write_shards(tmp_path, write.plan(table(1), shard_size=3, seed=0), lambda name: b"",
                            write.Packing(strict=True), threads=1)  # fmt: skip
 

@@ -54,7 +54,7 @@ def test_a_search_that_was_cut_ends_as_if_it_had_not_been(tmp_path):
 
 def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(UserError, match=r'pip install "fashionprobe\[tune\]"'):
+    with pytest.raises(UserError, match=r"pip install 'fashionprobe\[tune\]'"):
         search(score, SPACE, tmp_path, trials=1, folds=2)
 
 

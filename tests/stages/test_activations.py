@@ -37,7 +37,7 @@ def test_layers_by_name(garments_root, model_path, tmp_path):
         ({"layer": "secnd"}, "such as second"),
         ({"layer": "global_average_pooling2d"}, "`layer` must be "),
         ({"block": 3}, r"`block` must be in 1 to 2 for tiny.keras. Received: 3"),
-        ({"block": 1, "layer": "first"}, "`block` must be left out"),
+        ({"block": 1, "layer": "first"}, "`block` cannot be combined with --layer"),
         ({"channels": 0}, "`channels` must be an int in the range"),
     ],
 )

@@ -135,11 +135,11 @@ def test_seed_decides_the_folds(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--label ,", "`label` must be a name, or several as a,b. Received: nothing."),
+        ("--label ,", "`label` is missing: pass a name, or several as a,b."),
         ("--label colur", "`label` must be a label column: colour, fabric/weave, one. Received: colur. "
          "Did you mean 'colour'?"),
         ("--label split", "`label` must be a label column"),
-        ("--label colour", "whose classes all have 5 images or more, one a fold. Received: 1 with fewer: teal (3). "
+        ("--label colour", "whose classes all have 5 images or more, one per fold. Received: 1 with fewer: teal (3). "
          "Leave them out with --min-images 5, or pass --folds 3."),
         ("--label colour --min-images 21", "`label` must be a column with a class of 21 images or more. Received: "
          "colour, whose largest class has 20. Lower --min-images, or choose another column."),

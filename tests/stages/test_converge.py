@@ -78,8 +78,11 @@ def test_it_is_reused_and_other_weights_are_another_comparison(made, options):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({}, "`other_backbone` must be another network, or --other-weights or --other-block given.*twice"),
-        ({"other_block": 2}, "`other_backbone` must be another network"),
+        (
+            {},
+            "`other_backbone` is missing: .* would be compared with itself. Pass --other-backbone, --other-weights or",
+        ),
+        ({"other_block": 2}, "`other_backbone` is missing: .* would be compared with itself"),
         ({"other_block": 3}, "`other_block` must be in 1 to 2 for tiny.keras. Received: 3"),
         ({"block": 0, "other_block": 1}, "`block` must be in 1 to 2 for tiny.keras. Received: 0"),
         ({"other_block": 1, "pool": "never"}, "`pool` must be 'auto' or 'always'"),

@@ -131,7 +131,7 @@ def test_garments_are_drawn_when_missing_as_ingest_draws_them(model_path, roots,
         ("--block 3", "`block` must be in 1 to 2 for tiny.keras. Received: 3."),
         ("--block 0,1", "`block` must be in 1 to 2 for tiny.keras. Received: [0, 1]."),
         ("--block []", "`block` must be in 1 to 2 for tiny.keras. Received: []."),
-        ("--taps ,", "`taps` must be a name, or several as a,b. Received: nothing."),
+        ("--taps ,", "`taps` is missing: pass a name, or several as a,b."),
         ("--split trian", "`split` must be one of: train, val, test. Received: trian. Did you mean 'train'?"),
         ("--batch-size 0", "`batch_size` must be an int in the range [1, inf). Received: 0."),
         ("--seed -1", "`seed` must be an int in the range [0, 2**32). Received: -1."),
@@ -228,7 +228,7 @@ def test_full_disk(command, garments_root, model_path, tmp_path):
     assert "`runs/small/incomplete.extract." in err
     assert f"`{tempfile.gettempdir()}/" in other
     assert "File too large. Free some space" in other
-    assert "File too large. Free some space; the same command goes on" in err
+    assert "File too large. Free some space; the same command resumes" in err
     assert command(*words)[0] == 0
     assert [path.name for path in (tmp_path / "runs/small").glob("[!.]*")] == ["extract"]
 
@@ -259,5 +259,7 @@ def test_stopped_extraction_goes_on_and_is_the_same(garments_root, model_path, t
 
 def test_empty_split(tmp_path, model_path, roots):
     ingest(dataset="g", source="garments", count=10, size=32, split=[1, 0, 0], tfrecords_root=roots["tfrecords_root"])
-    with pytest.raises(UserError, match=r"`split` must be one with images \(10 train, 0 val, 0 test\). Received: val"):
+    with pytest.raises(
+        UserError, match=r"`split` must be a split with images \(10 train, 0 val, 0 test\). Received: val"
+    ):
         extract(dataset="g", backbone=str(model_path), split="val", **roots)

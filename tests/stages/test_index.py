@@ -14,7 +14,7 @@ from PIL import Image
 from fashionprobe.attributes import added_classes
 from fashionprobe.errors import UserError
 from fashionprobe.inputs import new_images
-from fashionprobe.inputs.descriptors import open_described
+from fashionprobe.inputs.descriptors import read_descriptors
 from fashionprobe.records.record_set import open_record_set
 from fashionprobe.stages import attribute, extract, index, ingest, search, tag
 
@@ -50,14 +50,14 @@ def photo(root) -> str:
     from fashionprobe.records.read import pictures, shard_paths
 
     records = open_record_set(root / "tfrecords/g")
-    first = open_described(root / "runs/g").items["id"].iloc[0]
+    first = read_descriptors(root / "runs/g").items["id"].iloc[0]
     ((_, pixels),) = pictures(records, [first], shard_paths(records))
     Image.fromarray(pixels).save(root / "shirt.png")
     return str(root / "shirt.png")
 
 
 def test_an_image_file_finds_its_own_record_first(root, photo):
-    first = open_described(root / "runs/g").items["id"].iloc[0]
+    first = read_descriptors(root / "runs/g").items["id"].iloc[0]
     for by in ("colour", "pattern", "both"):
         found = search(image=photo, by=by, top=7, **runs(root))
         assert found.ids[0] == first
@@ -71,14 +71,14 @@ def test_an_image_file_finds_its_own_record_first(root, photo):
 
 
 def test_an_image_of_the_index_is_left_out_of_its_own_search(root):
-    name = open_described(root / "runs/g").items["id"].iloc[3]
+    name = read_descriptors(root / "runs/g").items["id"].iloc[3]
     found = search(id=name, by="colour", top=59, **runs(root))
     assert name not in found.ids
     assert len(set(found.ids)) == 59
 
 
 def test_the_distances_are_those_of_the_descriptors(root):
-    described = open_described(root / "runs/g")
+    described = read_descriptors(root / "runs/g")
     index(**roots(root), groups=["colour=1:l2"], overwrite=True)
     points = np.load(root / "runs/g/extract/block1.npy").astype(np.float64)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
@@ -113,7 +113,7 @@ def test_images_are_described_in_batches(root, photo, monkeypatch):
 
 def test_no_image_is_an_error(root):
     for call in (lambda: tag(image=[], **runs(root)), lambda: index(images=[], **runs(root))):
-        with pytest.raises(UserError, match=r"`images` must be one image file or more. Received: nothing"):
+        with pytest.raises(UserError, match=r"`images` is missing: pass one image file or more"):
             call()
 
 
@@ -134,7 +134,7 @@ def test_a_far_image_is_none_of_these(root, photo):
 
 
 def test_a_class_comes_and_goes_and_no_other_answer_changes(root):
-    names = open_described(root / "runs/g").items["id"].tolist()
+    names = read_descriptors(root / "runs/g").items["id"].tolist()
     before = tag(id=names, group="pattern", **runs(root))
     known = attribute.list_classes(**runs(root))
     new = attribute.add(name="mine", group="pattern", id=names[:10], **runs(root))
@@ -152,7 +152,7 @@ def test_a_class_of_a_label_can_be_removed_and_replaced(root):
     name = attribute.list_classes(group="colour", **runs(root))[0].name
     attribute.remove(name=name, group="colour", **runs(root))
     assert name not in [each.name for each in attribute.list_classes(group="colour", **runs(root))]
-    ids = open_described(root / "runs/g").items["id"].tolist()[:4]
+    ids = read_descriptors(root / "runs/g").items["id"].tolist()[:4]
     attribute.add(name=name, group="colour", id=ids, **runs(root))
     (found,) = [each for each in attribute.list_classes(group="colour", **runs(root)) if each.name == name]
     assert (found.images, found.added) == (4, True)
@@ -162,7 +162,7 @@ def test_a_class_of_a_label_can_be_removed_and_replaced(root):
 
 
 def test_a_class_outlives_a_new_index_of_other_blocks(root, photo):
-    ids = open_described(root / "runs/g").items["id"].tolist()[:4]
+    ids = read_descriptors(root / "runs/g").items["id"].tolist()[:4]
     attribute.add(name="mine", group="pattern", id=ids, **runs(root))
     index(**roots(root), groups=["pattern=1:standard"], overwrite=True)
     assert "mine" in [each.name for each in attribute.list_classes(**runs(root))]
@@ -171,7 +171,9 @@ def test_a_class_outlives_a_new_index_of_other_blocks(root, photo):
 
 def test_a_class_of_another_network_is_refused_and_can_be_removed(root, photo):
     blocks = {1: np.ones((2, 4), np.float32), 2: np.ones((2, 16), np.float32)}
-    added_classes.save(root / "runs/g/attributes", added_classes.Added("colour", "alien", ("a", "b"), "0" * 64, blocks))
+    added_classes.save(
+        root / "runs/g/attributes", added_classes.AddedClass("colour", "alien", ("a", "b"), "0" * 64, blocks)
+    )
     with pytest.raises(UserError, match=r"class alien` must be described by the network of the index"):
         tag(image=photo, **runs(root))
     attribute.remove(name="alien", group="colour", **runs(root))
@@ -217,7 +219,7 @@ def test_a_picture_is_in_the_index_once(root, photo, other, caplog):
     Image.open(other).save(copy)
     made = index(images=[other, str(copy), photo], **runs(root))
     assert (made.images, made.reused) == (61, False)
-    first = open_described(root / "runs/g").items["id"].iloc[0]
+    first = read_descriptors(root / "runs/g").items["id"].iloc[0]
     assert f"{photo} is in the index already, as {first}" in caplog.messages
     assert f"{copy} is the same picture as {other} and counts once" in caplog.messages
     for path in (other, str(copy)):
@@ -265,10 +267,10 @@ def test_another_network_cannot_describe_new_images(root, photo, tmp_path):
         ({"by": "color"}, r"`by` must be one of: colour, pattern, both.*Did you mean 'colour'"),
         ({"top": 61}, r"`top` must be in 1 to 60, the images of the index. Received: 61"),
         ({"top": 0}, r"`top` must be an int in the range \[1, inf\)"),
-        ({"image": "nothing.jpg"}, r"`image` must be an image file. Received: 'nothing.jpg', which is none"),
+        ({"image": "nothing.jpg"}, r"`image` must be an image file. Received: 'nothing.jpg', which is not a file"),
         ({"image": __file__}, r"`images` must be an image file: JPEG, PNG"),
-        ({"image": None}, r"`image` must be given, or --id, and not both. Received: neither"),
-        ({"id": "x"}, r"`image` must be given, or --id, and not both. Received: both"),
+        ({"image": None}, r"`image` or `id` must be given, and only one of them. Received: none of them"),
+        ({"id": "x"}, r"`image` or `id` must be given, and only one of them. Received: image and id"),
         ({"image": None, "id": "x"}, r"`id` must be the id of an image of the index"),
     ],
 )
@@ -303,9 +305,11 @@ def test_errors_of_an_index(root, arguments, message):
 def test_errors_of_classes(root, photo):
     with pytest.raises(UserError, match=r"`group` must be a group of the index: colour, pattern.*'colour'"):
         attribute.add(name="x", group="color", images=[photo], **runs(root))
-    with pytest.raises(UserError, match=r"`images` must be given, or --id, and not both. Received: neither"):
+    with pytest.raises(
+        UserError, match=r"`images` or `id` must be given, and only one of them. Received: none of them"
+    ):
         attribute.add(name="x", group="colour", **runs(root))
-    with pytest.raises(UserError, match=r"`name` must be the name of the class. Received: nothing"):
+    with pytest.raises(UserError, match=r"`name` is missing: a class needs one"):
         attribute.add(name="  ", group="colour", images=[photo], **runs(root))
     with pytest.raises(UserError, match=r"`id` must be the id of an image that was extracted"):
         attribute.add(name="x", group="colour", id="unknown", **runs(root))
@@ -318,7 +322,7 @@ def test_errors_of_classes(root, photo):
 
 def test_an_approximate_index_finds_the_same_nearest(root):
     pytest.importorskip("faiss", reason="faiss is not installed: pip install 'fashionprobe[faiss]'")
-    name = open_described(root / "runs/g").items["id"].iloc[5]
+    name = read_descriptors(root / "runs/g").items["id"].iloc[5]
     exact = search(id=name, by="colour", top=10, **runs(root))
     index(**roots(root), groups=["colour=1", "pattern=2"], approximate=True, overwrite=True)
     assert (root / "runs/g/index/part-0000.colour.faiss").is_file()
@@ -334,7 +338,7 @@ def test_an_approximate_index_finds_the_same_nearest(root):
 def test_without_the_records_there_are_no_thumbnails(root):
     shutil.rmtree(root / "tfrecords")
     index(**roots(root), groups=["colour=1"], overwrite=True)
-    name = open_described(root / "runs/g").items["id"].iloc[0]
+    name = read_descriptors(root / "runs/g").items["id"].iloc[0]
     assert (search(id=name, by="colour", top=3, **runs(root)).path / "sheet.png").is_file()
 
 
@@ -350,13 +354,13 @@ def test_a_killed_addition_loses_nothing(root, other):
     )
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert killed.returncode == -9
-    name = open_described(root / "runs/g").items["id"].iloc[0]
+    name = read_descriptors(root / "runs/g").items["id"].iloc[0]
     assert len(search(id=name, by="colour", top=59, **runs(root)).ids) == 59
     assert index(images=[other], **runs(root)).images == 61
 
 
 def test_readers_see_whole_classes_while_one_is_added_and_removed(root):
-    ids = open_described(root / "runs/g").items["id"].tolist()
+    ids = read_descriptors(root / "runs/g").items["id"].tolist()
     stop, seen, failed = threading.Event(), set(), []
 
     def read():
@@ -380,7 +384,7 @@ def test_readers_see_whole_classes_while_one_is_added_and_removed(root):
 
 
 def test_names_are_found_however_they_are_spelled(root):
-    ids = open_described(root / "runs/g").items["id"].tolist()[:4]
+    ids = read_descriptors(root / "runs/g").items["id"].tolist()[:4]
     composed, decomposed = "Sch\u00fcrze", "Schu\u0308rze"
     made = attribute.add(name=decomposed, group="pattern", id=ids, **runs(root))
     assert made.name == composed
@@ -391,7 +395,7 @@ def test_names_are_found_however_they_are_spelled(root):
 
 
 def test_the_default_of_top_is_36_or_all_there_are(root, pictures, tmp_path, model_path, empty_figures):
-    name = open_described(root / "runs/g").items["id"].iloc[0]
+    name = read_descriptors(root / "runs/g").items["id"].iloc[0]
     assert len(search(id=name, by="colour", **runs(root)).ids) == 36
     there = {"tfrecords_root": str(tmp_path / "tfrecords"), "runs_root": str(tmp_path / "runs")}
     ingest(dataset="p", source="folder", path=str(pictures), tfrecords_root=there["tfrecords_root"])

@@ -74,12 +74,12 @@ def test_nothing_but_bad_files(command, tmp_path):
         (
             "--dataset x",
             "`source` must be one of: kaggle, folder, garments, symbols, quickdraw, xray, decoy, fashion_mnist, "
-            "sprites. Received: nothing. ",
+            "sprites. ",
         ),
-        ("--dataset x --source folder", "`path` must be a folder with one sub-folder a class. Received: nothing."),
+        ("--dataset x --source folder", "`path` is missing: pass a folder with one sub-folder per class."),
         ("--dataset x --source foldr", "Did you mean 'folder'?"),
         ("--dataset x --source folder --path no", "Received: 'no', which does not exist. Check the spelling"),
-        ("--dataset x --source garments --path no", "`path` must be left out for garments"),
+        ("--dataset x --source garments --path no", "`path` cannot be combined with source garments"),
         ("--dataset x --source garments --count 0", "`count` must be an int in the range [1, inf). Received: 0."),
         ("--dataset x --source garments --threads 0", "`threads` must be an int in the range [1, inf)"),
         ("--dataset x --source garments --seed -1", "`seed` must be an int in the range [0, 2**32). Received: -1."),
@@ -87,9 +87,9 @@ def test_nothing_but_bad_files(command, tmp_path):
         ("--dataset x --source garments --label colour --classes rad", "Received: rad. Did you mean 'red'?"),
         ("--dataset x --source garments --classes ,", "`classes` must be a name, or several as a,b."),
         ("--dataset x --source garments --split 1,2", "`split` must be three numbers"),
-        ("--dataset x --source garments --rate 0.5", "`rate` must be left out for garments"),
+        ("--dataset x --source garments --rate 0.5", "`rate` cannot be combined with source garments"),
         ("--dataset symbols --marks patch", "`marks` must be for symbols one of: symbols, none. Received: patch."),
-        ("--dataset x --source decoy", "`path` must be the folder of a record set. Received: nothing. Name the"),
+        ("--dataset x --source decoy", "`path` is missing: pass the folder of a record set. Name the"),
     ],
 )
 def test_bad_arguments_are_one_line_and_write_nothing(command, tmp_path, options, message):
@@ -125,7 +125,7 @@ def test_full_disk(command, tmp_path, limit):
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("fashionprobe: error: `tfrecords/incomplete.x.")
     assert "Received: File too large. " in err
-    assert err.endswith("Free some space; the same command goes on where this one stopped.\n")
+    assert err.endswith("Free some space; the same command resumes after what this one finished.\n")
     assert not (tmp_path / "tfrecords/x").exists()
     assert command(*words)[1].startswith("wrote tfrecords/x: 100 images")
     assert visible(tmp_path / "tfrecords") == ["x"]

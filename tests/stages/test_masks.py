@@ -192,7 +192,9 @@ def test_bad_masks_are_refused_and_nothing_is_written(make, tmp_path, content, m
 
 
 def test_no_image_gives_a_mask(make, tmp_path):
-    with pytest.raises(UserError, match=r"Received: otsu, which masks all or nothing of each of 1 images"):
+    with pytest.raises(
+        UserError, match=r"`source` otsu gave a full or an empty mask for each of 1 images. Choose another"
+    ):
         make(id="train/cube/4.png")
     assert not [path for path in tmp_path.glob("runs/*/*") if not path.name.startswith(".")]
 
@@ -201,14 +203,17 @@ def test_no_image_gives_a_mask(make, tmp_path):
     ("arguments", "message"),
     [
         ({"source": "ots"}, r"`source` must be one of: app, png, coco.*Did you mean 'otsu'"),
-        ({"source": "png"}, r"`path` must be given for png\. Received: nothing\. Pass --path PATH"),
-        ({"source": "box"}, r"`box` must be given for box.*the lower left quarter"),
+        ({"source": "png"}, r"`path` is missing: source png needs it\. Pass --path PATH"),
+        ({"source": "box"}, r"`box` is missing: source box needs it.*the lower left quarter"),
         ({"source": "box", "box": [0, 0, 2, 1]}, r"`box` must be \(top, left, bottom, right\)"),
-        ({"source": "filter"}, r"`channel` must be given for filter"),
-        ({"path": "x"}, r"`path` must be left out for otsu\. Received: x"),
-        ({"source": "pickle", "path": "x", "samples": 3}, r"`samples` must be left out for pickle\. Received: 3"),
-        ({"source": "pickle", "path": "x", "categories": "a"}, r"`categories` must be left out for pickle"),
-        ({"id": "train/ball/0.png", "split": "train"}, r"`split` must be left out where --id is given"),
+        ({"source": "filter"}, r"`channel` is missing: source filter needs it"),
+        ({"path": "x"}, r"`path` cannot be combined with source otsu\. Received: x"),
+        (
+            {"source": "pickle", "path": "x", "samples": 3},
+            r"`samples` cannot be combined with source pickle\. Received: 3",
+        ),
+        ({"source": "pickle", "path": "x", "categories": "a"}, r"`categories` cannot be combined with source pickle"),
+        ({"id": "train/ball/0.png", "split": "train"}, r"`split` cannot be combined with --id"),
         ({"id": ["train/ball/0.png", "a", "b"]}, r"`id` must be ids of the record set\. Received: 2 unknown: a, b\."),
         ({"id": "test/ball/0.png"}, r"`id` must be of train and val images.*1 of test: test/ball/0\.png"),
         ({"split": "test"}, r"`split` must be one of: train, val\. Received: test\. Images of test are never masked"),

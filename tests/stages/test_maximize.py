@@ -152,15 +152,15 @@ def test_classes_by_name_and_number(classifier, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "`block` must be given, or --layer, or --classes, and only one of them. Received: none of them. Such as"),
+        ({}, "`block` or `layer` or `classes` must be given, and only one of them. Received: none of them. Such as"),
         ({"block": 1, "layer": "first"}, "Received: --block and --layer"),
-        ({"classes": 0, "channels": 0}, "`channels` must be left out where --classes is given"),
+        ({"classes": 0, "channels": 0}, "`channels` cannot be combined with --classes"),
         ({"block": 3}, "`block` must be in 1 to 2 for tiny.keras. Received: 3"),
         ({"layer": "secnd"}, "`layer` must be a layer of .*second.*Received: secnd"),
         ({"block": 1, "channels": 4}, r"`channels` must be in the range \[0, 4\) for first. Received: \[4\]"),
         ({"block": 1, "channels": [-1, 2]}, "`channels` must be in the range"),
         ({"block": 1, "channels": []}, "`channels` must be in the range"),
-        ({"classes": "dress"}, r"`classes` must be left out for a network without classes. Received: dress"),
+        ({"classes": "dress"}, r"`classes` cannot be combined with a network without classes. Received: dress"),
         ({"block": 1, "steps": 0}, r"`steps` must be an int in the range \[1, inf\)"),
         ({"block": 1, "jitter": -1}, r"`jitter` must be an int in the range \[0, inf\)"),
         ({"block": 1, "blur": -0.5}, r"`blur` must be a number in the range \[0, inf\)"),

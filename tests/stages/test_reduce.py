@@ -10,7 +10,7 @@ from described_runs import described_run
 
 from fashionprobe.attributes import reduce as reduction
 from fashionprobe.errors import UserError
-from fashionprobe.inputs.descriptors import Described
+from fashionprobe.inputs.descriptors import RunDescriptors
 from fashionprobe.report.exhibits import exhibits, gallery
 from fashionprobe.stages.reduce import reduce
 
@@ -84,7 +84,7 @@ def test_thumbnails_and_sample_of_a_large_set(run, seeds, monkeypatch):
         asked.extend(rows)
         return [b"jpeg %d" % row for row in rows]
 
-    monkeypatch.setattr(Described, "thumbnails", thumbnails)
+    monkeypatch.setattr(RunDescriptors, "thumbnails", thumbnails)
     made = of(run, label="colour", block=2, seed=None)
     assert len(asked) == len(set(asked)) == 12
     figures = json.loads((made.path / "manifest.json").read_text())["facts"]["figures"]

@@ -206,7 +206,7 @@ def test_rivals_that_cannot_be_are_left_out_with_the_reason(letters_copy, monkey
     monkeypatch.setattr(experiment, "_wrong", lambda experiment, subject, network: [])
     with caplog.at_level("INFO"):
         made = call(letters_copy, rivals="misclassified,continued")
-    assert "Emphasis on errors not run: `rivals` must be without misclassified" in caplog.text
+    assert "Emphasis on errors not run: `rivals` misclassified has nothing to learn from" in caplog.text
     assert list(pd.read_csv(made.path / "runs.csv")["method"]) == ["Base", "PASA", "Continued training"]
 
 
@@ -223,7 +223,7 @@ def test_rivals_that_cannot_be_are_left_out_with_the_reason(letters_copy, monkey
         ({"freeze": 9}, r"`freeze` must be in 0 to 2"),
         ({"mask_count": 400}, r"`masks` must be 400 masks or more of images of the train split"),
         ({"loss": "dropout", "dropped": 64}, r"`dropped` must be in 1 to 15"),
-        ({"replace": "function"}, r"`paint` must be package.module:name together with --replace function"),
+        ({"replace": "function"}, r"`paint` is missing: --replace function needs it"),
         ({"loss": "ce", "replace": "function", "paint": "nowhere:it"}, r"a function that Python can import"),
         ({"dataset": "nothing"}, r"fashionprobe ingest"),
         ({"iterations": 0}, r"`iterations` must be"),

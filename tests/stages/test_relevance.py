@@ -211,7 +211,7 @@ def test_masks_of_another_record_set(root, tmp_path):
         ({"seed": -1}, "`seed` must be"),
         ({"split": "vall"}, "`split` must be one of.*Did you mean 'val'"),
         ({"after": "nothing.keras"}, "`after` must be a .keras file.* Received: 'nothing.keras', which does not exist"),
-        ({"run": "empty"}, "`dataset` must be given for a run without a trained network"),
+        ({"run": "empty"}, "`dataset` is missing: this run has no trained network"),
         ({"masks": "bare"}, "fashionprobe masks --dataset two"),
     ],
 )
@@ -222,7 +222,9 @@ def test_bad_input(root, changed, message):
 
 
 def test_a_network_without_classes_needs_a_label(root, model_path):
-    with pytest.raises(UserError, match="`label` must be given for a network whose classes are not known: class"):
+    with pytest.raises(
+        UserError, match=r"`label` is missing: this network does not know its classes. Pass .* one of: class"
+    ):
         call(root, run="new", dataset=root / "tfrecords/two", backbone=str(model_path), size=16)
     assert not (root / "runs/new").exists()
 

@@ -72,7 +72,7 @@ def test_descriptors_newer_than_the_classification(garments_copy, model_path):
     [
         ("--run no", "fashionprobe extract --dataset DATASET --run no"),
         ("--run small,no", "`runs/no/extract` must be a finished artifact"),
-        ("--run ,", "`run` must be a name, or several as a,b. Received: nothing."),
+        ("--run ,", "`run` is missing: pass a name, or several as a,b."),
         ("--run small --samples -1", "`samples` must be an int in the range [0, inf). Received: -1."),
     ],
 )

@@ -115,7 +115,7 @@ def test_seed_decides_the_queries(run):
         ({"label": "colour", "metric": "cosin"}, r"`metric` must be one of: euclidean, cosine"),
         (
             {"label": "rare,colour", "top": 10},
-            r"two columns that more than 10 images have both. Received: rare and colour, with 10",
+            r"`label` rare and colour: only 10 images have both, and --top 10 needs at least 11",
         ),
         ({"label": "colour", "min_images": 15}, r"`label` must be a column with a class of 15 images or more"),
         ({"label": "colour", "seed": -1}, r"`seed` must be"),

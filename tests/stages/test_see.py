@@ -93,19 +93,19 @@ def test_the_same_twice(trained_copy):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "`images` must be given, or --dataset, and not both. Received: neither"),
+        ({}, "`images` or `dataset` must be given, and only one of them. Received: none of them"),
         ({"images": ["no.png"]}, "`images` must be image files. Received: 'no.png', which does not exist"),
         ({"dataset": "g", "method": "gradcam"}, "`method` must be one of 14 names.*Did you mean 'grad_cam'"),
         ({"dataset": "g", "layer": "secnd"}, "`layer` must be a layer of .*such as second.*Received: secnd"),
         ({"dataset": "g", "layer": "logits", "method": "grad_cam"}, "one with a feature map"),
         ({"dataset": "g", "block": 9}, r"`block` must be in 1 to \d for model.keras. Received: 9"),
-        ({"dataset": "g", "block": 1, "layer": "first"}, "`block` must be left out where --layer is given"),
-        ({"dataset": "g", "channel": 3}, "`block` must be given with --channel"),
+        ({"dataset": "g", "block": 1, "layer": "first"}, "`block` cannot be combined with --layer"),
+        ({"dataset": "g", "channel": 3}, "`block` is missing: --channel needs"),
         ({"dataset": "g", "channel": 99, "block": 2}, r"`channel` must be in the range \[0, 16\)"),
         ({"dataset": "g", "target": "shirt"}, "`target` must be one of .*Received: shirt.*manifest.json"),
         ({"dataset": "g", "target": "99"}, "`target` must be .*Received: 99"),
         ({"dataset": "g", "samples": 0}, "`samples` must be an int in the range"),
-        ({"dataset": "g", "split": "test"}, "`split` must be one with images"),
+        ({"dataset": "g", "split": "test"}, "`split` must be a split with images"),
         ({"dataset": "g", "method": "cam", "channel": 1, "block": 1}, "`method` must be one that can explain"),
     ],
 )  # fmt: skip

@@ -175,7 +175,7 @@ def test_a_loss_that_is_no_number_names_the_likely_cause(tmp_path):
     with pytest.raises(UserError) as caught:
         run(tmp_path, data=poisoned, plan=Plan(1, learning_rate=30))
     assert str(caught.value) == (
-        "`learning_rate` must be small enough for the loss to stay a number. Received: 30, with which it became NaN or "
+        "`learning_rate` 30 made the loss NaN or "
         "infinite in epoch 1, batch 1. Most often the steps are too large: try --learning-rate 3 and --warmup 1; with "
         "--precision float16 also try bfloat16 or float32."
     )

@@ -1,1 +1,1 @@
-"""The tabs of the page, one a file: what they show, and which part of `app` answers."""
+"""The tabs of the page, one per file: what they show, and which part of `app` answers."""

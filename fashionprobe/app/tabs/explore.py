@@ -38,12 +38,14 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
                     [(heading(name), name) for name in METHODS], value=list(SHOWN), multiselect=True, label="Heatmaps",
                     scale=3, min_width=240,
                 )  # fmt: skip
-                target = gr.Dropdown([FIRST_GUESS, *exploring.looking.classes], value=FIRST_GUESS, label="of", scale=1)
+                target = gr.Dropdown(
+                    [FIRST_GUESS, *exploring.classifier.classes], value=FIRST_GUESS, label="of", scale=1
+                )
             heats = gr.HTML(js_on_load=None, elem_id="fp-heats")
             with gr.Row(equal_height=True):
                 layer = gr.Dropdown(
-                    list(exploring.layers.items()), value=exploring.looking.taps[-1], label="Channels that answer most",
-                    min_width=240,
+                    list(exploring.layers.items()), value=exploring.classifier.taps[-1],
+                    label="Channels that respond most", min_width=240,
                 )  # fmt: skip
                 count = gr.Slider(4, 48, value=CHANNELS, step=4, label="How many")
             channels = gr.HTML(js_on_load=None, elem_id="fp-channels")
@@ -52,7 +54,7 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
     def suggest() -> str:
         ids = exploring.some(SUGGESTED, random.randrange(2**31))
         return html.tiles(
-            [html.Tile(*each) for each in zip(ids, guarded(lambda: exploring.shelf.thumbnails(ids)), strict=True)]
+            [html.Tile(*each) for each in zip(ids, guarded(lambda: exploring.pictures.thumbnails(ids)), strict=True)]
         )
 
     def look(found: np.ndarray | None, methods: list[str], target: str) -> str:
@@ -89,8 +91,8 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
 
     def of_tile(event: gr.EventData, *rest: Any) -> Any:
         name = str(event.id)
-        found = guarded(lambda: exploring.shelf.picture(name))
-        labels = exploring.shelf.items.set_index("id")[exploring.label]
+        found = guarded(lambda: exploring.pictures.picture(name))
+        labels = exploring.pictures.items.set_index("id")[exploring.label]
         return all_of(found, f"{name}, true class {labels[name] or 'unknown'}", *rest)
 
     inputs, outputs = [methods, target, layer, count], [picture, said, heats, channels]
@@ -108,7 +110,7 @@ def build(tab: gr.Tab, exploring: Exploring) -> None:
 def _gallery(exploring: Exploring) -> None:
     """Show the pictures that `maximize` made, or say how to make them."""
     found = exploring.gallery()
-    with gr.Accordion("Pictures that channels or classes answer to most", open=False):
+    with gr.Accordion("Pictures that channels or classes respond to most", open=False):
         if found:
             shown = [(words, html.file(path), "") for words, path in found]
             gr.HTML(html.figures(shown), js_on_load=None, elem_classes="fp-small")

@@ -29,7 +29,7 @@ def build(tab: gr.Tab, mapping: Mapping) -> None:
     def draw(name: str) -> str:
         if name.startswith(WALL):
             wall = guarded(lambda: mapping.wall(int(name.removeprefix(WALL))))
-            return html.wall(wall, guarded(lambda: mapping.pictures(wall)))
+            return html.wall(wall, guarded(lambda: mapping.pictures_of(wall)))
         return html.scatter(guarded(lambda: mapping.points(name)), guarded(lambda: mapping.rows(name)))
 
     def pick(event: gr.EventData, name: str) -> Any:
@@ -37,7 +37,7 @@ def build(tab: gr.Tab, mapping: Mapping) -> None:
         block = mapping.block_of(name)
         found = guarded(lambda: mapping.neighbours(chosen, block, NEIGHBOURS))
         names = [chosen, *(name for name, _ in found)]
-        picture, *small = guarded(lambda: mapping.shelf.thumbnails(names))
+        picture, *small = guarded(lambda: mapping.pictures.thumbnails(names))
         tiles = [
             html.Tile(name, each, mapping.words(name)) for name, each in zip(names[1:], small, strict=True)
         ]  # fmt: skip

@@ -10,10 +10,10 @@ import gradio as gr
 
 from fashionprobe.app import html
 from fashionprobe.app.marking import FIRST_GUESS, MARKED, OUTCOMES, SPLITS, SURE, TRUE_CLASS, Marking
-from fashionprobe.app.refit_job import Correcting, Wish
+from fashionprobe.app.refit_job import Correcting, RefitRequest
 from fashionprobe.app.served_classifier import QUICK, heading
 from fashionprobe.app.widgets import QUIET, guarded
-from fashionprobe.errors import UserError, system_error
+from fashionprobe.errors import Busy, UserError, system_error
 
 HERE = Path(__file__).parents[1]
 NO_HEATMAP = "none"
@@ -38,7 +38,7 @@ def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: 
             )  # fmt: skip
         with gr.Column(scale=3, min_width=240, elem_classes="fp-side"):
             split = gr.Radio(list(SPLITS), value="train", label="Split", info="Test is never marked: it measures.")
-            label = gr.Dropdown([("all", ""), *_named(marking.looking.classes)], value="", label="Class")
+            label = gr.Dropdown([("all", ""), *_named(marking.classifier.classes)], value="", label="Class")
             outcome = gr.Radio(list(OUTCOMES), value="all", label="The network has it")
             sure = gr.Dropdown(list(SURE), value="all", label="Sure of its first guess")
             marked = gr.Radio(list(MARKED), value="all", label="Masks")
@@ -46,7 +46,7 @@ def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: 
                 [*((heading(name), name) for name in QUICK), (NO_HEATMAP, "")], value=QUICK[0], label="Heatmap"
             )
             target = gr.Dropdown(
-                [FIRST_GUESS, TRUE_CLASS, *marking.looking.classes], value=FIRST_GUESS, label="Heatmap of"
+                [FIRST_GUESS, TRUE_CLASS, *marking.classifier.classes], value=FIRST_GUESS, label="Heatmap of"
             )
     filters = [split, label, outcome, sure, marked, method, target]
 
@@ -69,8 +69,8 @@ def build(page: gr.Blocks, marking: Marking, correcting: Correcting | str, run: 
 def _refit(page: gr.Blocks, correcting: Correcting) -> None:
     """Build the part below: a button that starts the refit, how far it is, and what it came to."""
     gr.HTML(
-        '<div class="fp-section"><h2>Refit</h2><p>The network goes on training and is punished for what it sees inside '
-        "your masks. The trained one stays as it is.</p></div>", js_on_load=None,
+        '<div class="fp-section"><h2>Refit</h2><p>The network continues training and is punished for what it sees '
+        "inside your masks. The trained one does not change.</p></div>", js_on_load=None,
     )  # fmt: skip
     with gr.Row(equal_height=True):
         iterations = gr.Slider(
@@ -81,15 +81,15 @@ def _refit(page: gr.Blocks, correcting: Correcting) -> None:
     with gr.Row(equal_height=True):
         with gr.Column(scale=2, min_width=260, elem_classes="fp-checks"):
             rivals = gr.Checkbox(False, label="Compare with all rivals (takes many times as long)", container=False)
-            again = gr.Checkbox(False, label="Replace the refit that is there", container=False)
+            again = gr.Checkbox(False, label="Replace the existing refit", container=False)
         start = gr.Button("Refit with these masks", variant="primary", elem_id="fp-refit", min_width=220, scale=1)
     status = gr.HTML(elem_id="fp-refit-status", js_on_load=None)
     result = gr.HTML(elem_id="fp-refit-result", js_on_load=None)
     clock = gr.Timer(1.0, active=False)
 
     def begin(iterations: float, loss: str, seeds: float, rivals: bool, again: bool) -> Any:
-        wish = Wish(int(iterations), loss, int(seeds), rivals, again)
-        guarded(lambda: correcting.start(wish))
+        request = RefitRequest(int(iterations), loss, int(seeds), rivals, again)
+        guarded(lambda: correcting.start(request))
         return html.state(correcting.state), gr.Timer(active=True), gr.Button(interactive=False)
 
     def tick() -> Any:
@@ -129,7 +129,7 @@ def _answer(function: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return function()
     except UserError as error:
-        return {"error": str(error), "again": "in use by another process" in str(error)}
+        return {"error": str(error), "again": isinstance(error, Busy)}
     except OSError as error:
         return {"error": str(system_error(error)), "again": True}
     except (KeyError, TypeError, ValueError) as error:
@@ -154,4 +154,4 @@ def _named(classes: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _shelf(marking: Marking, run: str) -> str:
     """Return the name under which a browser keeps masks that are not saved yet: of this run and record set alone."""
-    return f"fashionprobe/{run}/" + hashlib.sha256(marking.shelf.records.fingerprint.encode()).hexdigest()[:12]
+    return f"fashionprobe/{run}/" + hashlib.sha256(marking.pictures.records.fingerprint.encode()).hexdigest()[:12]

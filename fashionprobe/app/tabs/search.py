@@ -11,7 +11,7 @@ from fashionprobe.app import html as views
 from fashionprobe.app.searching import Query, Searching
 from fashionprobe.app.widgets import QUIET, guarded, upload
 from fashionprobe.attributes.index import BOTH
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 
 TILES = (Path(__file__).parents[1] / "tiles.js").read_text(encoding="utf-8")
 SEVERAL = 2
@@ -83,7 +83,7 @@ def build(searching: Searching) -> None:
 
         def made() -> None:
             if not words:
-                raise UserError("name", expected="the name of the class", received="nothing")
+                raise missing("name", "a class needs one")
             if len(chosen) < 2:
                 received = f"{len(chosen)} chosen"
                 raise UserError("images", expected="two pictures or more, ten are a good number", received=received)

@@ -1,4 +1,4 @@
-"""Pictures on a grid, like beside like: how to lay them out, and how well a layout keeps what is near."""
+"""Pictures on a grid, similar ones side by side: how to lay them out, and how well a layout keeps what is near."""
 
 from fashionprobe.lazy import names_of
 

@@ -103,7 +103,7 @@ def start(positions: np.ndarray, rows: int, columns: int, seed: int = 0) -> np.n
     """Give each item a cell near its place in the plane.
 
     Rows are cut from the plane by one coordinate, and columns by the other. Then windows of the grid, moved about, give
-    their items anew to their cells, so that the squared distances between places and cells become least (linear
+    their items again to their cells, so that the squared distances between places and cells become least (linear
     assignment). One assignment over the whole grid would be a little better and take far longer.
 
     Args:
@@ -159,7 +159,7 @@ def windows(rows: int, columns: int, side: int, random: np.random.Generator) -> 
 
 
 def reassign(grid: np.ndarray, window: np.ndarray, points: np.ndarray, targets: np.ndarray) -> None:
-    """Give the items in some cells anew to these cells, so that the sum of squared distances is least.
+    """Reassign the items of some cells to these cells, so that the sum of squared distances is least.
 
     Args:
         grid: The item in each cell, or -1; changed in place.
@@ -249,7 +249,7 @@ def scores(
         nothing to score: all distances zero, no item beside another, or no classes.
 
     Raises:
-        UserError: If there are too few items, a value is not finite, or a layout is none.
+        UserError: If there are too few items, a value is not finite, or a layout is not one.
 
     Reference:
         Barthel, Hezel, Jung and Schall, Improved evaluation and generation of grid layouts using distance preservation

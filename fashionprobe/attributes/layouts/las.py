@@ -17,7 +17,7 @@ SHRINK = 0.95
 """What the radius is multiplied by from one neighbourhood to the next."""
 
 SWEEPS = 2
-"""Times that the items are given anew to the cells for each neighbourhood."""
+"""Times that the items are reassigned to the cells for each neighbourhood."""
 
 WINDOW = (16, 32)
 """Least and most cells along the side of a window: four radii between them."""
@@ -36,7 +36,7 @@ def las(
     """Lay items out on a grid so that neighbours have like descriptors.
 
     From the assignment that keeps the projection, each sweep smooths the map of descriptors over a neighbourhood, and
-    gives the items anew to the cells, each to one whose smoothed descriptor is like its own (linear assignment). The
+    reassigns the items to the cells, each to one whose smoothed descriptor is like its own (linear assignment). The
     neighbourhood shrinks from sweep to sweep. The assignment is optimal within windows of the grid, which move from
     sweep to sweep: on a large grid that is many times faster, as in the paper's fast variant, which draws the cells
     that it assigns at once instead.

@@ -17,7 +17,7 @@ from fashionprobe.explain.targets import Channel
 OCTAVES = 4
 """Scales for a network that takes images of any size."""
 
-LEAST_SIDE = 32
+MIN_SIDE = 32
 """Pixels below which the default makes no further octave."""
 
 
@@ -63,7 +63,8 @@ def dream(
         UserError: If the layer or the channel is not there, or an argument does not fit.
 
     Reference:
-        Mordvintsev, Olah, Tyka: Inceptionism, 2015, https://research.google/blog/inceptionism-going-deeper-into-neural-networks
+        Mordvintsev, Olah, Tyka: Inceptionism, 2015,
+        https://research.google/blog/inceptionism-going-deeper-into-neural-networks
     """
     check_range(value_range)
     check_numbers(steps=steps, learning_rate=learning_rate, jitter=jitter, seed=seed)
@@ -97,7 +98,7 @@ def _objective(model: keras.Model, target: Channel | str) -> tuple[Network, Call
         raise UserError("target", expected="a Channel or the name of a layer", received=target)
     opened = flat(model)
     find_layer(opened, target, argument="target")
-    # Of a layer's channels the first stands for all: it is there in every layer, and cuts the network at this one.
+    # Channel 0 exists in every layer; it only marks where to cut the model.
     network = Network(opened, target=Channel(target, 0))
 
     def squares(images: tf.Tensor) -> tf.Tensor:
@@ -135,7 +136,7 @@ def _sizes(model: keras.Model, size: Any, octaves: int | None, scale: float) -> 
     fixed = None not in model.input_shape[1:3]
     if octaves is None:
         octaves = 1 if fixed else OCTAVES
-        while octaves > 1 and min(size) / scale ** (octaves - 1) < LEAST_SIDE:
+        while octaves > 1 and min(size) / scale ** (octaves - 1) < MIN_SIDE:
             octaves -= 1
     check_numbers(octaves=octaves)
     if fixed and octaves > 1:

@@ -1,4 +1,4 @@
-"""Activation maximization: the pictures that channels, neurons and classes answer to most, many at once."""
+"""Activation maximization: the pictures that channels, neurons and classes respond to most, many at once."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -34,8 +34,8 @@ PIXEL_RATE, FOURIER_RATE = 0.05, 0.1
 
 
 @dataclass(frozen=True)
-class Maximized:
-    """Pictures and how much the units answer to them.
+class Maximization:
+    """Pictures and how strongly the units respond to them.
 
     Attributes:
         images: float32 (units, height, width, channels), in the range of values asked for.
@@ -64,8 +64,8 @@ def maximize(
     value_range: tuple[float, float] = (0.0, 255.0),
     batch_size: int = 16,
     seed: int = 0,
-) -> Maximized:
-    """Make the picture that each unit answers to most, by gradient ascent of `mean(A) - R(x)`.
+) -> Maximization:
+    """Make the picture that each unit responds to most, by gradient ascent of `mean(A) - R(x)`.
 
     A is the map of a channel (one value for a neuron or a class), R the sum of the penalties. A picture depends on its
     unit and the seed, not on the other units. Where a ReLU ends the layer, a place at which the unit is silent has no
@@ -126,7 +126,7 @@ def maximize(
             images = to_range(pictures, value_range)
             found.append((images.numpy(), measure(images, tf.constant(rows))[0].numpy(), np.concatenate(history).T))
     images, scores, history = (np.concatenate(parts)[: len(targets)] for parts in zip(*found, strict=True))
-    return Maximized(images, scores, history)
+    return Maximization(images, scores, history)
 
 
 def _climber(

@@ -1,7 +1,7 @@
 """What keeps a maximized picture from being noise: penalties on it, and changes made to it every few steps.
 
 Pictures are float32 (batch, height, width, channels) in [-1, 1], and 0 is grey, whatever range the network takes.
-A penalty is any function of them that returns one number a picture, (batch,); it is taken off the activation.
+A penalty is any function of them that returns one number per picture, (batch,); it is taken off the activation.
 """
 
 import math

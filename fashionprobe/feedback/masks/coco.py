@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, require, unknown_name
 from fashionprobe.feedback.masks.files import Found
 
 EXPECTED = "a COCO file: a JSON object with images, annotations and categories"
@@ -31,7 +31,7 @@ def read_coco(path: Path, categories: Collection[str] | None = None) -> list[Fou
         One mask an annotation, under the `file_name` of its image.
 
     Raises:
-        UserError: If the file is none of COCO's, there is no such category, or pycocotools is needed and not installed.
+        UserError: If the file is not a COCO file, there is no such category, or pycocotools is needed but missing.
     """
     content = _load(path)
     images = _table(path, content, "images", ("id", "file_name"))
@@ -57,7 +57,7 @@ def read_coco(path: Path, categories: Collection[str] | None = None) -> list[Fou
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError("path", expected=EXPECTED, received=f"'{path}', which is no file")
+        raise UserError("path", expected=EXPECTED, received=f"'{path}', which is not a file")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -135,14 +135,7 @@ def _size(height: Any, width: Any) -> tuple[int, int]:
 
 
 def _coder() -> Any:
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise UserError(
-            "source", expected="one whose package is installed", received="coco with polygons, without pycocotools",
-            remedy='Install it: pip install "fashionprobe[coco]".',
-        ) from error  # fmt: skip
-    return mask
+    return require("pycocotools.mask", extra="coco", purpose="COCO files with polygons")
 
 
 def _counts(text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Masks while they are drawn: one note and one PNG file an image, which change all the time and are never lost.
+"""Masks while they are drawn: one note and one PNG file per image, which change all the time and are never lost.
 
 Beside a run's artifacts and none itself: `fashionprobe masks --source app` makes one of it. A save says which version
 it was drawn on; where another person saved meanwhile, the newcomer is kept beside it until somebody chooses. The note
@@ -29,7 +29,7 @@ FORMAT = 1
 PATIENCE = 10.0
 """Seconds that a save waits for another one."""
 
-MOST_NOTE = 2000
+MAX_NOTE = 2000
 """Characters of a note."""
 
 
@@ -72,7 +72,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Saved:
+class SaveOutcome:
     """What became of a save.
 
     Attributes:
@@ -89,7 +89,7 @@ class Saved:
 def save(
     folder: Path, id: str, label: str, mask: np.ndarray, *, author: str, note: str, base: str,
     settles: Collection[str] = (),
-) -> Saved:  # fmt: skip
+) -> SaveOutcome:  # fmt: skip
     """Keep a mask.
 
     Args:
@@ -110,13 +110,13 @@ def save(
         OSError: If the disk is full or the folder may not be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    new = _version(id, mask, author, " ".join(note.split())[:MOST_NOTE])
+    new = _version(id, mask, author, " ".join(note.split())[:MAX_NOTE])
     with locked(folder, patience=PATIENCE):
         there = load(folder, id) or Mark(id, label)
         others = tuple(each for each in there.others if each.version not in settles)
         if new.file and not (folder / new.file).is_file():
             write_bytes(folder / new.file, _png(mask))
-        # A version that is gone took nothing of somebody's with it.
+        # A deleted version never discards another person's mask.
         if there.now.version in ("", base, new.version):
             now = there.now if there.now.version == new.version else new
             kept = replace(there, label=label, now=now, others=others)
@@ -124,7 +124,7 @@ def save(
             others = (*(each for each in others if each.version != new.version), new)
             kept = replace(there, others=others)
         _publish(folder, kept)
-    return Saved(kept, kept.now.version != new.version, new.version)
+    return SaveOutcome(kept, kept.now.version != new.version, new.version)
 
 
 def load(folder: Path, id: str) -> Mark | None:
@@ -152,7 +152,7 @@ def mask_of(folder: Path, version: Version) -> np.ndarray | None:
     """Return a mask, bool (height, width); None for a version without one, or one that was replaced meanwhile.
 
     Raises:
-        UserError: If the file is no mask.
+        UserError: If the file is not a mask.
     """
     path = folder / Path(version.file).name
     return read_png(path) if version.file and path.is_file() else None

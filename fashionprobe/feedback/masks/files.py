@@ -25,7 +25,7 @@ def read_folder(folder: Path) -> list[Found]:
         The masks, sorted by name.
 
     Raises:
-        UserError: If there is no such folder, no PNG file in it, or one is no mask.
+        UserError: If there is no such folder, no PNG file in it, or one is not a mask.
     """
     if not folder.is_dir():
         received = f"'{folder}', {'a file' if folder.exists() else 'which does not exist'}"
@@ -96,8 +96,8 @@ def by_id(found: Iterable[Found], ids: Collection[str]) -> dict[str, np.ndarray]
         The mask of each image that has one, in the order of `ids`.
 
     Raises:
-        UserError: If a name is no image's or could be several images', if two masks of an image differ in size, or if
-            there is no mask at all.
+        UserError: If a name fits no image or several, if two masks of an image differ in size, or if there is no mask
+            at all.
     """
     stems: dict[str, list[str]] = {}
     for name in ids:

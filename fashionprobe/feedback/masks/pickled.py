@@ -30,7 +30,7 @@ def read_pickle(path: Path) -> list[Found]:
         UserError: If the file holds anything else.
     """
     if not path.is_file():
-        raise UserError("path", expected=EXPECTED, received=f"'{path}', which is no file")
+        raise UserError("path", expected=EXPECTED, received=f"'{path}', which is not a file")
     try:
         with path.open("rb") as file:
             content = _Unpickler(file, encoding="latin1").load()

@@ -18,7 +18,7 @@ LUMA = (0.299, 0.587, 0.114)
 def at_tap(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """Bring masks to the cells of a feature map: the area average, and all above 0 becomes 1.
 
-    So a cell is 1 where it overlaps a masked pixel at all, also when the sizes are no multiples of each other.
+    So a cell is 1 where it overlaps a masked pixel at all, also when the sizes are not multiples of each other.
 
     Args:
         masks: bool (batch, height, width), True where a pixel is irrelevant.
@@ -153,7 +153,7 @@ def threshold(values: np.ndarray) -> float:
     """Return the value that cuts an array best in two: the variance between the two groups is greatest.
 
     The cut is sought between 256 bins of equal width from the least to the greatest value; the bins hold the values'
-    true means. What is returned lies in the middle between the greatest value below the cut and the least above it.
+    true means. What is returned is in the middle between the greatest value below the cut and the least above it.
 
     Args:
         values: float or int of any shape, finite.

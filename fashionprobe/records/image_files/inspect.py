@@ -234,6 +234,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if image.mode == "CMYK" and "adobe" not in image.info:
-        # Without Adobe's marker 0 is no ink, as TensorFlow and browsers take it; Pillow inverts regardless.
+        # Without Adobe's marker 0 means no ink, as TensorFlow and browsers take it; Pillow inverts regardless.
         image = ImageChops.invert(image)
     return image.convert("RGB")

@@ -35,7 +35,7 @@ def read_files(
         float32 (files, *size, 3), RGB in [0, 255].
 
     Raises:
-        UserError: If a file is not there, or is no image that can be read.
+        UserError: If a file is not there, or is not an image that can be read.
     """
     return np.stack([fitted(_bytes(Path(path)), path, size, fit, resizing=resizing) for path in paths])
 
@@ -46,7 +46,7 @@ def fitted(
     """Do with the bytes of one image file what `read_files` does; float32 (*size, 3).
 
     Raises:
-        UserError: If they are no image that can be read.
+        UserError: If they are not images that can be read.
     """
     return decode.fit(_decoded(data, name, resizing), size, fit).numpy()
 
@@ -55,7 +55,7 @@ def picture(path: str) -> np.ndarray:
     """Read an image file in its own size, uint8 (height, width, 3), RGB, upright.
 
     Raises:
-        UserError: If the file is not there, or is no image that can be read.
+        UserError: If the file is not there, or is not an image that can be read.
     """
     return _decoded(_bytes(Path(path)), path).numpy()
 
@@ -68,7 +68,7 @@ def decoded(data: bytes, name: str) -> np.ndarray:
         name: Its name, for the error.
 
     Raises:
-        UserError: If they are no image that can be read.
+        UserError: If they are not images that can be read.
     """
     return _decoded(data, name).numpy()
 

@@ -18,10 +18,10 @@ TAKEN = ("row", "shard", "image")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What a source offers: one row an image, and a way to read each image's bytes.
+    """What a source offers: one row per image, and a way to read each image's bytes.
 
     Attributes:
-        items: One row an image: a unique `id`, one string column a label, optionally `split` (train, val or test).
+        items: One row per image: a unique `id`, one string column per label, optionally `split` (train, val or test).
             A missing label is the empty string.
         read: Returns the encoded bytes of the image with this id. Called from several threads.
         contents: Returns a key for each of these ids; files with the same bytes have the same key. None when no two

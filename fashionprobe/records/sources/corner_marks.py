@@ -43,7 +43,7 @@ GREYS = (20, 230)
 """The darkest and the lightest patch: both differ from white and from black paper."""
 
 MOST = {"symbols": len(SYMBOLS), "patch": 20, "dots": 16}
-"""How many classes the marks of each kind tell apart."""
+"""How many classes the marks of each kind distinguish."""
 
 
 def check_rate(rate: float) -> None:
@@ -78,7 +78,7 @@ def with_mark(pixels: np.ndarray, kind: str, number: int, count: int) -> np.ndar
         kind: "symbols" draws a symbol; "patch" a grey square, from dark to light in the order of the classes; "dots" as
             many dots as the class' place, counted from 1.
         number: Place of the class, from 0.
-        count: Number of classes; `MOST` says how many a kind can tell apart.
+        count: Number of classes; `MOST` says how many a kind can distinguish.
     """
     if kind == "symbols":
         return with_symbol(pixels, list(SYMBOLS)[number])

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe.artifacts import load
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, missing, unknown_name
 from fashionprobe.records.image_files import inspect
 from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.record_set import RecordSet
@@ -46,7 +46,7 @@ def catalogue(
         none) and marks ("by class", "random" or "without"); `read` returns PNG in the image's own size.
 
     Raises:
-        UserError: If `path` is no record set, the label is not there, or it has too many classes for the marks.
+        UserError: If `path` is not a record set, the label is not there, or it has too many classes for the marks.
     """
     check_rate(rate)
     records = _open(path)
@@ -84,7 +84,7 @@ def catalogue(
 def _open(path: str | os.PathLike[str] | None) -> RecordSet:
     remedy = "Name the folder of a record set, such as tfrecords/garments, that fashionprobe ingest wrote."
     if path is None:
-        raise UserError("path", expected="the folder of a record set", received="nothing", remedy=remedy)
+        raise missing("path", "pass the folder of a record set", remedy)
     made = load(Path(path), stage="ingest", remedy=remedy)
     return RecordSet(made.path, made.manifest)
 

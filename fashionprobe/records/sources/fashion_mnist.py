@@ -49,7 +49,7 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
         returns grey PNG, light on black, the pixels as published.
 
     Raises:
-        UserError: If the path is no folder, a file is missing or damaged, images and labels do not fit together, or
+        UserError: If the path is not a folder, a file is missing or damaged, images and labels do not fit together, or
             the download fails.
     """
     parts = _download() if path is None else _files(Path(path))

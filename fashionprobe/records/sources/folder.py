@@ -4,7 +4,7 @@ import os
 
 import pandas as pd
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 from fashionprobe.records.sources import Catalogue
 from fashionprobe.records.sources.tree import FileTree
 
@@ -17,7 +17,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
 def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
-    """List the images of a folder, or zip file, that has one sub-folder a class.
+    """List the images of a folder, or zip file, that has one sub-folder per class.
 
     Args:
         path: The folder or zip file. A single folder that wraps everything is looked through.
@@ -30,19 +30,14 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
         UserError: If `path` is missing or holds no file in a class folder.
     """
     if path is None:
-        raise UserError(
-            "path",
-            expected="a folder with one sub-folder a class",
-            received="nothing",
-            remedy="Pass --path FOLDER.",
-        )
+        raise missing("path", "pass a folder with one sub-folder per class", "Such as --path FOLDER.")
     tree = FileTree(path)
     parts = [tuple(name.split("/")) for name in tree.sizes]
     # A README or a table of labels says nothing about the levels.
     images = [part for part in parts if part[-1].lower().endswith(SUFFIXES)] or parts
     outer = _wrapping(images)
     with_split = _has_split_level([part[outer:] for part in images])
-    # The class folder is the last level that counts; below it may lie more folders.
+    # The class folder is the last level that counts; more folders may be below it.
     depth = outer + (3 if with_split else 2)
     wrapper = images[0][:outer] if images else ()
     kept = [part for part in parts if len(part) >= depth and part[:outer] == wrapper]
@@ -50,7 +45,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
         kept = [part for part in kept if part[outer].lower() in SPLITS]
     if not kept:
         raise UserError(
-            "path", expected="a folder with one sub-folder of images a class",
+            "path", expected="a folder with one sub-folder of images per class",
             received=f"{str(path)!r}, without a file in a sub-folder",
             remedy="Arrange the images as FOLDER/<class>/<image>.",
         )  # fmt: skip

@@ -13,7 +13,7 @@ import unicodedata
 
 import pandas as pd
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, require
 from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.record_set import SPLITS
 from fashionprobe.records.sources import TAKEN, Catalogue
@@ -99,14 +99,8 @@ def title_pattern(titles: pd.Series) -> pd.Series:
 
 
 def _download() -> str:
-    try:
-        import kagglehub  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            "path", expected="the data set's folder or zip file", received="nothing",
-            remedy=f"Download https://www.kaggle.com/datasets/{HANDLE} and pass --path, "
-            "or install kagglehub (the extra [kaggle]) to have it downloaded.",
-        ) from error  # fmt: skip
+    remedy = f"Or download https://www.kaggle.com/datasets/{HANDLE} and pass its folder or zip file as --path."
+    kagglehub = require("kagglehub", extra="kaggle", purpose="a download without --path", remedy=remedy)
     try:
         return kagglehub.dataset_download(HANDLE)
     except Exception as error:  # of many kinds: no connection, no account, no space
@@ -169,7 +163,7 @@ def _read_styles(tree: FileTree, name: str) -> tuple[list[dict[str, str]], list[
     if splits:
         raise UserError(
             where, expected=f"a CSV file whose column split holds {', '.join(SPLITS)}",
-            received=f"one with {min(splits)!r}", remedy="Rename the column if it is none of splits.",
+            received=f"one with {min(splits)!r}", remedy="Rename the column if it does not hold splits.",
         )  # fmt: skip
     return rows, malformed, folded
 

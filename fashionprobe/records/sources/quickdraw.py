@@ -50,7 +50,7 @@ def catalogue(path: str | os.PathLike[str] | None, size: tuple[int, int] | None 
         returns grey PNG, dark on white.
 
     Raises:
-        UserError: If the path is no folder, or holds no sketch.
+        UserError: If the path is not a folder, or holds no sketch.
     """
     if path is None or not Path(path).is_dir():
         raise UserError(
@@ -150,7 +150,7 @@ def _bitmaps(path: Path) -> np.ndarray:
 
 
 def _drawings(tree: FileTree, file: str) -> tuple[list[Row], list[tuple[str, str]]]:
-    """List the drawings of a file, one a line, and the lines that hold none."""
+    """List the drawings of a file, one per line, and the lines that hold none."""
     rows, broken, start = [], [], 0
     with open(tree.place(file), "rb") as lines:
         for number, line in enumerate(lines):

@@ -1,6 +1,6 @@
 """A sprite sheet, one picture made of tiles of one size, and a table of their labels, as TensorBoard's projector takes.
 
-The tiles lie row by row in a square grid, of as many rows and columns as all labels need: 10 x 10 for 82 to 100 labels.
+The tiles are row by row in a square grid, of as many rows and columns as all labels need: 10 x 10 for 82 to 100 labels.
 
 Reference:
     TensorBoard, Visualizing data using the embedding projector: the sprite image and the metadata file,
@@ -17,7 +17,7 @@ import unicodedata
 import numpy as np
 import pandas as pd
 
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, missing
 from fashionprobe.records.image_files import inspect
 from fashionprobe.records.image_files.info import BadImage
 from fashionprobe.records.record_set import SPLITS
@@ -39,7 +39,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
     """Cut a sprite sheet into its tiles.
 
     Args:
-        path: A folder or zip file with one sheet, `.png` or `.jpg`, and one table, `.tsv` or `.csv`, a row a tile. As
+        path: A folder or zip file with one sheet, `.png` or `.jpg`, and one table, `.tsv` or `.csv`, a row per tile. As
             in the projector, a table of one column has no header, one of several columns has, and empty lines do not
             count.
 
@@ -73,10 +73,7 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
 
 def _opened(path: str | os.PathLike[str] | None) -> FileTree:
     if path is None:
-        raise UserError(
-            "path", expected="a folder with a sprite sheet and a table of its labels", received="nothing",
-            remedy="Pass --path FOLDER.",
-        )  # fmt: skip
+        raise missing("path", "pass a folder with a sprite sheet and a table of its labels", "Such as --path FOLDER.")
     return FileTree(path)
 
 
@@ -94,26 +91,26 @@ def _only(tree: FileTree, suffixes: tuple[str, ...], what: str) -> str:
 
 
 def _read_table(tree: FileTree, name: str) -> pd.DataFrame:
-    """Read the labels as text, one row a tile."""
+    """Read the labels as text, one row per tile."""
     where = str(tree.path / name)
     rows = _rows(tree, name, where)
     width = len(rows[0][1]) if rows else 1
     header = [COLUMN] if width == 1 else rows.pop(0)[1]
     _check_header(header, where)
     if not rows:
-        raise UserError(where, expected="a table with a row a tile", received="no rows", remedy="Add the labels.")
+        raise UserError(where, expected="a table with a row per tile", received="no rows", remedy="Add the labels.")
     for line, row in rows:
         if len(row) != width:
             raise UserError(
                 where, expected=f"a table with {width} columns in each row, as in the first",
-                received=f"{len(row)} in line {line}", remedy="Mend the line.",
+                received=f"{len(row)} in line {line}", remedy="Fix the line.",
             )  # fmt: skip
     labels = pd.DataFrame([row for _, row in rows], columns=header)
     unknown = set(labels.get("split", ())) - {*SPLITS}
     if unknown:
         raise UserError(
             where, expected=f"a table whose column split holds {', '.join(SPLITS)}",
-            received=f"one with {min(unknown)!r}", remedy="Rename the column if it is none of splits.",
+            received=f"one with {min(unknown)!r}", remedy="Rename the column if it does not hold splits.",
         )  # fmt: skip
     return labels
 

@@ -1,7 +1,7 @@
 """X-ray images of GDXray in class folders, with the flipped copies that some collections of them hold.
 
 The files are named as in GDXray, `B0049_0001.jpg`: series and number. A letter before it marks a copy: L is turned
-upside down, U is mirrored, A is both. A file and its copies never lie on two sides of a split that is drawn here.
+upside down, U is mirrored, A is both. A file and its copies are never on two sides of a split that is drawn here.
 """
 
 import os
@@ -22,7 +22,7 @@ BACKGROUNDS = {
     "B0081": "cluttered",  # razor blades, likewise
     "B0082": "cluttered",  # other cut-outs of bags
 }
-"""What lies around the object, by series, as seen in the images; "unknown" for the series that are not here."""
+"""What is around the object, by series, as seen in the images; "unknown" for the series that are not here."""
 
 FLIPS = {"": "no", "L": "upside down", "U": "mirrored", "A": "both"}
 VALIDATION = 10
@@ -32,7 +32,7 @@ _NAME = re.compile(r"([LUA]?)([BCNSW]\d{4})_(\d+)\.\w+")
 
 
 def catalogue(path: str | os.PathLike[str] | None, seed: int = 0) -> Catalogue:
-    """List the X-rays of a folder, or zip file, that has one sub-folder a class.
+    """List the X-rays of a folder, or zip file, that has one sub-folder per class.
 
     With folders train and test but none for val, a tenth of the originals of each class and series in train, drawn with
     the seed, becomes val together with their copies.

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, not_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fashionprobe.app.access import Door
+    from fashionprobe.app.access import Access
     from fashionprobe.app.marking import Marking
     from fashionprobe.app.server import Server
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Served:
+class AppSession:
     """What was shown.
 
     Attributes:
@@ -43,7 +43,7 @@ def app(
     trust: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Served:
+) -> AppSession:
     """Show a run in the browser: mark, refit, explore, search.
 
     It runs until Ctrl-C, and also has maps of the images. Nothing leaves this machine: the page needs no network, and
@@ -54,8 +54,8 @@ def app(
         dataset: Record set whose images are shown. Default: the one that the run is about.
         host: Network interface to listen on. One that other machines can reach, such as 0.0.0.0, demands --auth.
         port: Its port.
-        auth: File with a line USER:PASSWORD for each person who may come in, which only you can read. Default: the
-            environment variable FASHIONPROBE_AUTH, else nobody is asked.
+        auth: File with a line USER:PASSWORD for each person who may connect; only you may be able to read it. Default:
+            the environment variable FASHIONPROBE_AUTH, else no password.
 
     Returns:
         What was shown, when it is closed.
@@ -68,30 +68,30 @@ def app(
         fashionprobe app --run symbols
     """
     _need_gradio()
-    from fashionprobe.app.access import door, need_free
+    from fashionprobe.app.access import check_access, need_free
 
-    opened = door(host, port, auth)
+    access = check_access(host, port, auth)
     folder = shared.run_path(run, runs_root)
     if not folder.is_dir():
         raise UserError(
             "run", expected="a run", received=f"{folder}, which does not exist",
             remedy=f"Make one first: fashionprobe train --dataset DATASET --run {folder.name}",
         )  # fmt: skip
-    need_free(opened)
-    with serve(folder, opened, dataset=dataset, tfrecords_root=tfrecords_root, trust=trust) as server:
+    need_free(access)
+    with serve(folder, access, dataset=dataset, tfrecords_root=tfrecords_root, trust=trust) as server:
         log.info("%s is open at %s. Stop it with Ctrl-C.", folder, server.url)
         server.wait()
-    return Served(folder, server.url)
+    return AppSession(folder, server.url)
 
 
 def serve(
-    folder: Path, door: "Door", *, dataset: shared.Place | None, tfrecords_root: str, trust: bool = False
+    folder: Path, access: "Access", *, dataset: shared.Place | None, tfrecords_root: str, trust: bool = False
 ) -> "Server":
-    """Open what a run holds and start its server, which goes on in threads until it is closed.
+    """Open what a run holds and start its server, which runs in threads until it is closed.
 
     Args:
         folder: Folder of the run.
-        door: Where to listen, and whom to let in.
+        access: Where to listen, and who may connect.
         dataset: Record set whose images are shown; None for the one that the run is about.
         tfrecords_root: Folder that holds the record sets.
         trust: Whether networks of the run may hold more than layers of Keras.
@@ -115,15 +115,12 @@ def serve(
         run=folder.name, lead=_lead(marking), marking=marking, correcting=correcting, exploring=exploring,
         searching=searching, mapping=mapping,
     )  # fmt: skip
-    return start(parts, door, folder)
+    return start(parts, access, folder)
 
 
 def _need_gradio() -> None:
     if importlib.util.find_spec("gradio") is None:
-        raise UserError(
-            "app", expected="installed with the extra app", received="no gradio",
-            remedy="pip install 'fashionprobe[app]'",
-        )  # fmt: skip
+        raise not_installed("gradio", extra="app", purpose="`fashionprobe app`")
 
 
 def _tried(make: "Callable[[], Any]") -> Any:
@@ -140,4 +137,4 @@ def _lead(marking: "Marking | str") -> str:
     count = len(marking.items)
     # A label is often called "class".
     of = "" if marking.label.lower() in ("class", "classes") else f" of {marking.label}"
-    return f"{len(marking.looking.classes)} classes{of}, {count:,} images of train and val."
+    return f"{len(marking.classifier.classes)} classes{of}, {count:,} images of train and val."

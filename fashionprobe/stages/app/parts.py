@@ -14,10 +14,10 @@ from fashionprobe import backbones
 from fashionprobe.app.exploring import Exploring
 from fashionprobe.app.mapping import Mapping
 from fashionprobe.app.marking import Marking
-from fashionprobe.app.pictures import Shelf
-from fashionprobe.app.refit_job import Correcting, Outcome, Pair, Wish
+from fashionprobe.app.pictures import Pictures
+from fashionprobe.app.refit_job import Correcting, Outcome, Pair, RefitRequest
 from fashionprobe.app.searching import FITTED_ON, Backing, Points, Searching
-from fashionprobe.app.served_classifier import Looking
+from fashionprobe.app.served_classifier import ServedClassifier
 from fashionprobe.artifacts import MANIFEST, load, locked, read_manifest, write_text
 from fashionprobe.attributes.classes import Classes
 from fashionprobe.attributes.index import Index
@@ -26,7 +26,7 @@ from fashionprobe.feedback.masks import drawings
 from fashionprobe.feedback.masks.files import read_png
 from fashionprobe.feedback.significance import heat_inside
 from fashionprobe.inputs.classifier import open_data, open_trained
-from fashionprobe.inputs.descriptors import open_described, records_of
+from fashionprobe.inputs.descriptors import read_descriptors, records_of
 from fashionprobe.inputs.index import normalized, open_classes, open_index, readable
 from fashionprobe.inputs.masks import TABLE, fitted
 from fashionprobe.inputs.new_images import describer, resizing_of
@@ -77,11 +77,11 @@ def marking(place: Place) -> Marking:
     """
     trained = open_trained(place.run, trust=place.trust)
     data = open_data(trained, place.dataset, place.tfrecords_root, whole=False)
-    looking = Looking(trained.backbone, trained.classes, data.fit)
+    classifier = ServedClassifier(trained.backbone, trained.classes, data.fit)
     known = _predictions(trained.artifact.path, trained.classes) if place.dataset is None else {}
     folder = place.run / drawings.FOLDER
     _take_masks(place.run, data.records, folder)
-    return Marking(looking, Shelf(data.records), data.items, data.label, folder, known)
+    return Marking(classifier, Pictures(data.records), data.items, data.label, folder, known)
 
 
 def _predictions(path: Path, classes: tuple[str, ...]) -> dict[str, tuple[int, float]]:
@@ -120,7 +120,7 @@ def searching(place: Place) -> Searching:
     """
     run, runs_root = place.run, place.runs_root
     index = open_index(run)
-    described = open_described(run)
+    described = read_descriptors(run)
     size, fit = tuple(index.network["arguments"]["size"]), index.network["arguments"]["fit"]
     network = describer(index.network, index.blocks, trust=place.trust)
     resizing = resizing_of(run, index.network, place.tfrecords_root)
@@ -156,7 +156,7 @@ def exploring(place: Place, marking: Marking) -> Exploring:
     there = (path / MANIFEST).is_file()
     if there:
         load(path, stage="maximize", remedy="Make it again with --overwrite: fashionprobe maximize.")
-    return Exploring(marking.looking, marking.shelf, marking.label, path if there else None)
+    return Exploring(marking.classifier, marking.pictures, marking.label, path if there else None)
 
 
 def mapping(place: Place) -> Mapping:
@@ -175,16 +175,16 @@ def mapping(place: Place) -> Mapping:
     for name, there in (("reduce", maps), ("wall", walls)):
         if there:
             load(run / name, stage=name, remedy=f"Make it again with --overwrite: fashionprobe {name}.")
-    described = open_described(run)
+    described = read_descriptors(run)
     records = records_of(described.artifact, place.tfrecords_root)
     if records is None:
         name = described.artifact.facts["dataset"]
         raise UserError(
-            "dataset", expected=f"the record set '{name}' that was described", received="none, or one made anew",
+            "dataset", expected=f"the record set '{name}' that was described", received="none, or a recreated one",
             remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
         )  # fmt: skip
     return Mapping(
-        Shelf(records), described.items, functools.cache(described.matrix), described.blocks,
+        Pictures(records), described.items, functools.cache(described.matrix), described.blocks,
         run / "reduce" if maps else None, run / "wall" if walls else None,
     )  # fmt: skip
 
@@ -201,26 +201,26 @@ class _Refit:
     place: Place
     marking: Marking
 
-    def run(self, wish: Wish) -> None:
+    def run(self, request: RefitRequest) -> None:
         place = self.place
         roots: dict[str, Any] = {"tfrecords_root": place.tfrecords_root, "runs_root": place.runs_root}
-        dataset, loss = self.marking.shelf.records.path, cast(Any, wish.loss)
+        dataset, loss = self.marking.pictures.records.path, cast(Any, request.loss)
         masks(
             dataset=dataset, source="app", run=place.run.name, label=self.marking.label,
-            overwrite=wish.replace or self._is_taken(), **roots,
+            overwrite=request.replace or self._is_taken(), **roots,
         )  # fmt: skip
         try:
             refit(
-                run=place.run.name, dataset=dataset, iterations=wish.iterations, loss=loss, seeds=wish.seeds,
-                rivals="all" if wish.rivals else "continued", check_every=max(1, min(10, wish.iterations // 2)),
-                overwrite=wish.replace, trust=place.trust, **roots,
+                run=place.run.name, dataset=dataset, iterations=request.iterations, loss=loss, seeds=request.seeds,
+                rivals="all" if request.rivals else "continued", check_every=max(1, min(10, request.iterations // 2)),
+                overwrite=request.replace, trust=place.trust, **roots,
             )  # fmt: skip
         except UserError as error:
             if "--overwrite" not in str(error):
                 raise
             raise UserError(
-                "refit", expected="a new one", received="one of other masks or settings that is there",
-                remedy='Tick "Replace the refit that is there", or keep it under another name first.',
+                "refit", expected="a new one", received="one with other masks or settings that already exists",
+                remedy='Tick "Replace the existing refit", or keep it under another name first.',
             ) from error  # fmt: skip
 
     def _is_taken(self) -> bool:
@@ -248,8 +248,8 @@ def _outcome(fingerprint: str, path: Path, marking: Marking, place: Place) -> Ou
     table = pd.read_csv(path / "methods.csv")
     columns = (table[name].astype(float) for name in ("test_mean", "balanced_mean", "inside_mean", "p"))
     rows = list(zip(table["method"].astype(str), *columns, strict=True))
-    after = Looking(
-        backbones.load(str(path / "model.keras"), trust=place.trust), made.facts["classes"], marking.looking.fit
+    after = ServedClassifier(
+        backbones.load(str(path / "model.keras"), trust=place.trust), made.facts["classes"], marking.classifier.fit
     )
     marked = [mark for mark in drawings.load_all(marking.folder) if mark.now.file]
     number = {name: item for item, name in enumerate(marking.items["id"])}
@@ -258,9 +258,9 @@ def _outcome(fingerprint: str, path: Path, marking: Marking, place: Place) -> Ou
     return Outcome(made.facts["method"], int(made.facts["masks"]), rows, pairs)
 
 
-def _pair(marking: Marking, after: Looking, item: int, mark: drawings.Mark) -> Pair:
+def _pair(marking: Marking, after: ServedClassifier, item: int, mark: drawings.Mark) -> Pair:
     picture, number = marking.picture(item), int(marking.items["number"].iloc[item])
-    before = marking.looking
+    before = marking.classifier
     mask = drawings.mask_of(marking.folder, mark.now)
     mask = np.zeros(picture.shape[:2], bool) if mask is None else mask
     heats = [network.heatmap(picture, "grad_cam", number) for network in (before, after)]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, unknown_name
-from fashionprobe.inputs.masks import Drawn, write_masks
+from fashionprobe.errors import Situation, UserError, conflict, missing, unknown_name
+from fashionprobe.inputs.masks import Mask, write_masks
 from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
@@ -20,7 +20,7 @@ from fashionprobe.stages.masks.sources import (
     DRAWN,
     IMPORTED,
     Find,
-    Said,
+    MaskNote,
     by_background,
     by_box,
     by_filter,
@@ -53,7 +53,7 @@ SHOWN_CLASSES, SHOWN = 8, 6
 
 
 @dataclass(frozen=True)
-class Masked(Result):
+class MaskSet(Result):
     """Masks on disk.
 
     Attributes:
@@ -80,11 +80,11 @@ class _Job:
     find: Find
     author: str
     note: str
-    said: "Mapping[str, Said]"
+    notes: "Mapping[str, MaskNote]"
 
     @property
     def automatic(self) -> bool:
-        """Whether the masks are found, not drawn: then an image that gives none is no mistake."""
+        """Whether the masks are found, not drawn: then an image that gives none is not a mistake."""
         return self.source not in DRAWN
 
 
@@ -120,11 +120,11 @@ def masks(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Masked:
+) -> MaskSet:
     """Collect masks of irrelevant regions.
 
-    Read what an expert drew elsewhere, or find them automatically. Images of the test split are never masked: it
-    measures what a correction has changed.
+    Read what an expert drew elsewhere, or find them automatically. Images of the test split are never masked,
+    because they evaluate the correction.
 
     Args:
         source: app takes the masks that were drawn in this run by `fashionprobe app`; png, coco and pickle read masks
@@ -135,18 +135,18 @@ def masks(
         categories: For coco: names of the categories that count. Default: all.
         box: For box and outside_box: [top, left, bottom, right] as shares of the picture's height and width.
         split: Splits whose images are masked automatically: train, val or both. Default: train.
-        where: Mask those automatically for which this pandas query over the label columns is true.
+        where: Mask automatically the images for which this pandas query over the label columns is true.
         label: Label column of the classes. Default: the one by which the record set was split.
-        classes: Mask images of these classes alone.
+        classes: Mask images of these classes only.
         samples: Number of images that are masked automatically, drawn with the seed; all if there are fewer.
             Default: 50.
         id: Or the ids of the images.
         backbone: For filter: mini, resnet50, any other name of keras.applications, or the path of a .keras file.
             Default: the network that `train` wrote into this run, if there is one, else resnet50.
         block: For filter: number of the block whose last layer has the filter. Default: the last.
-        layer: The same by the name of a layer.
+        layer: The layer, given by name instead of a block number.
         channel: For filter: its number, from 0.
-        percentile: For filter: what is above this percentile of the filter's own map of an image is masked.
+        percentile: For filter: mask what is above this percentile of the filter's map of an image.
         author: Who drew the masks, for the table. Default: the source; for app those who drew them.
         note: Why, for the table; for app what they noted.
 
@@ -188,7 +188,7 @@ def masks(
             way = by_background() if source == "otsu" else by_box(box or (), inside=source == "box")
     job = _Job(
         records=records, items=chosen, label=column, source=source, find=way.find, author=author or source, note=note,
-        said=way.said,
+        notes=way.notes,
     )  # fmt: skip
     recipe = Recipe(
         "masks", arguments | way.arguments, {"records": records.fingerprint, **way.inputs}, way.weights_sha256
@@ -205,19 +205,19 @@ def _check(given: dict[str, Any]) -> None:
     needed = {"path": IMPORTED, "box": ("box", "outside_box"), "channel": ("filter",)}
     for name, sources in needed.items():
         if source in sources and given[name] is None:
-            raise UserError(name, expected=f"given for {source}", received="nothing", remedy=EXAMPLES[name])
+            raise missing(name, f"source {source} needs it", EXAMPLES[name])
     automatic = tuple(name for name in SOURCES if name not in DRAWN)
     allowed = needed | {"categories": ("coco",), "block": ("filter",), "layer": ("filter",), "backbone": ("filter",)}
     allowed |= {name: automatic for name in ("split", "where", "classes", "samples", "id")}
     for name, sources in allowed.items():
         if given[name] is not None and source not in sources:
-            raise UserError(name, expected=f"left out for {source}", received=given[name])
+            raise conflict(name, f"source {source}", given[name])
     for name in ("author", "note"):
         if given[name] and source == APP:
-            raise UserError(name, expected="left out for app, where each mask has its own", received=given[name])
+            raise conflict(name, "source app, where each mask has its own", given[name])
     for name in ("split", "where", "classes", "samples"):
         if given["id"] is not None and given[name] is not None:
-            raise UserError(name, expected="left out where --id is given", received=given[name])
+            raise conflict(name, "--id", given[name])
 
 
 def _label(records: RecordSet, label: str | None) -> str | None:
@@ -236,9 +236,9 @@ def _write(draft: Path, job: _Job) -> dict[str, Any]:
     sheet: dict[str, Row] = {}
     table = write_masks(draft, _drawn(job, dict(zip(job.items["id"], labels, strict=True)), left_out, sheet))
     if table.empty:
-        raise UserError(
-            "source", expected="one that masks a part of an image, and not all of it",
-            received=f"{job.source}, which masks all or nothing of each of {len(left_out)} images",
+        raise Situation(
+            "source", f"{job.source} gave a full or an empty mask for each of {len(left_out)} images.",
+            "Choose another --source.",
         )  # fmt: skip
     rows = [sheet[name] for name in sorted(sheet)]
     figures = Figures(draft)
@@ -258,7 +258,7 @@ def _write(draft: Path, job: _Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[str, Row]") -> Iterator[Drawn]:
+def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[str, Row]") -> Iterator[Mask]:
     """Yield the masks in stored order; note whose mask would be empty or full, and fill the rows of the sheet."""
     images = job.records.pictures(list(labels))
     with progress.bar(total=len(labels), unit="mask", description="masks") as bar:
@@ -270,8 +270,8 @@ def _drawn(job: _Job, labels: dict[str, str], left_out: list[str], sheet: "dict[
                     left_out.append(name)
                     continue
                 _show(sheet, labels[name], name, picture, mask)
-                said = job.said.get(name, Said(job.author, job.note))
-                yield Drawn(name, labels[name], mask, said.author, said.note, said.time)
+                notes = job.notes.get(name, MaskNote(job.author, job.note))
+                yield Mask(name, labels[name], mask, notes.author, notes.note, notes.time)
 
 
 def _show(sheet: "dict[str, Row]", label: str, name: str, picture: "np.ndarray", mask: "np.ndarray") -> None:
@@ -312,7 +312,7 @@ def _is_part(name: str, mask: "np.ndarray", picture: "np.ndarray", job: _Job) ->
     return is_part
 
 
-def _result(artifact: Artifact) -> Masked:
+def _result(artifact: Artifact) -> MaskSet:
     facts = artifact.facts
     left_out = facts["left_out"]
     if left_out:
@@ -322,6 +322,6 @@ def _result(artifact: Artifact) -> Masked:
         artifact.outcome, facts["masks"], "" if facts["masks"] == 1 else "s",
         100 * facts["share"], facts["dataset"], artifact.path.parent.name,
     )  # fmt: skip
-    return Masked(
+    return MaskSet(
         artifact.path, artifact.path / "masks.csv", facts["masks"], facts["share"], left_out, reused=artifact.reused
     )

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import Situation, UserError, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.inputs.network import Opened
+    from fashionprobe.inputs.network import LoadedNetwork
 
 Find = Callable[[list[str], "list[np.ndarray]"], "list[np.ndarray]"]
 """Takes ids and upright pictures, uint8 (height, width, 3), and returns the mask of each, bool (height, width)."""
@@ -37,7 +37,7 @@ _LISTED = 5
 
 
 @dataclass(frozen=True)
-class Said:
+class MaskNote:
     """What is known of one mask.
 
     Attributes:
@@ -52,7 +52,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Way:
+class MaskSource:
     """One way to masks.
 
     Attributes:
@@ -60,14 +60,14 @@ class Way:
         arguments: What a recipe has to hold of it.
         inputs: Fingerprints of what it reads.
         weights_sha256: SHA-256 of the weights of the network that it uses.
-        said: What is known of each mask, by id, where that differs from mask to mask.
+        notes: What is known of each mask, by id, where that differs from mask to mask.
     """
 
     find: Find
     arguments: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     weights_sha256: str | None = None
-    said: Mapping[str, Said] = field(default_factory=dict)
+    notes: Mapping[str, MaskNote] = field(default_factory=dict)
 
 
 def read_masks(
@@ -87,7 +87,7 @@ def read_masks(
     return by_id(read_folder(path) if source == "png" else read_pickle(path), ids)
 
 
-def from_files(found: "Mapping[str, np.ndarray]") -> Way:
+def from_files(found: "Mapping[str, np.ndarray]") -> MaskSource:
     """Return the way to masks that were read."""
     import numpy as np
 
@@ -95,10 +95,10 @@ def from_files(found: "Mapping[str, np.ndarray]") -> Way:
     for name in sorted(found):
         digest.update(f"{name}\0{found[name].shape}\0".encode())
         digest.update(np.packbits(found[name]).tobytes())
-    return Way(lambda names, pictures: [found[name] for name in names], inputs={"masks": digest.hexdigest()})
+    return MaskSource(lambda names, pictures: [found[name] for name in names], inputs={"masks": digest.hexdigest()})
 
 
-def from_app(run: Path, items: "pd.DataFrame") -> "tuple[pd.DataFrame, Way]":
+def from_app(run: Path, items: "pd.DataFrame") -> "tuple[pd.DataFrame, MaskSource]":
     """Return the rows of the images that were marked in the browser, and the way to their masks.
 
     Raises:
@@ -107,15 +107,15 @@ def from_app(run: Path, items: "pd.DataFrame") -> "tuple[pd.DataFrame, Way]":
     from fashionprobe.feedback.masks import drawings
 
     folder = run / drawings.FOLDER
-    found, said = {}, {}
+    found, notes = {}, {}
     for mark in drawings.load_all(folder):
         mask = drawings.mask_of(folder, mark.now)
         if mask is not None:
-            found[mark.id], said[mark.id] = mask, Said(mark.now.author, mark.now.note, mark.now.time)
+            found[mark.id], notes[mark.id] = mask, MaskNote(mark.now.author, mark.now.note, mark.now.time)
     if not found:
-        raise UserError(
-            "source", expected="another one, or masks that were drawn in the browser", received=f"{APP}, without any",
-            remedy=f"Draw some: fashionprobe app --run {run.name}",
+        raise Situation(
+            "source", f"{APP} has no masks: none have been drawn in this run.",
+            f"Draw some: fashionprobe app --run {run.name}",
         )  # fmt: skip
     unknown = sorted(set(found) - set(items["id"]))
     if unknown:
@@ -125,38 +125,38 @@ def from_app(run: Path, items: "pd.DataFrame") -> "tuple[pd.DataFrame, Way]":
             remedy="They were drawn on another record set: pass its --dataset, or move that folder away.",
         )  # fmt: skip
     way = from_files(found)
-    told = sorted((name, each.author, each.note) for name, each in said.items())
+    told = sorted((name, each.author, each.note) for name, each in notes.items())
     digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-    return items[items["id"].isin(list(found))], replace(way, inputs={**way.inputs, "notes": digest}, said=said)
+    return items[items["id"].isin(list(found))], replace(way, inputs={**way.inputs, "notes": digest}, notes=notes)
 
 
-def by_background() -> Way:
+def by_background() -> MaskSource:
     """Return the way to masks of the background, by Otsu's threshold."""
     from fashionprobe.feedback.masks.regions import background
 
-    return Way(lambda names, pictures: [background(picture[None])[0] for picture in pictures])
+    return MaskSource(lambda names, pictures: [background(picture[None])[0] for picture in pictures])
 
 
-def by_box(box: Sequence[float], *, inside: bool) -> Way:
+def by_box(box: Sequence[float], *, inside: bool) -> MaskSource:
     """Return the way to masks of a box, or of all but a box.
 
     Raises:
-        UserError: If it is no box.
+        UserError: If it is not a box.
     """
     from fashionprobe.feedback.masks.regions import inside_box, outside_box
 
     mask = inside_box if inside else outside_box
     mask((1, 1, 1), box)  # refused here, before anything is written
-    return Way(
+    return MaskSource(
         lambda names, pictures: [mask((1, *picture.shape[:2]), box)[0] for picture in pictures],
         {"box": [float(side) for side in box]},
     )
 
 
 def by_filter(
-    opened: "Opened", block: int | None, layer: str | None, channel: int, percentile: float,
+    opened: "LoadedNetwork", block: int | None, layer: str | None, channel: int, percentile: float,
     fit: Literal["pad", "stretch"],
-) -> Way:  # fmt: skip
+) -> MaskSource:  # fmt: skip
     """Return the way to masks of the region where a filter is strong, in the picture without its padding.
 
     Raises:
@@ -190,7 +190,7 @@ def by_filter(
         **opened.arguments(), "fit": fit, "layer": opened.places([str(name)]), "channel": channel,
         "percentile": float(percentile),
     }  # fmt: skip
-    return Way(find, used, weights_sha256=opened.backbone.weights_sha256)
+    return MaskSource(find, used, weights_sha256=opened.backbone.weights_sha256)
 
 
 def choose(
@@ -224,11 +224,10 @@ def choose(
         return chosen
     for split in splits or ():
         if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS, remedy="Images of test are never masked: test measures.")
+            raise unknown_name("split", split, SPLITS, remedy="Images of test are never masked: they evaluate.")
     chosen = items[items["split"].isin(list(splits or ("train",)))]
     if chosen.empty:
-        received = ", ".join(splits or ("train",))
-        raise UserError("split", expected="one with images", received=f"{received}, without one")
+        raise Situation("split", f"{', '.join(splits or ('train',))} has no images.")
     chosen = select(chosen, where=where, label=label if classes is not None else None, classes=classes)
     rows = np.random.default_rng(seed).choice(len(chosen), min(samples or SAMPLES, len(chosen)), replace=False)
     return chosen.iloc[np.sort(rows)]
@@ -240,6 +239,6 @@ def refuse_test(chosen: "pd.DataFrame", argument: str) -> None:
     if names:
         listed = ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
         raise UserError(
-            argument, expected="of train and val images: the test split measures, and so is never masked",
+            argument, expected="of train and val images: test images evaluate, so they are never masked",
             received=f"{len(names)} of test: {listed}", remedy="Take them out.",
         )  # fmt: skip

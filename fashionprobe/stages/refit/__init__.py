@@ -1,4 +1,4 @@
-"""Stage `refit`: a trained network goes on training with an expert's masks, and is measured against rivals."""
+"""Stage `refit`: a trained network continues training with an expert's masks, and is measured against rivals."""
 
 import logging
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import conflict, missing, unknown_name
 from fashionprobe.inputs.classifier import find_trained, open_data, open_trained
 from fashionprobe.training.augment import check as check_augmentations
 
@@ -69,9 +69,10 @@ def refit(
 ) -> Refitted:
     """Correct a network with masks; compare with other methods.
 
-    The network that `train` wrote goes on training: each batch holds random images and a few masked ones, and the loss
-    punishes what the network sees inside the masks. All methods start from the same weights and take the same number
-    of iterations; the iteration kept is chosen without the test images. The trained network itself stays as it is.
+    The network that `train` wrote continues training: each batch holds random images and a few masked ones, and the
+    loss punishes what the network sees inside the masks. All methods start from the same weights and take the same
+    number of iterations; the iteration kept is chosen without the test images. The trained network does not
+    change.
 
     Args:
         dataset: Record set to refit and measure with. Default: the one of the training.
@@ -88,16 +89,17 @@ def refit(
             with_validation, telea, navier_stokes, generative, crops, noise, dropout, rrr, rrr_g, head, pas, pasa,
             pasa_head.
         iterations: Batches.
-        random: Random training images in a batch.
-        masked: Masked images in a batch.
+        random: Random training images per batch.
+        masked: Masked images per batch.
         learning_rate: Highest learning rate. Default: that of the training.
-        lam: Weight of the penalty. Several, as 0.3,1,3, are tried, and the best by validation is taken.
+        lam: Weight of the penalty. Give several values, as 0.3,1,3, to search over them by validation.
         scale: relative: at lam 1 the penalty weighs as much as the cross-entropy at the start. absolute: as in the
             formula of the loss.
-        b: Base of PASA: below 1 the penalty fades as the network gets sure, above 1 it grows. Several are tried.
-        th: Threshold of PASA. Several are tried.
-        mask_count: Number of masks used, drawn at random. Default: all. Several are tried.
-        dropped: Channels that selective dropout leaves out of an image.
+        b: Base of PASA: below 1 the penalty fades as the network gets sure, above 1 it grows. Give several values to
+            search over them.
+        th: Threshold of PASA. Give several values to search over them.
+        mask_count: Number of masks used, drawn at random. Default: all. Give several values to search over them.
+        dropped: Channels that selective dropout drops per image.
         augment: Changes to the images in the rival that trains from scratch.
         check_every: Iterations between two measurements on validation.
         seeds: Runs of each method, with other random images and orders.
@@ -177,11 +179,10 @@ def _check_numbers(given: dict[str, Any]) -> None:
     for name in ("lam", "b", "th"):
         for value in _several(given[name]):
             check(**{name: value})
-    if (given["paint"] is not None) != (given["replace"] == "function"):
-        raise UserError(
-            "paint", expected="package.module:name together with --replace function, and left out otherwise",
-            received=f"{given['paint']} with --replace {given['replace']}",
-        )  # fmt: skip
+    if given["paint"] is None and given["replace"] == "function":
+        raise missing("paint", "--replace function needs it", "Such as --paint package.module:name.")
+    if given["paint"] is not None and given["replace"] != "function":
+        raise conflict("paint", f"--replace {given['replace']}", given["paint"])
 
 
 def _result(artifact: Artifact) -> Refitted:

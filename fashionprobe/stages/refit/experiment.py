@@ -16,7 +16,7 @@ import pandas as pd
 import tensorflow as tf
 
 from fashionprobe import progress
-from fashionprobe.errors import UserError
+from fashionprobe.errors import Situation, UserError
 from fashionprobe.explain.cam import grad_cam
 from fashionprobe.explain.heatmaps import heatmap
 from fashionprobe.feedback.comparison import Bench, Labelled, Material, mask_at_tap
@@ -351,16 +351,16 @@ def _material(experiment: Experiment, subject: Subject, network: Correctable) ->
         if pool != "wrong":
             return data.batches(tuple(pool.split("+")), experiment.random, seed)
         if not wrong:
-            raise UserError(
-                "rivals", expected="without misclassified, when no training image is misclassified",
-                received="a network that has all of them right",
+            raise Situation(
+                "rivals", "misclassified has nothing to learn from: every training image is classified correctly.",
+                "Drop it from --rivals.",
             )  # fmt: skip
         ids = wrong[:WRONG]
         return data.mixed((data.pictures(ids), subject.number_of(ids)), experiment.random, seed)
 
     def fresh(seed: int) -> None:
         if experiment.freeze and subject.trained.artifact.facts["weights"].startswith("random"):
-            raise UserError("freeze", expected="0 for a training from random weights", received=experiment.freeze)
+            raise UserError("freeze", expected="0 for training from random weights", received=experiment.freeze)
         network.model.set_weights(subject.trained.fresh(seed))
 
     def changed(seed: int) -> Callable[[np.ndarray], np.ndarray]:

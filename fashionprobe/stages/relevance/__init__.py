@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_manifest
-from fashionprobe.errors import UserError
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.errors import UserError, missing
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages.relevance.activity import (
     Activity,
-    Chosen,
-    Job,
+    ImageSubset,
+    RelevanceStudy,
     after_file,
     choose,
     learned_from,
@@ -36,11 +36,11 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Ranked(Result):
+class FilterRanking(Result):
     """Filters ranked on disk.
 
     Attributes:
-        table: One row a filter, `relevance.csv`.
+        table: One row per filter, `relevance.csv`.
         filters: Number of filters.
         enough: How many of the best give 95 % of the accuracy of all.
         accuracy: Accuracy of a linear classifier with all filters.
@@ -78,24 +78,24 @@ def relevance(
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
-) -> Ranked:
+) -> FilterRanking:
     """Rank the filters of the last feature map by relevance.
 
     It also shows what the filters look at. With masks, filters that are most active where an expert sees nothing of use
-    are set against that ranking. With a second network, such as a refit of the first, the change of every filter is
+    are compared with that ranking. With a second network, such as a refit of the first, the change of every filter is
     measured.
 
     Args:
         dataset: Record set whose images are looked at. Default: the one of the training.
-        label: Label column whose classes are meant. Default: the one of the training.
+        label: Label column of the classes. Default: the one of the training.
         masks: Run or folder that holds masks. Default: those of this run, if there are any.
         after: The network after a refit, a .keras file, or what `refit` returned.
         backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
             network that `train` wrote into this run.
-        split: Which of train, val and test. Default: all. Rankings and classifiers see train and are measured on the
-            others; where there is only one of both, by cross-validation.
-        samples: Images looked at, drawn at random from these splits.
-        min_images: Classes with fewer of them to learn from are left out.
+        split: Which of train, val and test. Default: all. Fitted on train and evaluated on the other splits;
+            cross-validated if only one kind is present.
+        samples: Images drawn at random from these splits.
+        min_images: Classes with fewer images to learn from are left out.
         filters: Filters shown: the most relevant ones, and those that a refit changed most.
 
     Returns:
@@ -131,7 +131,7 @@ def relevance(
     from fashionprobe.backbones import devices
     from fashionprobe.channels.filters import open_filters
 
-    job = Job(
+    job = RelevanceStudy(
         opened=opened,
         dataset=records.path.name,
         found=open_filters(opened.model),
@@ -164,7 +164,7 @@ def relevance(
 def _trained_on(folder: Path) -> str:
     """Return the name of the record set that the network of a run was trained on."""
     if not (folder / "train").is_dir():
-        raise UserError("dataset", expected="given for a run without a trained network", received="nothing")
+        raise missing("dataset", "this run has no trained network that names one", "Pass --dataset.")
     return load(folder / "train", stage="train", remedy=f"fashionprobe train --run {folder.name} ...").facts["dataset"]
 
 
@@ -172,14 +172,12 @@ def _label(column: str, records: RecordSet) -> str:
     if not column:
         classes = [name for name, facts in records.facts["columns"].items() if "classes" in facts]
         listed = ", ".join(classes) or "none is here"
-        raise UserError(
-            "label", expected=f"given for a network whose classes are not known: {listed}", received="nothing"
-        )
+        raise missing("label", "this network does not know its classes", f"Pass --label with one of: {listed}.")
     records.classes(column)
     return column
 
 
-def _check_after(job: Job) -> None:
+def _check_after(job: RelevanceStudy) -> None:
     if job.after and job.after.count != job.found.count:
         raise UserError(
             "after", expected=f"a network with {job.found.count} filters in its last feature map, as before",
@@ -202,12 +200,12 @@ def _open_masks(masks: shared.Place | None, folder: Path, records: RecordSet, ru
     return open_masks(masks, records, runs_root=runs_root)
 
 
-def _place(opened: Opened, layer: str) -> int:
+def _place(opened: LoadedNetwork, layer: str) -> int:
     """Return where the layer stands: names that Keras gave differ from process to process."""
     return [operation.name for operation in opened.model.operations].index(layer)
 
 
-def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict[str, Any]:
+def _write(draft: Path, job: RelevanceStudy, masked: "tuple[Masks, ImageSubset] | None") -> dict[str, Any]:
     """Look at the images, rank, compare, and fill the files of the artifact."""
     from fashionprobe.stages.relevance.figures import draw_changes, draw_curve, draw_expert, draw_view
 
@@ -243,7 +241,7 @@ def _write(draft: Path, job: Job, masked: "tuple[Masks, Chosen] | None") -> dict
     return {**facts, "figures": figures.notes}
 
 
-def _rank(job: Job, activity: Activity) -> "Relevance":
+def _rank(job: RelevanceStudy, activity: Activity) -> "Relevance":
     # The rooms do not know each other; the estimate is scikit-learn's, fifty times as fast.
     from fashionprobe.channels.rankings import mutual_information
     from fashionprobe.channels.relevance import relevance as compute
@@ -256,7 +254,7 @@ def _rank(job: Job, activity: Activity) -> "Relevance":
     )  # fmt: skip
 
 
-def _write_ranks(draft: Path, job: Job, found: "Relevance") -> list[int]:
+def _write_ranks(draft: Path, job: RelevanceStudy, found: "Relevance") -> list[int]:
     """Write the tables of the ranking; return the filters, the most relevant first."""
     from fashionprobe.channels.rankings import order
 
@@ -270,7 +268,7 @@ def _write_ranks(draft: Path, job: Job, found: "Relevance") -> list[int]:
     return best.tolist()
 
 
-def _facts(job: Job, found: "Relevance", order: list[int]) -> dict[str, Any]:
+def _facts(job: RelevanceStudy, found: "Relevance", order: list[int]) -> dict[str, Any]:
     """Gather what the manifest and later stages need to know."""
     from fashionprobe.channels.relevance import enough
 
@@ -291,7 +289,7 @@ def _facts(job: Job, found: "Relevance", order: list[int]) -> dict[str, Any]:
     }
 
 
-def _result(artifact: Artifact) -> Ranked:
+def _result(artifact: Artifact) -> FilterRanking:
     facts = artifact.facts
     expert = facts.get("expert")
     remark = ""
@@ -308,6 +306,6 @@ def _result(artifact: Artifact) -> Ranked:
     )  # fmt: skip
     suspicious = tuple(expert["suspicious"]) if expert else None
     table = artifact.path / "relevance.csv"
-    return Ranked(
+    return FilterRanking(
         artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, reused=artifact.reused
     )

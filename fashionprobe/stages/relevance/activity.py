@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.errors import UserError
-from fashionprobe.inputs.network import NetworkSpec, Opened
+from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from fashionprobe.inputs.masks import Masks
     from fashionprobe.records.stream import Stream
 
-LEAST_MEASURED = 20
+MIN_EVALUATED = 20
 """Images of val and test together below which folds are made of all images."""
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ImageSubset:
     """Some images of a stream.
 
     Attributes:
@@ -40,11 +40,11 @@ class Chosen:
         """Return a column of `items.csv`, text (images,)."""
         return self.stream.items[name].to_numpy(str)[self.rows]
 
-    def some(self, places: "list[int] | np.ndarray") -> "Chosen":
+    def some(self, places: "list[int] | np.ndarray") -> "ImageSubset":
         """Return the images at these places, in stored order."""
         import numpy as np
 
-        return Chosen(self.stream, self.rows[np.sort(places)])
+        return ImageSubset(self.stream, self.rows[np.sort(places)])
 
     def batches(self, description: str) -> "Iterator[tuple[int, np.ndarray]]":
         """Yield the place of the first image of each batch, and the batch, float32 (batch, height, width, 3)."""
@@ -75,7 +75,7 @@ def choose(
     fit: Literal["pad", "stretch"],
     batch_size: int,
     seed: int,
-) -> Chosen:
+) -> ImageSubset:
     """Draw images of some splits at random."""
     import numpy as np
 
@@ -83,11 +83,11 @@ def choose(
 
     items, found = records.in_splits(splits, least=2)
     rows = np.random.default_rng(seed).choice(len(items), min(samples, len(items)), replace=False)
-    return Chosen(Stream(records, items, found, size, fit, batch_size), np.sort(rows))
+    return ImageSubset(Stream(records, items, found, size, fit, batch_size), np.sort(rows))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class RelevanceStudy:
     """What one run of this stage looks at.
 
     Attributes:
@@ -101,11 +101,11 @@ class Job:
         seed: The seed.
     """
 
-    opened: Opened
+    opened: LoadedNetwork
     dataset: str
     found: "Filters"
     after: "Filters | None"
-    images: Chosen
+    images: ImageSubset
     label: str
     filters: int
     seed: int
@@ -142,7 +142,7 @@ class Inside:
     inside_after: "np.ndarray | None"
     shown: "dict[int, np.ndarray]"
     masks: "np.ndarray"
-    images: Chosen
+    images: ImageSubset
 
     @property
     def covered(self) -> int:
@@ -171,7 +171,7 @@ def after_file(after: shared.Place | None) -> Path | None:
     return path
 
 
-def open_after(spec: NetworkSpec, opened: Opened) -> Opened:
+def open_after(spec: NetworkSpec, opened: LoadedNetwork) -> LoadedNetwork:
     """Open the network after the refit at the size of the first."""
     second = replace(spec, size=opened.backbone.size).open()
     if second.backbone.weights_sha256 == opened.backbone.weights_sha256:
@@ -180,7 +180,7 @@ def open_after(spec: NetworkSpec, opened: Opened) -> Opened:
     return second
 
 
-def of_classes(images: Chosen, label: str, min_images: int) -> Chosen:
+def of_classes(images: ImageSubset, label: str, min_images: int) -> ImageSubset:
     """Leave out images of rare classes and without a class; what is learned from decides what is rare."""
     import numpy as np
 
@@ -198,7 +198,7 @@ def of_classes(images: Chosen, label: str, min_images: int) -> Chosen:
     return images.some(np.flatnonzero(np.isin(labels, kept)))
 
 
-def masked_images(masks: "Masks", like: "Stream") -> Chosen:
+def masked_images(masks: "Masks", like: "Stream") -> ImageSubset:
     """Return the masked images in stored order.
 
     Args:
@@ -209,10 +209,10 @@ def masked_images(masks: "Masks", like: "Stream") -> Chosen:
 
     items, splits = like.records.in_splits(list(dict.fromkeys(masks.splits)))
     rows = np.flatnonzero(items["id"].isin(masks.ids))
-    return Chosen(replace(like, items=items, splits=splits), rows)
+    return ImageSubset(replace(like, items=items, splits=splits), rows)
 
 
-def look(job: Job) -> Activity:
+def look(job: RelevanceStudy) -> Activity:
     """Read all images once."""
     import numpy as np
 
@@ -224,7 +224,7 @@ def look(job: Job) -> Activity:
     return Activity(np.concatenate(features), np.concatenate(after) if after else None)
 
 
-def look_inside(job: Job, masks: "Masks", images: Chosen, *, shown: int = 3) -> Inside:
+def look_inside(job: RelevanceStudy, masks: "Masks", images: ImageSubset, *, shown: int = 3) -> Inside:
     """Read the masked images once.
 
     Args:
@@ -256,7 +256,7 @@ def look_inside(job: Job, masks: "Masks", images: Chosen, *, shown: int = 3) -> 
     )  # fmt: skip
 
 
-def learned_from(images: Chosen) -> "np.ndarray":
+def learned_from(images: ImageSubset) -> "np.ndarray":
     """Tell which images rankings and classifiers learn from: those of train, bool (images,).
 
     All are, and are measured on too, in folds, where there are none of train or too few others.
@@ -264,7 +264,7 @@ def learned_from(images: Chosen) -> "np.ndarray":
     import numpy as np
 
     is_train = images.column("split") == "train"
-    is_split = is_train.any() and np.sum(~is_train) >= LEAST_MEASURED
+    is_split = is_train.any() and np.sum(~is_train) >= MIN_EVALUATED
     return is_train if is_split else np.ones(len(is_train), bool)
 
 

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.relevance.activity import Activity, Inside, Job, learned_from
+from fashionprobe.stages.relevance.activity import Activity, Inside, RelevanceStudy, learned_from
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ TOP = 20
 """Filters in the figure of the rankings."""
 
 
-def draw_curve(figures: Figures, job: Job, found: "Relevance") -> None:
+def draw_curve(figures: Figures, job: RelevanceStudy, found: "Relevance") -> None:
     """Draw accuracy over the number of filters, and the rankings of the best."""
     import numpy as np
 
@@ -45,7 +45,7 @@ def draw_curve(figures: Figures, job: Job, found: "Relevance") -> None:
     figures.add("ranks", top_filters(found.ranks, count=TOP, title=title), title, ranks)
 
 
-def draw_view(figures: Figures, job: Job, ranks: "pd.DataFrame", activity: Activity) -> None:
+def draw_view(figures: Figures, job: RelevanceStudy, ranks: "pd.DataFrame", activity: Activity) -> None:
     """Draw the global view of the most relevant filters: an image from each ninth of the range, where it is active."""
     import numpy as np
     import pandas as pd
@@ -88,7 +88,7 @@ def _images(count: int) -> str:
     return f"{count} image{'' if count == 1 else 's'}"
 
 
-def _lit(job: Job, wanted: dict[int, list[int]]) -> "dict[tuple[int, int], np.ndarray]":
+def _lit(job: RelevanceStudy, wanted: dict[int, list[int]]) -> "dict[tuple[int, int], np.ndarray]":
     """Return the pictures by row and filter, each lit where the filter is active."""
     from fashionprobe.channels.filters import lit
 
@@ -102,7 +102,12 @@ def _lit(job: Job, wanted: dict[int, list[int]]) -> "dict[tuple[int, int], np.nd
 
 
 def draw_expert(
-    figures: Figures, job: Job, table: "pd.DataFrame", agreement: "Agreement", inside: Inside, ranks: "pd.DataFrame"
+    figures: Figures,
+    job: RelevanceStudy,
+    table: "pd.DataFrame",
+    agreement: "Agreement",
+    inside: Inside,
+    ranks: "pd.DataFrame",
 ) -> None:
     """Draw the expert against the ranking, and the filters most active in a few masks."""
     import numpy as np
@@ -131,7 +136,7 @@ def draw_expert(
         figures.add(file, drawn, title, caption)
 
 
-def draw_changes(figures: Figures, job: Job, table: "pd.DataFrame", bars: "pd.DataFrame") -> None:
+def draw_changes(figures: Figures, job: RelevanceStudy, table: "pd.DataFrame", bars: "pd.DataFrame") -> None:
     """Draw what the refit did to the filters."""
     from fashionprobe.plots.relevance import filter_histograms, mean_changes
 

@@ -95,7 +95,7 @@ def test_a_mask_that_claims_any_size_is_refused(tmp_path):
 
 def test_what_is_not_coco_is_refused(tmp_path):
     path = tmp_path / "c.json"
-    with pytest.raises(UserError, match=r"`path` must be a COCO file.*which is no file"):
+    with pytest.raises(UserError, match=r"`path` must be a COCO file.*which is not a file"):
         read_coco(path)
     path.write_text("{")
     with pytest.raises(UserError, match=r"must be a COCO file.*no JSON"):
@@ -112,6 +112,6 @@ def test_what_is_not_coco_is_refused(tmp_path):
 
 
 def test_missing_package_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
-    with pytest.raises(UserError, match=r'pip install "fashionprobe\[coco\]"'):
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
+    with pytest.raises(UserError, match=r"pip install 'fashionprobe\[coco\]'"):
         read_coco(write(tmp_path / "c.json", POLYGON))

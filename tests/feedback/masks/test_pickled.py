@@ -112,7 +112,7 @@ def test_what_is_no_mask_is_refused(tmp_path, content, received):
 
 def test_what_is_no_pickle_is_refused(tmp_path):
     path = tmp_path / "m.pkl"
-    with pytest.raises(UserError, match=r"which is no file"):
+    with pytest.raises(UserError, match=r"which is not a file"):
         read_pickle(path)
     for damaged in (b"", b"hello", pickle.dumps({"a": MASK})[:-20]):
         path.write_bytes(damaged)

@@ -97,7 +97,7 @@ def test_a_decoy_is_packed_and_its_marks_and_source_are_in_the_fingerprint(recor
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"path": None}, r"`path` must be the folder of a record set. Received: nothing. Name the folder"),
+        ({"path": None}, r"`path` is missing: pass the folder of a record set. Name the folder"),
         ({"path": "nowhere"}, r"`nowhere` must be a finished artifact. Received: nothing there. Name the folder"),
         ({"label": "color"}, r"`label` must be a label column of g: colour, .* Did you mean 'colour'"),
         ({"rate": -0.1}, r"`rate` must be a number in \[0, 1\]. Received: -0.1"),
@@ -115,5 +115,5 @@ def test_more_classes_than_marks_are_refused(records, monkeypatch):
 
 
 def test_a_split_is_refused(records, tmp_path):
-    with pytest.raises(UserError, match=r"`split` must be left out for decoy, which keeps the splits"):
+    with pytest.raises(UserError, match=r"`split` cannot be combined with source decoy, which keeps the splits"):
         pack(Request("decoy", str(records.path), split=(1, 1, 1)), tmp_path / "d")

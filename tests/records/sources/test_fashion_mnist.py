@@ -137,7 +137,7 @@ def test_no_folder(put):
     source = put({"file": ""})
     with pytest.raises(UserError, match=r"nowhere', which is not there. Fetch them from https://github.com/zalando"):
         fashion_mnist.catalogue(source / "nowhere")
-    with pytest.raises(UserError, match=r"file', which is no folder. Fetch them"):
+    with pytest.raises(UserError, match=r"file', which is not a folder. Fetch them"):
         fashion_mnist.catalogue(source / "file")
 
 

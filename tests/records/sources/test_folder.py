@@ -79,5 +79,5 @@ def test_no_class_folder_is_refused(put, tmp_path, files):
 
 
 def test_no_path_is_refused():
-    with pytest.raises(UserError, match=r"`path` must be a folder with one sub-folder a class. Received: nothing."):
+    with pytest.raises(UserError, match=r"`path` is missing: pass a folder with one sub-folder per class."):
         folder.catalogue(None)

@@ -145,7 +145,9 @@ def test_no_csv_and_no_image_are_refused(put, photo, row):
 
 def test_without_a_path_and_without_kagglehub_the_ways_to_get_it_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(UserError, match=r"Download https://www.kaggle.com/.* and pass --path, or .*\[kaggle\]"):
+    with pytest.raises(
+        UserError, match=r"`kagglehub` is needed .*\[kaggle\].* Or download https://www.kaggle.com/.* as --path"
+    ):
         kaggle.catalogue()
 
 

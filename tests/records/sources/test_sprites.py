@@ -164,9 +164,9 @@ def test_other_than_one_sheet_and_one_table(put, files, message):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("", r"t.csv` must be a table with a row a tile. Received: no rows. Add the labels."),
-        ("a,b\n", r"must be a table with a row a tile. Received: no rows."),
-        ("a,b\n1,2\n\n3\n", r"must be a table with 2 columns in each row, as in the first. Received: 1 in line 4. M"),
+        ("", r"t.csv` must be a table with a row per tile. Received: no rows. Add the labels."),
+        ("a,b\n", r"must be a table with a row per tile. Received: no rows."),
+        ("a,b\n1,2\n\n3\n", r"must be a table with 2 columns in each row, as in the first. Received: 1 in line 4. Fix"),
         ("a,b\n1,2,3\n", r"Received: 3 in line 2."),
         ("a,a\n1,2\n", r"columns have different names, none of them id, row, shard, image. Received: one with 'a' in"),
         ("a,\n1,2\n", r"Received: one with '' in its first row. Rename the column, or add the header."),
@@ -223,9 +223,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(put):
 
 
 def test_no_path_and_no_folder(tmp_path):
-    with pytest.raises(
-        UserError, match=r"`path` must be a folder with a sprite sheet .* Received: nothing. Pass --path"
-    ):
+    with pytest.raises(UserError, match=r"`path` is missing: pass a folder with a sprite sheet .* Such as --path"):
         sprites.catalogue(None)
     with pytest.raises(UserError, match=r"which does not exist"):
         sprites.catalogue(tmp_path / "nowhere")

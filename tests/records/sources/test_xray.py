@@ -81,7 +81,7 @@ def test_notes_name_what_is_not_as_it_should_be(put):
 
 
 def test_a_missing_path_is_refused():
-    with pytest.raises(UserError, match=r"`path` must be a folder with one sub-folder a class. Received: nothing."):
+    with pytest.raises(UserError, match=r"`path` is missing: pass a folder with one sub-folder per class."):
         xray.catalogue(None)
 
 

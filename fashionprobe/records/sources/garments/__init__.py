@@ -25,7 +25,7 @@ SIDES = (16, 2048)
 
 @dataclass(frozen=True)
 class _Pose:
-    """Where the garment lies: centre (x, y) and `reach`, one garment unit, in pixels; turn in radians."""
+    """Where the garment is: centre (x, y) and `reach`, one garment unit, in pixels; turn in radians."""
 
     centre: tuple[float, float]
     reach: float
@@ -45,8 +45,8 @@ class _Pose:
 
 
 @dataclass(frozen=True)
-class _Laid:
-    """What lies at each pixel, (height, width) each.
+class _Layers:
+    """What is at each pixel, (height, width) each.
 
     Attributes:
         part: uint8, number of the garment's part, from 1; 0 is none.
@@ -208,7 +208,7 @@ def _pose(shape: Silhouette, height: int, width: int, rng: np.random.Generator) 
     return _Pose((float(x), float(y)), float(reach), turn)
 
 
-def _laid(shape: Silhouette, pose: _Pose, height: int, width: int) -> _Laid:
+def _laid(shape: Silhouette, pose: _Pose, height: int, width: int) -> _Layers:
     """Draw outlines and seams above the picture's resolution and shrink them."""
     finer = 3 if max(height, width) <= 600 else 2
     parts = Image.new("L", (width * finer, height * finer))
@@ -229,7 +229,7 @@ def _laid(shape: Silhouette, pose: _Pose, height: int, width: int) -> _Laid:
     for axis in (0, 1):
         number = np.maximum(number, np.maximum(np.roll(number, 1, axis), np.roll(number, -1, axis)))
     covered, seam = (np.asarray(mask, np.float32) / 255 for mask in (outline, seams.reduce(finer)))
-    return _Laid(number, covered, seam, *pose.to_garment(height, width))
+    return _Layers(number, covered, seam, *pose.to_garment(height, width))
 
 
 def _corners(pose: _Pose, line: np.ndarray, finer: int) -> list[float]:
@@ -238,7 +238,7 @@ def _corners(pose: _Pose, line: np.ndarray, finer: int) -> list[float]:
 
 
 def _layers(
-    pattern: Pattern, shape: Silhouette, laid: _Laid, bend: np.ndarray, reach: float, rng: np.random.Generator
+    pattern: Pattern, shape: Silhouette, laid: _Layers, bend: np.ndarray, reach: float, rng: np.random.Generator
 ) -> list[Layer]:
     """Draw the pattern in the fabric coordinates of each part."""
     period = max(rng.uniform(*pattern.period), pattern.floor / reach)
@@ -263,7 +263,7 @@ def _dyed(ground: np.ndarray, inks: dict[str, np.ndarray], layers: list[Layer], 
 
 
 def _brightness(
-    shape: Silhouette, laid: _Laid, relief: np.ndarray, light: tuple[float, float], reach: float,
+    shape: Silhouette, laid: _Layers, relief: np.ndarray, light: tuple[float, float], reach: float,
     rng: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
     """Light the cloth: direction, folds, rounded edges, seams, shaded pieces and the weave's grain."""

@@ -39,7 +39,7 @@ class Pattern:
 
 
 def inside(distance: np.ndarray, pixel: float) -> np.ndarray:
-    """Return the share of each pixel that lies inside a shape, from the signed distance (negative inside)."""
+    """Return the share of each pixel that is inside a shape, from the signed distance (negative inside)."""
     return np.clip(0.5 - distance / np.float32(pixel), 0, 1)
 
 
@@ -252,7 +252,7 @@ def _nearest_seed(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> tup
 
 
 def sequins(u: np.ndarray, v: np.ndarray, pixel: float, rng: np.random.Generator) -> list[Layer]:
-    """Overlapping shiny discs, each tilted its own way, so that some flash and some lie in shadow."""
+    """Overlapping shiny discs, each tilted its own way, so that some flash and some are in shadow."""
     radius, pitch = 0.56, np.float32(0.7)
     row = np.floor(v / pitch)
     p = q = np.zeros_like(u)

@@ -24,7 +24,7 @@ class Part:
     Attributes:
         outline: float64 (points, 2), closed.
         turn: Degrees by which the fabric's grain is turned against the garment's axis.
-        shade: Brightness of the piece, for cloth that lies in the shadow of other cloth.
+        shade: Brightness of the piece, for cloth that is in the shadow of other cloth.
     """
 
     outline: np.ndarray
