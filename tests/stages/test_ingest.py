@@ -73,7 +73,7 @@ def test_nothing_but_bad_files(command, tmp_path):
         ("--dataset a/b", "`dataset` must be a name of letters, digits, '_' and '-'. Received: 'a/b'. It becomes"),
         (
             "--dataset x",
-            "`source` must be one of: kaggle, folder, garments, symbols, quickdraw, xray, decoy, fashion_mnist, "
+            "`source` is missing: pass one of kaggle, folder, garments, symbols, quickdraw, xray, decoy, fashion_mnist, "
             "sprites. ",
         ),
         ("--dataset x --source folder", "`path` is missing: pass a folder with one sub-folder per class."),
@@ -85,7 +85,7 @@ def test_nothing_but_bad_files(command, tmp_path):
         ("--dataset x --source garments --seed -1", "`seed` must be an int in the range [0, 2**32). Received: -1."),
         ("--dataset x --source garments --label colur", "Received: colur. Did you mean 'colour'?"),
         ("--dataset x --source garments --label colour --classes rad", "Received: rad. Did you mean 'red'?"),
-        ("--dataset x --source garments --classes ,", "`classes` must be a name, or several as a,b."),
+        ("--dataset x --source garments --classes ,", "`classes` is missing: pass a name, or several as a,b."),
         ("--dataset x --source garments --split 1,2", "`split` must be three numbers"),
         ("--dataset x --source garments --rate 0.5", "`rate` cannot be combined with source garments"),
         ("--dataset symbols --marks patch", "`marks` must be for symbols one of: symbols, none. Received: patch."),

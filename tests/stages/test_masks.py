@@ -176,7 +176,10 @@ def test_coco_masks_of_one_image_are_joined(make, tmp_path):
             {"train/ball/9": SQUARE, "x": SQUARE},
             r"named by their ids\. Received: 2 unknown: train/ball/9, x\. An id is",
         ),
-        ({"test/ball/0": SQUARE}, r"the test split measures.*Received: 1 of test: test/ball/0\.png"),
+        (
+            {"test/ball/0": SQUARE},
+            r"of train and val images: test images evaluate.*Received: 1 of test: test/ball/0\.png",
+        ),
         ({"train/ball/0": SQUARE.T}, r"20 x 24 \(height x width\) for image train/ball/0\.png\. Received: 24 x 20"),
         ({"train/ball/0": SQUARE & False}, r"Received: an empty mask for image train/ball/0\.png\. Take it out"),
         ({"train/ball/0": SQUARE | True}, r"Received: a full mask for image train/ball/0\.png\. Take it out"),

@@ -153,7 +153,7 @@ def test_classes_by_name_and_number(classifier, tmp_path):
     ("options", "message"),
     [
         ({}, "`block` or `layer` or `classes` must be given, and only one of them. Received: none of them. Such as"),
-        ({"block": 1, "layer": "first"}, "Received: --block and --layer"),
+        ({"block": 1, "layer": "first"}, "only one of them. Received: block and layer"),
         ({"classes": 0, "channels": 0}, "`channels` cannot be combined with --classes"),
         ({"block": 3}, "`block` must be in 1 to 2 for tiny.keras. Received: 3"),
         ({"layer": "secnd"}, "`layer` must be a layer of .*second.*Received: secnd"),

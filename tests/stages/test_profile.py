@@ -98,7 +98,7 @@ def test_l1_one_block_and_several_labels_of_any_name(run, empty_figures):
     ("options", "message"),
     [
         ({"label": "colur"}, r"`label` must be a label column: colour, a/b\. Received: colur\. Did you mean 'colour'"),
-        ({"label": ","}, r"`label` must be a name, or several as a,b\."),
+        ({"label": ","}, r"`label` is missing: pass a name, or several as a,b\."),
         ({"block": 7}, r"`block` must be among those that were extracted: 1, 2\. Received: 7\."),
         ({"share": 0.0}, r"`share` must be a number in the range \(0, 1\]\. Received: 0\.0\."),
         ({"folds": 1}, r"`folds` must be an int in the range \[2, inf\)"),
