@@ -140,7 +140,7 @@ def test_the_quantile_is_that_of_each_image_and_the_threshold_of_all(network, ma
     ("options", "message"),
     [
         ({}, "`threshold` or `quantile` must be given, and only one of them. Received: none of them"),
-        ({"threshold": 1.0, "quantile": 0.5}, "Received: both"),
+        ({"threshold": 1.0, "quantile": 0.5}, "Received: threshold and quantile"),
         ({"quantile": 1.5}, r"`quantile` must be a number in \[0, 1\]. Received: 1.5"),
         ({"threshold": 1.0, "channel": 6}, r"`channel` must be in the range \[0, 6\) for first. Received: 6"),
         ({"threshold": 1.0, "channel": -1}, "`channel` must be in the range"),
