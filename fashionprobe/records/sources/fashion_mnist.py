@@ -76,7 +76,7 @@ def _items(split: str, labels: np.ndarray) -> pd.DataFrame:
 def _files(folder: Path) -> dict[str, Part]:
     """Open the four files of a folder."""
     if not folder.is_dir():
-        raise _missing(f"{str(folder)!r}, which is {'no folder' if folder.exists() else 'not there'}")
+        raise _missing(f"{str(folder)!r}, which is {'not a folder' if folder.exists() else 'not there'}")
     # All four are looked for before the first is read.
     found = {
         split: (_find(folder, f"{prefix}-images-idx3-ubyte"), _find(folder, f"{prefix}-labels-idx1-ubyte"))
