@@ -52,7 +52,7 @@ def test_gradients_become_their_strength():
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((2, 3, 3), r"`size` is missing: maps of a layer do not know the \(height, width\) of the images.*GradCAM\(model\)\.heatmap\(images\)"),
+        ((2, 3, 3), r"`size` is missing: maps of a layer .*GradCAM\(model\)\.heatmap\(images\)"),
         ((3, 3), r"`maps` must be \(batch, height, width\).*Received: \[3, 3\]. Add the batch axis: maps\[None\]"),
     ],
 )

@@ -73,8 +73,8 @@ def test_nothing_but_bad_files(command, tmp_path):
         ("--dataset a/b", "`dataset` must be a name of letters, digits, '_' and '-'. Received: 'a/b'. It becomes"),
         (
             "--dataset x",
-            "`source` is missing: pass one of kaggle, folder, garments, symbols, quickdraw, xray, decoy, fashion_mnist, "
-            "sprites. ",
+            "`source` is missing: pass one of kaggle, folder, garments, symbols, quickdraw, xray, decoy, "
+            "fashion_mnist, sprites. ",
         ),
         ("--dataset x --source folder", "`path` is missing: pass a folder with one sub-folder per class."),
         ("--dataset x --source foldr", "Did you mean 'folder'?"),
