@@ -8,7 +8,8 @@ drawn with. 15 % of the products are kept out and never trained on; every figure
     python pipelines/pretrain_mini.py --path fashion_products.zip --mobilenet mobilenet.keras   # for comparison
 
 Takes about 40 minutes on two cores. An interrupted run resumes after its last complete epoch. `runs/pretrain_mini` then
-holds `weights.npz` and `knows.csv`; to ship new weights, copy them into `fashionprobe/mini/` with their SHA-256.
+holds `weights.npz` and `knows.csv`; to ship new weights, copy them into
+`fashionprobe/backbones/mini/` with their SHA-256.
 """
 
 import collections
