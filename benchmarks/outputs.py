@@ -1,7 +1,8 @@
 """Compare what every command writes, byte by byte, between two checkouts: a new structure must not show in results.
 
-Runs a small version of the README's commands, offline, with the code that Python finds first, and notes the SHA-256 of
-each CSV, npy and npz file and of each manifest without run times, versions and paths. A second call compares:
+Runs a small version of the README's commands and of the scripts that need no catalogue, offline, with the code that
+Python finds first, and notes the SHA-256 of each CSV, npy and npz file and of each manifest without run times, versions
+and paths. A second call compares:
 
     PYTHONPATH=old python benchmarks/outputs.py --work /tmp/old --note old.json
     PYTHONPATH=new python benchmarks/outputs.py --work /tmp/new --note new.json --against old.json
@@ -14,6 +15,7 @@ import shlex
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,12 @@ extract --dataset digits --run embedded --backbone runs/digits/embed/model.keras
 index --run embedded --groups class=5
 unseen --run digits --classes epsilon --epochs 1
 tune --run digits --dimension 2,4 --trials 2 --folds 2 --epochs 1
+pipelines/attributes_without_training.py --count 300
+pipelines/what_it_looks_at.py --count 240
+pipelines/correct_symbols.py --rivals continued,pas,head --seeds 1
 """
+CODE = Path(str(find_spec("fashionprobe").origin)).parent.parent  # type: ignore[union-attr]
+"""The checkout whose package Python finds first; its scripts are run, too."""
 UNTIMED = ("run", "seconds", "versions", "device", "time", "created")
 """Parts of a manifest that differ from run to run: how and when it was made, not what."""
 
@@ -75,9 +82,14 @@ def main() -> int:
     codes = {}
     for line in filter(None, COMMANDS.splitlines()):
         start = time.perf_counter()
+        words = shlex.split(line)
+        script = words[0].endswith(".py")
+        program = [str(CODE / words[0])] if script else ["-m", "fashionprobe", words[0]]
+        folder = options.work / Path(words[0]).stem if script else options.work
+        folder.mkdir(exist_ok=True)
         done = subprocess.run(
-            [sys.executable, "-m", "fashionprobe", *shlex.split(line)],
-            cwd=options.work, capture_output=True, text=True, check=False,
+            [sys.executable, *program, *words[1:]],
+            cwd=folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
         codes[line] = done.returncode
         print(f"{time.perf_counter() - start:6.1f} s  exit {done.returncode}  {line}", flush=True)
