@@ -1,4 +1,4 @@
-"""The bench: every method from the same trained network, on the same material, with the same budget."""
+"""The bench: every method from the same trained network, on the same data, with the same budget."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from fashionprobe.feedback.correctable import Correctable
 from fashionprobe.feedback.last_layer import refit_last_layer
 from fashionprobe.feedback.masks.regions import at_tap
 from fashionprobe.feedback.methods import Method
-from fashionprobe.feedback.refit import Batches, Masked, Plan, Refit, Stepper, refit
+from fashionprobe.feedback.refit import Batches, MaskedImages, Plan, Refit, Stepper, refit
 from fashionprobe.feedback.replace import Paint, crops, noise, painted, swapped
 
 COPIES = 5
@@ -23,7 +23,7 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Material:
+class RefitData:
     """What the methods may use; none of it is of the test split.
 
     Attributes:
@@ -39,8 +39,8 @@ class Material:
     """
 
     batches: Callable[[str, int], Batches]
-    masked: Masked
-    held_out: Masked | None
+    masked: MaskedImages
+    held_out: MaskedImages | None
     validation: Labelled
     donors: Labelled
     paints: Mapping[str, Callable[[int], Paint]]
@@ -54,13 +54,13 @@ class Bench:
 
     Attributes:
         network: The network; holds the trained weights now, and what the last run left afterwards.
-        material: What the methods may use.
+        data: What the methods may use.
         plan: How they are run.
         fresh_plan: How those that start from new weights are run.
     """
 
     network: Correctable
-    material: Material
+    data: RefitData
     plan: Plan
     fresh_plan: Plan
     _base: list[np.ndarray] = field(default_factory=list)
@@ -94,9 +94,9 @@ class Bench:
             self._refit_head(seed)
         return found
 
-    def at(self, material: Material, plan: Plan) -> "Bench":
-        """Return a bench with other material and another plan, on which nothing has to be compiled again."""
-        return replace(self, material=material, plan=plan)
+    def at(self, data: RefitData, plan: Plan) -> "Bench":
+        """Return a bench with other data and another plan, on which nothing has to be compiled again."""
+        return replace(self, data=data, plan=plan)
 
     def iterations(self, method: Method) -> int:
         """Return how many iterations a method takes."""
@@ -111,10 +111,10 @@ class Bench:
         if method.pool == "train+val":
             # Its validation images are no longer unseen, so they choose nothing.
             plan = replace(plan, keep_best=False)
-        batches = self.material.batches(method.pool, seed)
+        batches = self.data.batches(method.pool, seed)
         if method.fresh:
-            self.material.fresh(seed)
-            change = self.material.augment(seed)
+            self.data.fresh(seed)
+            change = self.data.augment(seed)
             batches = ((change(images), labels) for images, labels in batches)
         compiled = (method.loss, plan.optimizer)
         if compiled not in self._steppers:
@@ -123,28 +123,28 @@ class Bench:
         stepper = self._steppers[compiled]
         return refit(self.network, stepper, batches, masked, plan, check=measure, seed=seed, report=report)
 
-    def _edited(self, method: Method, seed: int) -> Masked:
+    def _edited(self, method: Method, seed: int) -> MaskedImages:
         """Return the masked images as a method wants them: as they are, or filled and without a mask."""
-        given = self.material.masked
+        given = self.data.masked
         if not method.replace:
             return given
         rng = np.random.default_rng([seed, 1])
         images = given.images.astype(np.float32)
         if method.replace == "crops":
-            filled = crops(images, given.masks, given.labels, *self.material.donors, rng, place="anywhere")
+            filled = crops(images, given.masks, given.labels, *self.data.donors, rng, place="anywhere")
         elif method.replace == "noise":
             filled = noise(images, given.masks, rng)
         else:
-            filled = painted(images, given.masks, self.material.paints[method.replace](seed))
+            filled = painted(images, given.masks, self.data.paints[method.replace](seed))
         nothing = np.zeros_like(given.masks)
-        return Masked(given.ids, filled, given.labels, nothing, np.zeros_like(given.at_tap))
+        return MaskedImages(given.ids, filled, given.labels, nothing, np.zeros_like(given.at_tap))
 
     def _check(self, seed: int) -> Callable[[], dict[str, float]]:
         """Make the measurement that chooses the iteration."""
-        images, labels = self.material.validation
+        images, labels = self.data.validation
         held_out, others = None, np.zeros(0)
-        if self.material.held_out is not None:
-            given = self.material.held_out
+        if self.data.held_out is not None:
+            given = self.data.held_out
             rng = np.random.default_rng([seed, 2])
             held_out, others, _ = swapped(
                 given.images.astype(np.float32), given.masks, given.labels, rng, copies=COPIES
@@ -161,18 +161,18 @@ class Bench:
 
     def _refit_head(self, seed: int) -> None:
         """Fit the last layer to copies of the masked images whose regions are swapped; all else stays."""
-        given, rng = self.material.masked, np.random.default_rng([seed, 3])
+        given, rng = self.data.masked, np.random.default_rng([seed, 3])
         images, labels, owners = swapped(given.images.astype(np.float32), given.masks, given.labels, rng, copies=COPIES)
         # Classes with fewer than two owners of copies keep some images as they are.
         counts = np.bincount(given.labels[np.unique(owners)], minlength=self.network.classes)
-        plain, of_plain = self.material.donors
+        plain, of_plain = self.data.donors
         rows = np.flatnonzero(counts[of_plain] < 2)
         images = np.concatenate([images, plain[rows].astype(np.float32)])
         labels = np.concatenate([labels, of_plain[rows]])
         owners = np.concatenate([owners, len(given) + np.arange(len(rows))])
         held_out = None
-        if self.material.held_out is not None:
-            other = self.material.held_out
+        if self.data.held_out is not None:
+            other = self.data.held_out
             edited, truth, _ = swapped(other.images.astype(np.float32), other.masks, other.labels, rng, copies=COPIES)
             held_out = self.network.infer(edited)[1], truth
         dense = self.network.dense
@@ -185,8 +185,8 @@ class Bench:
 
 def mask_at_tap(
     network: Correctable, ids: np.ndarray, images: np.ndarray, labels: np.ndarray, masks: np.ndarray
-) -> Masked:
+) -> MaskedImages:
     """Put masked images together with their masks at the network's feature map."""
     if masks.shape[:3] != images.shape[:3]:
         raise UserError("masks", expected=f"of the images' shape {images.shape[:3]}", received=masks.shape)
-    return Masked(ids, images, labels, masks, at_tap(masks, network.shape[:2]))
+    return MaskedImages(ids, images, labels, masks, at_tap(masks, network.shape[:2]))

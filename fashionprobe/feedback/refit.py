@@ -59,7 +59,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedImages:
     """The images that the expert has masked.
 
     Attributes:
@@ -79,9 +79,9 @@ class Masked:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, rows: np.ndarray) -> "Masked":
+    def take(self, rows: np.ndarray) -> "MaskedImages":
         """Return some of them."""
-        return Masked(self.ids[rows], self.images[rows], self.labels[rows], self.masks[rows], self.at_tap[rows])
+        return MaskedImages(self.ids[rows], self.images[rows], self.labels[rows], self.masks[rows], self.at_tap[rows])
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def refit(
     network: Correctable,
     stepper: Stepper,
     batches: Batches,
-    masked: Masked | None,
+    masked: MaskedImages | None,
     plan: Plan,
     *,
     check: Check,
@@ -321,7 +321,7 @@ def _compiled(function: Callable, signature: list[tf.TensorSpec]) -> Callable:
 
 
 def _joined(
-    network: Correctable, images: np.ndarray, labels: np.ndarray, masked: Masked | None, rows: np.ndarray
+    network: Correctable, images: np.ndarray, labels: np.ndarray, masked: MaskedImages | None, rows: np.ndarray
 ) -> tuple[tf.Tensor, ...]:
     """Return one batch: random images, behind them the masked ones, with masks at the tap and in image size."""
     masks = np.zeros((len(images), *network.model.input_shape[1:3]), np.float32)
@@ -347,7 +347,7 @@ def _endless(count: int, together: int, random: np.random.Generator) -> Iterator
         yield rows
 
 
-def _certainties(network: Correctable, masked: Masked | None, iteration: int) -> pd.DataFrame:
+def _certainties(network: Correctable, masked: MaskedImages | None, iteration: int) -> pd.DataFrame:
     if masked is None:
         return pd.DataFrame({"iteration": [], "id": [], "probability": []})
     found = network.probabilities(masked.images)

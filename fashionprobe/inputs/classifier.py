@@ -99,7 +99,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedClassifier:
     """The classifier to correct.
 
     Attributes:
@@ -164,7 +164,7 @@ def find_trained(run: Path, *, trust: bool = False) -> Artifact:
     return artifact
 
 
-def open_trained(run: Path, *, trust: bool = False) -> Trained:
+def open_trained(run: Path, *, trust: bool = False) -> TrainedClassifier:
     """Open the classifier of a run.
 
     Args:
@@ -179,11 +179,11 @@ def open_trained(run: Path, *, trust: bool = False) -> Trained:
     from fashionprobe import backbones
 
     backbone = backbones.load(str(artifact.path / "model.keras"), trust=trust)
-    return Trained(artifact, backbone, backbones.on_pixels(backbone))
+    return TrainedClassifier(artifact, backbone, backbones.on_pixels(backbone))
 
 
 def open_data(
-    trained: Trained, dataset: shared.Place | None, tfrecords_root: str, *, whole: bool = True
+    trained: TrainedClassifier, dataset: shared.Place | None, tfrecords_root: str, *, whole: bool = True
 ) -> Data:  # fmt: skip
     """Open the images that a classifier was trained on, or another record set with the same classes.
 

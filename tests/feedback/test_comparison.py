@@ -9,7 +9,7 @@ import pytest
 
 from fashionprobe.errors import UserError
 from fashionprobe.feedback import comparison as module
-from fashionprobe.feedback.comparison import Bench, Material, mask_at_tap
+from fashionprobe.feedback.comparison import Bench, RefitData, mask_at_tap
 from fashionprobe.feedback.correctable import Correctable
 from fashionprobe.feedback.methods import BASE, RIVALS, method
 from fashionprobe.feedback.refit import Plan, Refit
@@ -44,12 +44,12 @@ def corner(network, count, seed):
 
 
 class Workbench:
-    """A bench on which all that the material is asked for is noted."""
+    """A bench on which all that the data is asked for is noted."""
 
     def __init__(self, **model):
         self.network = Correctable(tiny(**model))
         self.pools, self.freshened, self.augmented, self.painted = [], [], [], []
-        self.material = Material(
+        self.data = RefitData(
             batches=self._batches,
             masked=corner(self.network, 6, 1),
             held_out=corner(self.network, 3, 2),
@@ -61,7 +61,7 @@ class Workbench:
         )
         # Adam takes longer to compile.
         plan = Plan(iterations=2, masked=2, optimizer="sgd", check_every=1, learning_rate=0.01, dropped=2)
-        self.bench = Bench(self.network, self.material, plan, dataclasses.replace(plan, iterations=3))
+        self.bench = Bench(self.network, self.data, plan, dataclasses.replace(plan, iterations=3))
         self.base = self.network.model.get_weights()
 
     def _batches(self, pool, seed):
@@ -86,10 +86,10 @@ class Workbench:
         return lambda images: 255 - images
 
     def run(self, name, seed=0, **changes):
-        """Run a method on changed material, from a network that the last one has spoiled."""
+        """Run a method on changed data, from a network that the last one has spoiled."""
         self.network.model.set_weights([weight * 0 for weight in self.base])
-        material = dataclasses.replace(self.material, **changes)
-        return self.bench.at(material, self.bench.plan).run(named(name), seed)
+        data = dataclasses.replace(self.data, **changes)
+        return self.bench.at(data, self.bench.plan).run(named(name), seed)
 
     def weights(self):
         return self.network.model.get_weights()
@@ -173,7 +173,7 @@ def test_pools_and_plans(workbench, seen):
         name: 3 if name == "augmentation" else 2 for name in expected
     }
     assert by_name["pasa"]["plan"].loss == "pasa"
-    assert by_name["pasa"]["masked"] is workbench.material.masked
+    assert by_name["pasa"]["masked"] is workbench.data.masked
 
 
 def test_from_scratch_means_new_weights_and_changed_images(workbench, seen):
@@ -191,7 +191,7 @@ def test_from_scratch_means_new_weights_and_changed_images(workbench, seen):
 
 @pytest.mark.parametrize("name", ["telea", "navier_stokes", "generative", "crops", "noise"])
 def test_replaced_regions_have_no_mask_any_more(workbench, seen, name):
-    given = workbench.material.masked
+    given = workbench.data.masked
     before = given.images.copy()
     workbench.painted.clear()
     workbench.run(name, seed=5)
@@ -215,7 +215,7 @@ def test_replaced_regions_have_no_mask_any_more(workbench, seen, name):
 def test_the_score_is_the_mean_of_validation_and_swapped_copies(workbench):
     workbench.network.model.set_weights(workbench.base)
     found = workbench.bench.score(0)
-    images, labels = workbench.material.validation
+    images, labels = workbench.data.validation
     val = (np.argmax(workbench.network.model.predict(images, verbose=0), axis=1) == labels).mean()
     assert found["val"] == pytest.approx(val)
     assert found["score"] == pytest.approx((found["val"] + found["swapped"]) / 2)
@@ -223,19 +223,19 @@ def test_the_score_is_the_mean_of_validation_and_swapped_copies(workbench):
     kernel, _ = workbench.network.dense.get_weights()
     workbench.network.dense.set_weights([kernel * 0, np.array([0, 0, 1])])
     blue = images[labels == 2], labels[labels == 2]
-    material = dataclasses.replace(workbench.material, validation=blue)
-    found = workbench.bench.at(material, workbench.bench.plan).score(0)
+    data = dataclasses.replace(workbench.data, validation=blue)
+    found = workbench.bench.at(data, workbench.bench.plan).score(0)
     assert found == pytest.approx({"val": 1, "swapped": 1 / 3, "score": 2 / 3})
-    alone = workbench.bench.at(dataclasses.replace(material, held_out=None), workbench.bench.plan)
+    alone = workbench.bench.at(dataclasses.replace(data, held_out=None), workbench.bench.plan)
     assert alone.score(0) == pytest.approx({"val": 1, "swapped": np.nan, "score": 1}, nan_ok=True)
 
 
 def test_swapped_copies_show_the_corner_of_another_class(workbench, monkeypatch):
-    held_out = workbench.material.held_out
+    held_out = workbench.data.held_out
     asked = []
     monkeypatch.setattr(Correctable, "probabilities", lambda self, images: asked.append(images) or np.eye(3)[[0] * 15])
-    validation = workbench.material.validation[0][:15], np.zeros(15, int)
-    workbench.bench.at(dataclasses.replace(workbench.material, validation=validation), workbench.bench.plan).score(0)
+    validation = workbench.data.validation[0][:15], np.zeros(15, int)
+    workbench.bench.at(dataclasses.replace(workbench.data, validation=validation), workbench.bench.plan).score(0)
     copies = asked[1]
     assert copies.shape == (15, SIDE, SIDE, 3)
     owner = np.repeat(held_out.images, 5, axis=0)
@@ -243,14 +243,14 @@ def test_swapped_copies_show_the_corner_of_another_class(workbench, monkeypatch)
     assert (copies[:, -4:, :4] != owner[:, -4:, :4]).all(axis=(1, 2, 3)).all()
 
 
-def test_a_bench_with_other_material_compiles_nothing_again(workbench, seen):
-    other = workbench.bench.at(workbench.material, dataclasses.replace(workbench.bench.plan, lam=5.0, iterations=9))
+def test_a_bench_with_other_data_compiles_nothing_again(workbench, seen):
+    other = workbench.bench.at(workbench.data, dataclasses.replace(workbench.bench.plan, lam=5.0, iterations=9))
     for each in (workbench.bench, other):
         each.run(RIVALS["pas"], 0)
     assert seen[0]["stepper"] is seen[1]["stepper"]
     assert (seen[0]["plan"].lam, seen[1]["plan"].lam) == (1.0, 5.0)
     assert (other.iterations(RIVALS["pas"]), other.iterations(BASE), other.iterations(RIVALS["head"])) == (9, 0, 0)
-    adam = workbench.bench.at(workbench.material, dataclasses.replace(workbench.bench.plan, optimizer="adam"))
+    adam = workbench.bench.at(workbench.data, dataclasses.replace(workbench.bench.plan, optimizer="adam"))
     adam.run(RIVALS["pas"], 0)
     assert seen[2]["stepper"] is not seen[0]["stepper"]
 
@@ -272,13 +272,13 @@ def test_the_last_layer_is_fitted_to_copies_that_share_a_fold(workbench, fitted)
     workbench.run("head", held_out=None)
     assert fitted["validation"] is None
     assert np.unique(fitted["groups"], return_counts=True)[1].tolist() == [5] * 6
-    np.testing.assert_array_equal(fitted["labels"], np.repeat(workbench.material.masked.labels, 5))
+    np.testing.assert_array_equal(fitted["labels"], np.repeat(workbench.data.masked.labels, 5))
     assert fitted["features"].shape == (30, 5)
     np.testing.assert_array_equal(workbench.network.dense.get_weights()[0], 1)
     workbench.run("head")
     features, labels = fitted["validation"]
     assert features.shape == (15, 5)
-    np.testing.assert_array_equal(labels, np.repeat(workbench.material.held_out.labels, 5))
+    np.testing.assert_array_equal(labels, np.repeat(workbench.data.held_out.labels, 5))
 
 
 def some(masked, wanted):
@@ -287,7 +287,7 @@ def some(masked, wanted):
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_class_with_no_mask_or_one_keeps_some_images_as_they_are(workbench, fitted, left):
-    masked = workbench.material.masked
+    masked = workbench.data.masked
     few = some(masked, (masked.labels < 2) | (np.arange(6) < 3 * left))
     assert np.bincount(few.labels, minlength=3).tolist() == [2, 2, left]
     workbench.run("head", masked=few, held_out=None)
@@ -295,12 +295,12 @@ def test_a_class_with_no_mask_or_one_keeps_some_images_as_they_are(workbench, fi
     assert np.bincount(labels).tolist() == [10, 10, 5 * left + 4]
     assert [len(np.unique(groups[labels == label])) for label in range(3)] == [2, 2, left + 4]
     workbench.network.model.set_weights(workbench.base)
-    images, of_donors = workbench.material.donors
+    images, of_donors = workbench.data.donors
     np.testing.assert_allclose(fitted["features"][-4:], workbench.network.infer(images[of_donors == 2])[1], rtol=1e-5)
 
 
 def test_a_class_without_masks_and_images_ends_the_fit_of_the_last_layer(workbench):
-    masked, (images, labels) = workbench.material.masked, workbench.material.donors
+    masked, (images, labels) = workbench.data.masked, workbench.data.donors
     with pytest.raises(UserError, match="`labels` must be at least one image of each of 3 classes"):
         workbench.run("head", masked=some(masked, masked.labels < 2), donors=(images[labels < 2], labels[labels < 2]))
     with pytest.raises(UserError, match="two classes or more"):
@@ -333,7 +333,7 @@ def test_own_functions_fill_regions_like_the_others(workbench, seen):
     workbench.painted.clear()
     workbench.bench.run(method(replace="function"), 2)
     assert workbench.painted == [2]
-    assert (seen[0]["masked"].images[workbench.material.masked.masks] == 7).all()
+    assert (seen[0]["masked"].images[workbench.data.masked.masks] == 7).all()
 
 
 def test_masks_of_another_size(workbench):
@@ -342,5 +342,5 @@ def test_masks_of_another_size(workbench):
     with pytest.raises(UserError, match=r"`masks` must be of the images' shape \(2, 12, 12\). Received: \(2, 5, 12\)"):
         mask_at_tap(workbench.network, np.array(["a", "b"]), images, labels, masks)
     # The corner is 4 x 4 of 12 x 12 pixels, and 2 x 2 of 6 x 6 cells.
-    cells = workbench.material.masked.at_tap
+    cells = workbench.data.masked.at_tap
     assert cells.shape == (6, 6, 6) and cells.sum() == 6 * 4 and cells[:, 4:, :2].all()

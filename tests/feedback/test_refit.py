@@ -15,7 +15,7 @@ from fashionprobe.feedback import losses
 from fashionprobe.feedback.correctable import Correctable
 from fashionprobe.feedback.masks.regions import at_tap
 from fashionprobe.feedback.methods import LOSSES
-from fashionprobe.feedback.refit import Masked, Plan, Stepper, _compiled, kept_channels, refit
+from fashionprobe.feedback.refit import MaskedImages, Plan, Stepper, _compiled, kept_channels, refit
 
 SIDE, CLASSES = 16, 3
 PENALTIES = ("pas", "pasa", "rrr", "rrr_g")
@@ -54,7 +54,7 @@ def masked():
     for row in range(7):
         masks[row, -6:, : 2 + row] = True
     ids = np.array([f"image {row}" for row in range(7)])
-    return Masked(ids, images.astype(np.uint8), labels, masks, at_tap(masks, (8, 8)))
+    return MaskedImages(ids, images.astype(np.uint8), labels, masks, at_tap(masks, (8, 8)))
 
 
 class Lab:
@@ -456,5 +456,5 @@ def test_steps_of_several_losses_do_not_pass_for_needless_retracing(caplog):
 def test_taking_some_of_the_masked_images(masked):
     part = masked.take(np.array([4, 1]))
     assert len(part) == 2
-    for field in dataclasses.fields(Masked):
+    for field in dataclasses.fields(MaskedImages):
         np.testing.assert_array_equal(getattr(part, field.name), getattr(masked, field.name)[[4, 1]])

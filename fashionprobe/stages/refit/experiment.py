@@ -19,14 +19,14 @@ from fashionprobe import progress
 from fashionprobe.errors import Situation, UserError
 from fashionprobe.explain.cam import grad_cam
 from fashionprobe.explain.heatmaps import heatmap
-from fashionprobe.feedback.comparison import Bench, Labelled, Material, mask_at_tap
+from fashionprobe.feedback.comparison import Bench, Labelled, RefitData, mask_at_tap
 from fashionprobe.feedback.correctable import Correctable
 from fashionprobe.feedback.inpainter import as_paint, train_inpainter
 from fashionprobe.feedback.methods import Method
-from fashionprobe.feedback.refit import Batches, Masked, Plan, Stepper
+from fashionprobe.feedback.refit import Batches, MaskedImages, Plan, Stepper
 from fashionprobe.feedback.replace import Paint, navier_stokes, telea
 from fashionprobe.feedback.significance import heat_inside
-from fashionprobe.inputs.classifier import WRONG, Data, Trained
+from fashionprobe.inputs.classifier import WRONG, Data, TrainedClassifier
 from fashionprobe.inputs.masks import Masks
 from fashionprobe.training import augment
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 RUNS = ".runs"
 """Folder of the draft in which each method and seed is kept when it is done."""
 
-VALIDATION, TRAINING, DONORS, HEATED = 400, 1000, 200, 40
+VALIDATION, TRAINING, DONORS, HEATMAPS = 400, 1000, 200, 40
 """Images at most: that choose an iteration, that measure training, that give pixels, whose heat is measured."""
 
-HELD_OUT, FEWEST = 0.2, 20
+HELD_OUT, MIN_TO_HOLD_OUT = 0.2, 20
 """Share of the masked images that chooses an iteration, from this number of masks on."""
 
 PENALIZED = ("pas", "pasa", "rrr", "rrr_g")
@@ -56,7 +56,7 @@ class Subject:
         masks: The masks.
     """
 
-    trained: Trained
+    trained: TrainedClassifier
     data: Data
     masks: Masks
 
@@ -196,7 +196,7 @@ class Outcome:
     runs: list[Run]
     left_out: dict[str, str]
     tried: pd.DataFrame
-    masked: Masked
+    masked: MaskedImages
     train_labels: np.ndarray
 
 
@@ -210,10 +210,10 @@ def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
     """
     network = subject.network(experiment.freeze)
     explainer = grad_cam(network.model, network.tap)
-    material = _material(experiment, subject, network)
-    bench = Bench(network, material, experiment.plan, _fresh_plan(experiment, subject))
+    refit_data = _refit_data(experiment, subject, network)
+    bench = Bench(network, refit_data, experiment.plan, _fresh_plan(experiment, subject))
     train = subject.data.sample("train", TRAINING, 0)
-    masked = material.masked.take(np.arange(min(HEATED, len(material.masked))))
+    masked = refit_data.masked.take(np.arange(min(HEATMAPS, len(refit_data.masked))))
     runs, left_out, tried = [], {}, []
     total = sum(bench.iterations(method) for method in experiment.methods) * len(experiment.seeds)
     with progress.bar(total=total, unit="iteration", description="refit") as bar:
@@ -251,8 +251,9 @@ def _timed(bench: Bench, method: Method, seed: int, report: Callable[[int], obje
 
 
 def _measure(
-    folder: Path, bench: Bench, outcome: Any, data: Data, explainer: "ExplainFunction", train: Labelled, masked: Masked
-) -> None:
+    folder: Path, bench: Bench, outcome: Any, data: Data, explainer: "ExplainFunction", train: Labelled,
+    masked: MaskedImages,
+) -> None:  # fmt: skip
     """Measure the network as a method left it, and keep the figures."""
     network = bench.network
     parts = [(network.probabilities(images), labels) for images, labels in data.stream(("val", "test"))]
@@ -315,11 +316,11 @@ def _sweep(draft: Path, experiment: Experiment, bench: Bench, method: Method) ->
 def _at(experiment: Experiment, bench: Bench, point: dict[str, Any]) -> Bench:
     """Return the bench with these numbers; steps that are compiled already are used again."""
     numbers = {name: value for name, value in point.items() if name != "masks"}
-    material = bench.material
+    refit_data = bench.data
     if "masks" in point:
-        rows = np.random.default_rng(experiment.seeds[0]).permutation(len(material.masked))[: point["masks"]]
-        material = replace(material, masked=material.masked.take(np.sort(rows)))
-    return bench.at(material, replace(bench.plan, **numbers))
+        rows = np.random.default_rng(experiment.seeds[0]).permutation(len(refit_data.masked))[: point["masks"]]
+        refit_data = replace(refit_data, masked=refit_data.masked.take(np.sort(rows)))
+    return bench.at(refit_data, replace(bench.plan, **numbers))
 
 
 def _fresh_plan(experiment: Experiment, subject: Subject) -> Plan:
@@ -341,7 +342,7 @@ def _wrong(experiment: Experiment, subject: Subject, network: Correctable) -> li
     return np.random.default_rng(0).permutation(ids).tolist()
 
 
-def _material(experiment: Experiment, subject: Subject, network: Correctable) -> Material:
+def _refit_data(experiment: Experiment, subject: Subject, network: Correctable) -> RefitData:
     """Gather what the methods may use."""
     masked, held_out = _split_masks(subject, network)
     wrong = _wrong(experiment, subject, network)
@@ -375,17 +376,17 @@ def _material(experiment: Experiment, subject: Subject, network: Correctable) ->
         return lambda images: change(tf.constant(images)).numpy()
 
     validation, paints = data.sample("val", VALIDATION, 0), _paints(experiment, data)
-    return Material(batches, masked, held_out, validation, donors, paints, fresh, changed)
+    return RefitData(batches, masked, held_out, validation, donors, paints, fresh, changed)
 
 
-def _split_masks(subject: Subject, network: Correctable) -> tuple[Masked, Masked | None]:
+def _split_masks(subject: Subject, network: Correctable) -> tuple[MaskedImages, MaskedImages | None]:
     """Return the masked images to train with, and those that choose the iteration: of val, else some of train."""
     given = subject.masks
     data, ids = subject.data, np.array(given.ids)
     labels = subject.number_of(ids.tolist())
     together = mask_at_tap(network, ids, data.pictures(list(ids)), labels, given.fitted(data.size, data.fit))
     held_out = np.array([split == "val" for split in given.splits])
-    if not held_out.any() and len(ids) >= FEWEST:
+    if not held_out.any() and len(ids) >= MIN_TO_HOLD_OUT:
         order = np.random.default_rng(0).permutation(len(ids))
         held_out[order[: round(HELD_OUT * len(ids))]] = True
     chooses = len(np.unique(labels[held_out])) > 1
