@@ -13,8 +13,16 @@ from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.kerasfile import opening
 from fashionprobe.kerasfile.sizes import Graph, Node
 
-MINI = "mini"
-"""The network that comes with this package."""
+SHIPPED = ("efficientnet_lite0", "mini")
+"""The networks whose weights come with the installation."""
+
+IMAGENET_CLASSES = 1000
+
+TORCH_FILES = (".pth", ".pt")
+"""Ends of the names of files that torch wrote."""
+
+TORCH_NETS = ("efficientnet_lite0", "resnet18", "resnet34", "resnet50")
+"""The networks that take weights of torch: resnet50 then strides where torchvision's does."""
 
 CONVOLUTIONS = ("Conv2D", "SeparableConv2D", "DepthwiseConv2D")
 
@@ -61,7 +69,7 @@ def named(backbone: object) -> str:
 
 def is_file(name: str) -> bool:
     """Tell whether the name of a backbone is the path of a file."""
-    return name.endswith((".keras", ".h5", ".hdf5")) or "/" in name
+    return name.endswith((".keras", ".h5", ".hdf5", *TORCH_FILES)) or "/" in name
 
 
 def spelled(name: str) -> str:
@@ -77,6 +85,11 @@ def spelled(name: str) -> str:
         listing = "Or pass a .keras file. `python -c 'import keras; print(dir(keras.applications))'` lists all names."
         raise unknown_name("backbone", name, names, listing=listing)
     return known[plain]
+
+
+def ends_in_imagenet(name: str, output_shape: Sequence[int | None]) -> bool:
+    """Tell whether a network ends in the classes of ImageNet: one that is known by name ends in those or in none."""
+    return not is_file(name) and tuple(output_shape[1:]) == (IMAGENET_CLASSES,)
 
 
 def check(
@@ -113,7 +126,7 @@ def check(
             check_names(layers, [node.name for node in graph.nodes if node.is_layer], Path(name).stem, argument="layer")
             _check_graph(Path(name), graph, taps, preprocessing, blocks)
         return
-    if name.lower() not in (MINI, *NETS):
+    if name.lower() not in (*SHIPPED, *NETS):
         spelled(name)
     if blocks and taps is None:
         check_blocks(blocks, block_count(name), Path(name).name)
@@ -161,7 +174,7 @@ def known_taps(names: Sequence[str]) -> str | None:
 
     What its weights expect of the pixels is known, whatever was built on top of it.
     """
-    known = (name for name in TAPS if name not in (MINI, *NETS))
+    known = (name for name in TAPS if name not in (*SHIPPED, *NETS))
     return next((name for name in known if set(TAPS[name][:4]) <= set(names)), None)
 
 
@@ -177,22 +190,31 @@ def check_weights(name: str, weights: str) -> None:
     """
     if weights == "random":
         return
+    plain = name.lower()
     if weights in ("pretrained", "imagenet"):
-        if name.lower() in NETS:
+        if plain in NETS:
             raise UserError(
-                "weights", expected=f"'random' or a path for {name.lower()}, which has no weights of its own",
-                received=weights, remedy="Pass --weights random and train it.",
+                "weights", expected=f"'random' or a path for {plain}, which has no weights of its own",
+                received=weights,
+                remedy="Pass --weights random and train it"
+                + (", or --weights FILE.pth with those of torchvision." if plain in TORCH_NETS else "."),
             )  # fmt: skip
-        if weights == "imagenet" and (is_file(name) or name.lower() == MINI):
+        if weights == "imagenet" and (is_file(name) or plain == "mini"):
             raise UserError(
                 "weights", expected=f"'pretrained', 'random' or a path for {Path(name).name}", received="imagenet",
-                remedy="Only the backbones of keras.applications have ImageNet weights.",
+                remedy="Only efficientnet_lite0 and the backbones of keras.applications have ImageNet weights.",
             )  # fmt: skip
     elif not Path(weights).is_file():
         raise UserError(
             "weights", expected="'pretrained', 'imagenet', 'random' or the path of a weights file",
             received=f"{weights!r}, which does not exist",
         )  # fmt: skip
+    elif Path(weights).suffix in TORCH_FILES:
+        if plain not in TORCH_NETS:
+            raise UserError(
+                "weights", expected=f"a file that Keras wrote for {Path(name).name}", received=repr(weights),
+                remedy=f"Weights of torch fit {', '.join(TORCH_NETS[:-1])} and {TORCH_NETS[-1]}.",
+            )  # fmt: skip
     else:
         opening.check_weights(Path(weights))
 

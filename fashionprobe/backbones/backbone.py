@@ -3,8 +3,6 @@
 import hashlib
 import math
 import sys
-import traceback
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +11,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from fashionprobe.backbones import architectures, mini, nets
-from fashionprobe.backbones.blocks import DEFAULT_SIZE, TAPS, choose_taps, nodes_of
+from fashionprobe.backbones import architectures, known
+from fashionprobe.backbones.blocks import DEFAULT_SIZE, choose_taps, nodes_of
 from fashionprobe.backbones.graph import channels_first, copy_weights, flatten, kept_random_state, uses
 from fashionprobe.backbones.preprocessing import PREPROCESSING, Preprocessing, probe
 from fashionprobe.errors import UserError, unknown_name
@@ -82,21 +80,25 @@ def load(
     size: tuple[int, int] | None = None,
     seed: int = 0,
     trust: bool = False,
+    classifier: bool = False,
 ) -> Backbone:
-    """Build a backbone of `keras.applications`, `mini` or one of `nets`, or load one from a `.keras` file.
+    """Build a backbone that is known by name, or load one from a `.keras` file.
 
     Args:
-        name: "resnet50", "vgg16", "mobilenet" or any other name of `keras.applications`; "mini", the small network that
-            comes with this package; the name of one of `nets.NETS`, to be trained from scratch; or the path of a
-            `.keras` file.
-        weights: "pretrained" for those that belong to it: ImageNet for `keras.applications`, the shipped ones for
-            `mini`, its own for a `.keras` file, none for the nets to be trained from scratch. Or "imagenet", "random",
-            or the path of a weights file (`.weights.h5`, `.h5` or `.keras`).
+        name: "resnet50", "vgg16", "mobilenet" or any other name of `keras.applications`; "efficientnet_lite0" or
+            "mini", whose weights come with this package; the name of one of `nets.NETS`, to be trained from scratch; or
+            the path of a `.keras` file.
+        weights: "pretrained" for those that belong to it: ImageNet for `keras.applications` and `efficientnet_lite0`,
+            product titles for `mini`, its own for a `.keras` file, none for the nets to be trained from scratch. Or
+            "imagenet", "random", or the path of a weights file (`.weights.h5`, `.h5` or `.keras`; `.pth` of torchvision
+            for resnet18, resnet34 and resnet50).
         taps: Names of the layers that end block 1, 2, ...; None takes them from `TAPS` or finds them (`find_taps`).
         preprocessing: "auto" takes what `keras.applications` does for this architecture.
         size: (height, width) of the input in pixels; None takes the model's own, else 224 x 224.
         seed: Seed of random weights.
         trust: Open a `.keras` file whatever it holds. The code in it, and all that it names, runs with your rights.
+        classifier: Keep the layers that return the probabilities of the classes, where the network and its weights have
+            them; a `.keras` file stays as it is.
 
     Returns:
         The backbone, in inference mode.
@@ -107,32 +109,28 @@ def load(
     """
     name = architectures.named(name)
     architectures.check_weights(name, weights)
-    if architectures.is_file(name):
-        model, architecture, own_size = _from_file(Path(name), trust=trust), None, DEFAULT_SIZE
-    elif name.lower() == mini.NAME:
-        model, architecture, own_size = mini.build(), None, mini.SIZE
-        if weights == "pretrained":
-            mini.load_weights(model)
-    elif name.lower() in nets.NETS:
-        build, own_size = nets.NETS[name.lower()]
-        model, architecture = build(), None
+    network = None if architectures.is_file(name) else known.network(name, weights)
+    if network is None:
+        model, own_size = _from_file(Path(name), trust=trust), DEFAULT_SIZE
+        if weights not in ("pretrained", "random"):
+            known.load_weights(model, Path(weights), Path(name).name)
     else:
-        architecture, own_size = architectures.spelled(name), DEFAULT_SIZE
-        model = _build(architecture, weights)
+        model, own_size = network.load(weights, classifier=classifier), network.size
+        if classifier and size not in (None, model.input_shape[1:3]):
+            model = known.of_any_size(model)
     if weights == "random":
         model = randomized(model, seed)
-    elif weights not in ("pretrained", "imagenet"):
-        _load_weights(model, Path(weights), architecture or Path(name).name)
     size = _input_size(model, size, own_size)
-    if architectures.is_file(name) and not trust and not opening.header(Path(name)).is_measured:
+    if network is None and not trust and not opening.header(Path(name)).is_measured:
         _check_maps(model, size, Path(name))
+    architecture = network.architecture if network else None
     return Backbone(
         name=Path(name).name,
         model=model,
-        taps=choose_taps(model, taps or TAPS.get(name.lower()), size),
+        taps=choose_taps(model, taps or (network.taps if network else None), size),
         preprocessing=_choose_preprocessing(model, architecture, preprocessing),
         size=size,
-        weights=_describe_weights(name, weights, architecture, seed),
+        weights=_describe_weights(weights, network, seed),
         weights_sha256=_sha256(model),
     )
 
@@ -161,42 +159,6 @@ def preprocessed(pixels: Any, wanted: Preprocessing) -> Any:
 def _preprocess_input(architecture: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return the preprocessing that `keras.applications` keeps beside this architecture."""
     return sys.modules[getattr(keras.applications, architecture).__module__].preprocess_input
-
-
-def _build(architecture: str, weights: str) -> keras.Model:
-    try:
-        with warnings.catch_warnings():
-            # MobileNet warns that it takes the weights of its 224 px variant, which is what is wanted.
-            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
-            model = getattr(keras.applications, architecture)(
-                include_top=False,
-                weights="imagenet" if weights in ("pretrained", "imagenet") else None,
-            )
-            return flatten(model)
-    except Exception as error:
-        download = _failed_download(error)
-        if download is None:
-            raise
-        url, digest = download
-        file = url.rpartition("/")[2]
-        kind = {32: "MD5", 64: "SHA-256"}.get(len(digest or ""))
-        raise UserError(
-            "weights", expected=f"downloadable, or the path of a local copy of {file}"
-            + (f" ({kind} {digest})" if kind else " (Keras publishes no checksum of it)"),
-            received=f"a failed download ({_first_line(error).rpartition(' -- ')[2]})",
-            remedy=f"Fetch {url} elsewhere and pass --weights PATH/{file}, or use --weights random.",
-        ) from error  # fmt: skip
-
-
-def _failed_download(error: Exception) -> tuple[str, str | None] | None:
-    """Return the address and the published checksum of the file that Keras was fetching, or None when it was not.
-
-    The errors are of many types and the checksum stands in none of them: both are read off the call.
-    """
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == "get_file" and frame.f_locals.get("origin"):
-            return frame.f_locals["origin"], frame.f_locals.get("file_hash")
-    return None
 
 
 def _from_file(path: Path, *, trust: bool) -> keras.Model:
@@ -233,22 +195,6 @@ def _check_maps(model: keras.Model, size: tuple[int, int], path: Path) -> None:
                 "backbone", expected=f"a network of at most {sizes.MAX_VALUES:,} numbers in a feature map",
                 received=f"{str(path)!r}, whose layer {node.name} returns {' x '.join(map(str, node.shape[1:]))}",
             )  # fmt: skip
-
-
-def _load_weights(model: keras.Model, path: Path, name: str) -> None:
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns when part of the weights stays as it was initialised.
-            warnings.simplefilter("error")
-            opening.load_weights(model, path)
-    except UserError:
-        raise
-    except Exception as error:
-        reason = "layers are missing in it" if isinstance(error, UserWarning) else _first_line(error)
-        raise UserError(
-            "weights", expected=f"weights of {name} without its classification layer",
-            received=f"{str(path)!r} ({reason})", remedy="Check that file and --backbone belong together.",
-        ) from error  # fmt: skip
 
 
 def randomized(model: keras.Model, seed: int) -> keras.Model:
@@ -322,11 +268,11 @@ def _preprocesses(model: keras.Model) -> bool:
     return not np.allclose(middle, colours, atol=1.0)
 
 
-def _describe_weights(name: str, weights: str, architecture: str | None, seed: int) -> str:
+def _describe_weights(weights: str, network: "known.Network | None", seed: int) -> str:
     if weights == "random":
         return f"random, seed {seed}"
     if weights in ("pretrained", "imagenet"):
-        return "imagenet" if architecture else "product titles" if name.lower() == mini.NAME else "of the file"
+        return network.trained_on if network else "of the file"
     return Path(weights).name
 
 
@@ -335,8 +281,3 @@ def _sha256(model: keras.Model) -> str:
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

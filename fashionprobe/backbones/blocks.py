@@ -29,6 +29,7 @@ TAPS = {
         "conv5_block3_out",
     ),
     "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"),
+    "efficientnet_lite0": ("stem_relu", "block2b_add", "block3b_add", "block5c_add", "top_relu"),
     "mini": ("block1_out", "block2_out", "block3_out", "block4_out", "block5_out"),
     "mobilenet": ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu", "conv_pw_13_relu"),
     **NETS,

@@ -85,12 +85,13 @@ def _is_seam(operation: keras.Operation) -> bool:
     return type(operation).__name__ == "ConvertToTensor"
 
 
-def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:
+def copy_model(model: keras.Model, *, dtype: str | None = None, image: keras.KerasTensor | None = None) -> keras.Model:
     """Copy a functional model, layers and weights.
 
     Args:
         model: The model.
         dtype: Name of a Keras dtype policy for all layers, such as "mixed_bfloat16"; None keeps each layer's own.
+        image: The input of the copy, which may have another size; None for one like the model's.
     """
 
     def copy(layer: keras.Layer) -> keras.Layer:
@@ -100,7 +101,7 @@ def copy_model(model: keras.Model, *, dtype: str | None = None) -> keras.Model:
             config["dtype"] = dtype
         return layer.__class__.from_config(config)
 
-    copied = keras.models.clone_model(model, clone_function=copy)
+    copied = keras.models.clone_model(model, input_tensors=image, clone_function=copy)
     for layer in model.layers:
         if layer.weights:
             copy_weights(layer, copied.get_layer(layer.name))

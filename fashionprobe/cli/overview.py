@@ -23,6 +23,7 @@ GROUPS = {
         "attribute list": "List the classes of an index.",
     },
     "See": {
+        "predict": "Say what a classifier sees in images.",
         "see": "Draw heatmaps that show what a network looks at.",
         "faithfulness": "Measure how far heatmaps can be trusted.",
         "activations": "Draw the feature maps of hidden layers for an image.",

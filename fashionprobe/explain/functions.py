@@ -1,6 +1,7 @@
 """What an activation computes, found by calling it: one function has many names, in Keras, TensorFlow and user code."""
 
 import math
+import warnings
 from typing import Any
 
 import keras
@@ -88,7 +89,10 @@ def _called(function: Any, values: np.ndarray) -> np.ndarray | None:
     if not callable(function) or getattr(function, "weights", None):
         return None
     try:
-        found = np.asarray(keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(values))))
+        with warnings.catch_warnings():
+            # Keras warns of a softmax over one value, which is how a softmax is found out here.
+            warnings.simplefilter("ignore")
+            found = np.asarray(keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(values))))
     except Exception:
         # A stranger's function may raise anything; it is not one of those that are known.
         return None

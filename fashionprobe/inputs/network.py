@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, read_manifest
-from fashionprobe.backbones import architectures
+from fashionprobe.backbones import architectures, imagenet
 from fashionprobe.errors import UserError, conflict, missing, unknown_name
+from fashionprobe.inputs.class_names import read_class_names
 
 if TYPE_CHECKING:
     import keras
@@ -34,6 +35,7 @@ class NetworkSpec:
         size: (height, width) of the input in pixels; None for its own.
         seed: Seed of random weights.
         trust: Whether its file may hold more than layers of Keras.
+        class_names: "imagenet" or the file that names its classes; None for the names that are known.
     """
 
     backbone: str
@@ -43,11 +45,13 @@ class NetworkSpec:
     size: tuple[int, int] | None = None
     seed: int = 0
     trust: bool = False
+    class_names: str | None = None
 
     @classmethod
     def of(
         cls, run: Path | None, backbone: object, weights: str, taps: list[str] | str | None,
         preprocessing: Preprocessing, size: int | Sequence[int] | None, seed: int, trust: bool,
+        class_names: str | None = None,
     ) -> "NetworkSpec":  # fmt: skip
         """Read the arguments of a stage.
 
@@ -60,6 +64,7 @@ class NetworkSpec:
             size: See `NetworkSpec`.
             seed: See `NetworkSpec`.
             trust: See `NetworkSpec`.
+            class_names: See `NetworkSpec`.
 
         Raises:
             UserError: If one is of a kind that no network takes.
@@ -67,7 +72,9 @@ class NetworkSpec:
         trained = run / "train" / "model.keras" if run else None
         default = str(trained) if trained and trained.is_file() else "resnet50"
         name = default if backbone is None else architectures.named(backbone)
-        return cls(name, weights, shared.listed("taps", taps), preprocessing, shared.image_size(size), seed, trust)
+        return cls(
+            name, weights, shared.listed("taps", taps), preprocessing, shared.image_size(size), seed, trust, class_names
+        )
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any], backbone: object = None, *, trust: bool = False) -> "NetworkSpec":
@@ -103,16 +110,21 @@ class NetworkSpec:
             layers: Names of the layers that are asked for; None for none.
 
         Raises:
-            UserError: If there is no such network, block or layer, or its file is refused.
+            UserError: If there is no such network, block, layer or file of class names, or its file is refused.
         """
+        if self.class_names is not None:
+            read_class_names(self.class_names)
         architectures.check(
             self.backbone, weights=self.weights, taps=self.taps, preprocessing=self.preprocessing, trust=self.trust,
             blocks=[block for block in blocks if block is not None],
             layers=[layer for layer in layers if layer is not None],
         )  # fmt: skip
 
-    def load(self) -> "Backbone":
+    def load(self, *, classifier: bool = False) -> "Backbone":
         """Load the network.
+
+        Args:
+            classifier: Keep its classification layers, where it and its weights have them.
 
         Raises:
             UserError: If it cannot be loaded as it is asked for.
@@ -121,14 +133,37 @@ class NetworkSpec:
 
         return backbones.load(
             self.backbone, weights=self.weights, taps=self.taps, preprocessing=self.preprocessing, size=self.size,
-            seed=self.seed, trust=self.trust,
+            seed=self.seed, trust=self.trust, classifier=classifier,
         )  # fmt: skip
 
-    def open(self) -> "LoadedNetwork":
-        """Load the network together with the names of its classes, where `train` or `refit` made it."""
-        facts = _trained(Path(self.backbone))
-        classes = tuple(facts["classes"]) if facts else None
-        return LoadedNetwork(self.load(), classes, facts.get("label", "") if facts else "")
+    def open(self, *, classifier: bool = True) -> "LoadedNetwork":
+        """Load the network together with the names of its classes, where they are known.
+
+        They are those of `class_names`, those of the run where `train` or `refit` made it, or those of ImageNet.
+
+        Args:
+            classifier: As for `load`.
+
+        Raises:
+            UserError: If it cannot be loaded as it is asked for, or its classes are not as many as the names.
+        """
+        facts = _trained(Path(self.backbone)) or {}
+        loaded = self.load(classifier=classifier)
+        classes = facts.get("classes")
+        if self.class_names is not None:
+            classes = read_class_names(self.class_names)
+            outputs = loaded.model.output_shape[1:]
+            if outputs != (len(classes),):
+                raise UserError(
+                    "class_names", expected=f"{outputs[0]} names for {loaded.name}" if len(outputs) == 1
+                    else f"left out for {loaded.name}, which ends in a feature map",
+                    received=f"{len(classes)}, of {self.class_names!r}",
+                )  # fmt: skip
+        elif (
+            classes is None and classifier and architectures.ends_in_imagenet(self.backbone, loaded.model.output_shape)
+        ):
+            classes = imagenet.class_names()
+        return LoadedNetwork(loaded, tuple(classes) if classes else None, facts.get("label", ""), self.class_names)
 
 
 @dataclass(frozen=True)
@@ -137,13 +172,15 @@ class LoadedNetwork:
 
     Attributes:
         backbone: The network as it was loaded, with its blocks.
-        classes: Names of its classes, when `train` made it; else None.
+        classes: Names of its classes; None where they are not known.
         label: The label column that it was trained on; "" when unknown.
+        class_names: Where the names come from, when the user said so.
     """
 
     backbone: "Backbone"
     classes: tuple[str, ...] | None
     label: str
+    class_names: str | None = None
 
     @functools.cached_property
     def model(self) -> "keras.Model":
@@ -163,6 +200,8 @@ class LoadedNetwork:
             "backbone": self.backbone.name,
             "size": self.backbone.size,
             "preprocessing": asdict(self.backbone.preprocessing),
+            # A recipe of networks whose classes nobody named is the same as ever.
+            **({"classes": list(self.classes or ())} if self.class_names else {}),
         }
 
     def layer(self, block: int | None, layer: str | None) -> str | None:
@@ -205,6 +244,8 @@ class LoadedNetwork:
         if name.isdigit() and int(name) < most:
             return int(name)
         if self.classes and not name.lstrip("-").isdigit():
+            if self.classes == imagenet.class_names():
+                return _imagenet_class(name, argument, also)
             listing = "The manifest.json beside the model lists them all."
             raise unknown_name(argument, name, [*also, *self.classes], listing=listing)
         raise UserError(argument, expected=f"the number of a class, 0 to {most - 1}", received=name)
@@ -212,6 +253,20 @@ class LoadedNetwork:
     def class_name(self, number: int) -> str:
         """Return the name of a class, or its number where names are not known."""
         return self.classes[number] if self.classes else f"class {number}"
+
+
+def _imagenet_class(name: str, argument: str, also: Sequence[str]) -> int:
+    """Return the number of the class of ImageNet that bears a name, in capitals or not, or a synonym of it."""
+    known = imagenet.numbers_by_synonym()
+    numbers = known.get(name.lower(), ())
+    if len(numbers) == 1:
+        return numbers[0]
+    if numbers:
+        bearers = " and ".join(f"{number} ({imagenet.class_names()[number]})" for number in numbers)
+        raise UserError(argument, expected="one class", received=f"{name!r}, a name of {bearers}",
+                        remedy="Pass the number.")  # fmt: skip
+    listing = "`fashionprobe predict` names what a network sees."
+    raise unknown_name(argument, name, [*also, *imagenet.class_names(), *known], listing=listing)
 
 
 def _trained(path: Path) -> dict[str, Any] | None:

@@ -14,11 +14,13 @@ from fashionprobe.errors import UserError
 
 TEXTS = {
     "augment": "Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast or some of them.",
-    "backbone": "mini, resnet50, any other name of keras.applications, or the path of a .keras file; with random "
-    "weights also residual, sketch, symbol, light, light_bn, resnet18 or resnet34.",
+    "backbone": "efficientnet_lite0, mini, resnet50, any other name of keras.applications, or the path of a .keras "
+    "file; with random weights also residual, sketch, symbol, light, light_bn, resnet18 or resnet34.",
     "batch_size": "Images per batch.",
     "block": "Block number, or several as 1,4.",
     "dataset": "Name of the record set; in a script also what `ingest` returned.",
+    "class_names": "Names of the network's classes: a file with one per line, a JSON list, or imagenet. Default: those "
+    "that `train` noted, or ImageNet's for its classifiers.",
     "decay": "Then keep the learning rate, or lower it to 0 along half a cosine.",
     "epochs": "Passes over the train split.",
     "fit": "How images are brought to `size`: keep the aspect ratio and pad with white, or stretch.",
@@ -52,7 +54,8 @@ TEXTS = {
     "trust": "Open a .keras file even if it holds more than Keras layers: its code then runs with your rights.",
     "warmup": "Epochs over which the learning rate rises from 0.",
     "weight_decay": "Decoupled weight decay of kernels (AdamW).",
-    "weights": "pretrained, imagenet, random, or the path of a weights file.",
+    "weights": "pretrained, imagenet, random, or the path of a weights file; for resnet18, resnet34 and resnet50 also "
+    "a .pth of torchvision.",
     "windows": "For occlusion: heights of the square windows in pixels; strides are half of them. Default: an eighth "
     "and a quarter of the image.",
     "xla": "Compile with XLA.",

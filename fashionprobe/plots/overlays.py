@@ -117,6 +117,7 @@ def explained(
     title: str,
     scale: str = "",
     columns: int | None = None,
+    name: str = "image",
 ) -> "Figure":
     """Draw an image beside what the methods see in it.
 
@@ -126,6 +127,7 @@ def explained(
         title: Heading, such as the class and its probability.
         scale: What the colours stand for; the colour bar is left out when this is empty.
         columns: Pictures per row; by default three at most.
+        name: What stands over the image.
 
     Returns:
         The figure.
@@ -133,7 +135,7 @@ def explained(
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-    shown = [("image", image), *panels]
+    shown = [(name, image), *panels]
     columns = columns or (2 if len(shown) == 4 else min(len(shown), _COLUMNS))
     rows = -(-len(shown) // columns)
     side = _SIDE * image.shape[0] / image.shape[1]
@@ -142,9 +144,9 @@ def explained(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.set_axis_off()
-    for ax, (name, picture) in zip(axes, shown, strict=False):
-        ax.imshow(picture, interpolation="nearest")
-        ax.set_title(style.short(name, 24), fontsize=12, fontweight="normal")
+    for ax, (heading, seen) in zip(axes, shown, strict=False):
+        ax.imshow(seen, interpolation="nearest")
+        ax.set_title(style.short(heading, 24), fontsize=12, fontweight="normal")
     figure.suptitle(style.short(title, 18 * columns), x=0.01, ha="left", fontsize=14, fontweight="bold")
     if scale:
         colours = ScalarMappable(cmap=COLOURS)

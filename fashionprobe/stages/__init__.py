@@ -15,6 +15,7 @@ from fashionprobe.stages.ingest import ingest
 from fashionprobe.stages.masks import masks
 from fashionprobe.stages.maximize import maximize
 from fashionprobe.stages.pairs import pairs
+from fashionprobe.stages.predict import predict
 from fashionprobe.stages.profile import profile
 from fashionprobe.stages.reduce import reduce
 from fashionprobe.stages.refit import refit
@@ -47,6 +48,7 @@ __all__ = [
     "masks",
     "maximize",
     "pairs",
+    "predict",
     "profile",
     "reduce",
     "refit",

@@ -84,7 +84,7 @@ def activations(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
-    opened = spec.open()
+    opened = spec.open(classifier=False)
     layers = _layers(opened, shared.numbers(block), shared.listed("layer", layer))
     arguments = {
         **opened.arguments(),

@@ -56,6 +56,7 @@ def faithfulness(
     preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
     size: int | list[int] | None = None,
     fit: Literal["pad", "stretch"] = "pad",
+    class_names: str | None = None,
     method: list[str] | str | None = None,
     layer: str | None = None,
     block: int | None = None,
@@ -104,7 +105,7 @@ def faithfulness(
     """
     check_methods(shared.listed("method", method) or [], of_channel=False)
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
-    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust, class_names)
     spec.check([block], layers=[layer])
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,

@@ -60,6 +60,7 @@ def maximize(
     layer: str | None = None,
     channels: list[int] | int | None = None,
     classes: list[str] | list[int] | str | int | None = None,
+    class_names: str | None = None,
     size: int | list[int] | None = None,
     steps: int = 64,
     learning_rate: float | None = None,
@@ -113,12 +114,12 @@ def maximize(
     """
     _check(locals())
     asked = child(runs_root, run, argument="run") if run is not None else None
-    spec = NetworkSpec.of(asked, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec = NetworkSpec.of(asked, backbone, weights, taps, preprocessing, size, seed, trust, class_names)
     spec.check([block], layers=[layer])
 
     from fashionprobe.backbones import devices
 
-    opened = spec.open()
+    opened = spec.open(classifier=classes is not None)
     opened = opened if size is not None else _sized(opened)
     loaded, model = opened.backbone, opened.model
     folder = asked or child(runs_root, re.sub(r"[^\w-]+", "-", loaded.name.removesuffix(".keras")), argument="run")
@@ -183,7 +184,7 @@ def _channels(
 
 
 def _classes(opened: LoadedNetwork, classes: list[str] | list[int] | str | int) -> list[_Unit]:
-    """Return the classes that are asked for by number or, where `train` noted their names, by name."""
+    """Return the classes that are asked for by number or, where their names are known, by name."""
     if not opened.is_classifier:
         raise conflict(
             "classes", "a network without classes", classes,

@@ -42,6 +42,7 @@ EXHIBITED = {
     "reduce": "Maps of the images",
     "wall": "Walls of the images",
     "retrieve": "Finding similar images",
+    "predict": "What the network sees",
     "see": "What the network looks at",
     "faithfulness": "How far to trust the heatmaps",
     "activations": "Inside the network",

@@ -50,7 +50,7 @@ class _Job:
     images: Images
     columns: list[Column]
     layer: str | None
-    target: str
+    targets: tuple[str, ...]
     explained: "Target"
     seed: int
     command: str
@@ -63,7 +63,8 @@ class _Job:
             "fit": self.images.fit,
             "methods": {column.name: column.options for column in self.columns},
             "layer": self.opened.places([self.layer]) if self.layer else None,
-            "target": self.target,
+            # A recipe of one target is the same as before there could be several.
+            "target": self.targets[0] if len(self.targets) == 1 else list(self.targets),
             "seed": self.seed,
         }
 
@@ -83,7 +84,8 @@ def see(
     size: int | list[int] | None = None,
     fit: Literal["pad", "stretch"] = "pad",
     method: list[str] | str | None = None,
-    target: str = "top",
+    target: list[str] | str = "top",
+    class_names: str | None = None,
     channel: int | None = None,
     layer: str | None = None,
     block: int | None = None,
@@ -111,7 +113,7 @@ def see(
             gradient, deconvnet, guided_backpropagation, guided_grad_cam, smooth_grad, integrated_gradients; or all.
             Default: grad_cam and guided_backpropagation; with --channel the second and gradient.
         target: The class to explain: top (the network's first guess), true (the label of the dataset), or the name or
-            number of a class.
+            number of a class; or several of these, which are shown side by side.
         channel: Number of a channel, from 0, to explain in place of a class; of --block or --layer.
         layer: The layer that the CAM methods look at, or that holds the channel. Default: the last feature map.
         block: The layer, given as a block number instead of a name.
@@ -128,11 +130,12 @@ def see(
         fashionprobe see --run kaggle --images shirt.jpg shoe.jpg --method all
     """
     command = shared.command(see, locals())
-    _check_place(channel, block, layer, target)
+    targets = shared.listed("target", target) or []
+    _check_place(channel, block, layer, targets)
     check_methods(shared.listed("method", method) or [], of_channel=channel is not None)
 
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
-    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
+    spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust, class_names)
     spec.check([block], layers=[layer])
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
@@ -155,7 +158,7 @@ def see(
             score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
         ),
         layer=looked_at,
-        target=_check_target(target, channel, opened, chosen),
+        targets=(f"channel {channel}",) if channel is not None else _check_targets(targets, opened, chosen),
         explained=None if channel is None or looked_at is None else Channel(looked_at, channel),
         seed=seed,
         command=command,
@@ -176,23 +179,21 @@ def see(
     return _result(artifact)
 
 
-def _check_place(channel: int | None, block: int | None, layer: str | None, target: str) -> None:
+def _check_place(channel: int | None, block: int | None, layer: str | None, targets: list[str]) -> None:
     """Check what can be known of a channel before the network is opened."""
     if block is not None and layer is not None:
         raise conflict("block", "--layer", block)
     if channel is None:
         return
-    if target != "top":
-        raise conflict("target", "--channel", target)
+    if targets != ["top"]:
+        raise conflict("target", "--channel", ", ".join(targets))
     if block is None and layer is None:
         raise missing("block", "--channel needs --block or --layer")
 
 
-def _check_target(target: str, channel: int | None, opened: LoadedNetwork, images: Images) -> str:
-    """Return what is explained, for the recipe: top, true, the number of a class, or a channel."""
-    if channel is not None:
-        return f"channel {channel}"
-    if target == "true":
+def _check_targets(targets: list[str], opened: LoadedNetwork, images: Images) -> tuple[str, ...]:
+    """Return what is explained, for the recipe: top, true, or the number of a class; each once."""
+    if "true" in targets:
         labels = images.labels(opened.label)
         unknown = [name for name, label in zip(images.names, labels, strict=True) if not label]
         if unknown or not opened.classes:
@@ -203,7 +204,10 @@ def _check_target(target: str, channel: int | None, opened: LoadedNetwork, image
             )  # fmt: skip
         for label in labels:
             opened.class_number(label)
-    return target if target in ("top", "true") else str(opened.class_number(target, also=["top", "true"]))
+    named = [
+        each if each in ("top", "true") else str(opened.class_number(each, also=["top", "true"])) for each in targets
+    ]
+    return tuple(dict.fromkeys(named))
 
 
 def _write(draft: Path, job: _Job, explainers: "dict[str, ExplainFunction]", batch_size: int) -> dict[str, Any]:
@@ -213,27 +217,30 @@ def _write(draft: Path, job: _Job, explainers: "dict[str, ExplainFunction]", bat
     from fashionprobe.explain.explained_model import probabilities
 
     predict = None if job.explained is not None else probabilities(job.opened.model)
-    rows, figures = [], Figures(draft)
+    rows, figures, done = [], Figures(draft), 0
     with progress.bar(total=len(job.images.names), unit="image", description="see") as bar:
         for pixels in job.images.batches(job.opened.backbone.size, batch_size):
             shares = predict(pixels) if predict else None
-            classes, described = _describe(job, shares, len(pixels), start=len(rows))
-            raw = {name: explain(pixels, classes) for name, explain in explainers.items()}
-            for place, row in enumerate(described):
-                number = len(rows) + 1
-                _write_image(
-                    figures, job, number, row, pixels[place], {name: maps[place] for name, maps in raw.items()}
-                )
-                rows.append({"image": number, **row})
+            described, raw = [], []
+            for target in job.targets:
+                classes, of_target = _describe(job, target, shares, len(pixels), done)
+                described.append(of_target)
+                raw.append({name: explain(pixels, classes) for name, explain in explainers.items()})
+            for place, image in enumerate(pixels):
+                done += 1
+                of_image = [each[place] for each in described]
+                maps = [{name: each[place] for name, each in of_target.items()} for of_target in raw]
+                _write_image(figures, job, done, of_image, image, maps)
+                rows += [{"image": done, **row} for row in of_image]
                 bar.update()
     pd.DataFrame(rows).to_csv(draft / "items.csv", index=False, float_format="%.6f")
-    facts = {"images": len(rows), "methods": [column.name for column in job.columns], "figures": figures.notes}
+    facts = {"images": done, "methods": [column.name for column in job.columns], "figures": figures.notes}
     _write_page(draft, job, facts)
     return facts
 
 
 def _describe(
-    job: _Job, shares: "np.ndarray | None", count: int, start: int
+    job: _Job, target: str, shares: "np.ndarray | None", count: int, start: int
 ) -> "tuple[np.ndarray | None, list[dict[str, Any]]]":
     """Return the class to explain for each image, and what is known of the image."""
     import numpy as np
@@ -242,14 +249,14 @@ def _describe(
     labels = job.images.labels(job.opened.label)[start : start + count]
     rows: list[dict[str, Any]] = [{"id": name, "true": label} for name, label in zip(names, labels, strict=True)]
     if shares is None:
-        return None, [{**row, "explained": f"{job.target} of {job.layer}"} for row in rows]
+        return None, [{**row, "explained": f"{target} of {job.layer}"} for row in rows]
     top = shares.argmax(axis=1)
-    if job.target == "top":
+    if target == "top":
         classes = top
-    elif job.target == "true":
+    elif target == "true":
         classes = np.array([job.opened.class_number(label) for label in labels])
     else:
-        classes = np.full(count, int(job.target))
+        classes = np.full(count, int(target))
     for place, row in enumerate(rows):
         row["explained"] = job.opened.class_name(int(classes[place]))
         row["probability"] = float(shares[place, classes[place]])
@@ -259,9 +266,10 @@ def _describe(
 
 
 def _write_image(
-    figures: Figures, job: _Job, number: int, row: dict[str, Any], pixels: "np.ndarray", raw: "dict[str, np.ndarray]"
-) -> None:
-    """Write the raw maps of one image, a picture of each, and the figure of all."""
+    figures: Figures, job: _Job, number: int, rows: list[dict[str, Any]], pixels: "np.ndarray",
+    raw: "list[dict[str, np.ndarray]]",
+) -> None:  # fmt: skip
+    """Write the raw maps of one image, of each target, a picture of each, and the figure of all."""
     import numpy as np
     from PIL import Image
 
@@ -269,32 +277,47 @@ def _write_image(
     from fashionprobe.plots.overlays import explained, picture
 
     image = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
-    np.savez(figures.folder / f"image_{number:03d}.npz", **raw)  # pyright: ignore[reportArgumentType]
-    panels = []
-    for column in job.columns:
-        maps = raw[column.name]
-        relevance = heatmap(maps[None], image.shape[:2])[0]
-        shown = picture(image, maps, relevance, signed=column.method in SIGNED)
-        Image.fromarray(shown).save(figures.folder / f"image_{number:03d}_{column.name}.png")
-        panels.append((column.title, shown))
+    alone = len(job.targets) == 1
+    panels, kept = [], {}
+    for place, column in enumerate(job.columns):
+        if place and not alone:
+            # Each method has a line of its own, which begins with the image.
+            panels.append((column.title, image))
+        for target, row, of_target in zip(job.targets, rows, raw, strict=True):
+            name = column.name if alone else f"{column.name}_{f'class{target}' if target.isdigit() else target}"
+            maps = of_target[column.name]
+            relevance = heatmap(maps[None], image.shape[:2])[0]
+            shown = picture(image, maps, relevance, signed=column.method in SIGNED)
+            Image.fromarray(shown).save(figures.folder / f"image_{number:03d}_{name}.png")
+            kept[name] = maps
+            panels.append((column.title if alone else row["explained"], shown))
+    np.savez(figures.folder / f"image_{number:03d}.npz", **kept)
     scale = "relevance, from the least to the greatest of each picture"
-    title = _title(job, row)
-    figures.add(f"image_{number:03d}", explained(image, panels, title=title, scale=scale), title, _caption(job, row))
+    title = _title(job, rows)
+    layout = {} if alone else {"columns": len(rows) + 1, "name": job.columns[0].title}
+    figure = explained(image, panels, title=title, scale=scale, **layout)
+    figures.add(f"image_{number:03d}", figure, title, _caption(job, rows))
 
 
-def _title(job: _Job, row: dict[str, Any]) -> str:
-    """Say what is explained: the class with its probability, and the true one where it differs."""
+def _title(job: _Job, rows: list[dict[str, Any]]) -> str:
+    """Say what is explained: the classes with probabilities, and the first guess and the true one where they differ."""
+    row, names = rows[0], [each["explained"] for each in rows]
     if job.explained is not None:
         return f"{row['id']}: {row['explained']}"
-    text = f"{row['explained']} {row['probability']:.0%}"
-    if row["top"] != row["explained"]:
-        text += f", first guess {row['top']} {row['top_probability']:.0%}"
-    return text + (f", true {row['true']}" if row["true"] and row["true"] != row["explained"] else "")
+    text = ", ".join(f"{each['explained']} {_share(each['probability'])}" for each in rows)
+    if row["top"] not in names:
+        text += f", first guess {row['top']} {_share(row['top_probability'])}"
+    return text + (f", true {row['true']}" if row["true"] and row["true"] not in names else "")
 
 
-def _caption(job: _Job, row: dict[str, Any]) -> str:
-    what = row["explained"] if job.explained is not None else f"the score of {row['explained']}"
-    text = f"Image {row['id']}. Bright places speak for {what}; each picture has its own scale."
+def _share(probability: float) -> str:
+    return "<1%" if 0 < probability < 0.005 else f"{probability:.0%}"
+
+
+def _caption(job: _Job, rows: list[dict[str, Any]]) -> str:
+    names = " or ".join(dict.fromkeys(row["explained"] for row in rows))
+    what = names if job.explained is not None else f"the score of {names}"
+    text = f"Image {rows[0]['id']}. Bright places speak for {what}; each picture has its own scale."
     if any(column.method in SIGNED for column in job.columns):
         text += " In deconvnet and guided pictures mid-grey is 0, and colours are those of the pixels to add."
     return text

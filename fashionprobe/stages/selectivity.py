@@ -95,7 +95,7 @@ def selectivity(
     from fashionprobe.backbones import devices
     from fashionprobe.records.stream import Stream
 
-    opened = spec.open()
+    opened = spec.open(classifier=False)
     loaded = opened.backbone
     blocks = loaded.choose_blocks(shared.numbers(block))
     names = [layer.name for layer in loaded.model.layers]

@@ -182,7 +182,7 @@ def masks(
         if source == "filter":
             spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
             spec.check([block], [layer])
-            opened = spec.open()
+            opened = spec.open(classifier=False)
             way = by_filter(opened, block, layer, channel or 0, percentile, fit)
         else:
             way = by_background() if source == "otsu" else by_box(box or (), inside=source == "box")

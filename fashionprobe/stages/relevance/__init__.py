@@ -118,7 +118,7 @@ def relevance(
         second.check()
     if dataset is None:
         dataset = _trained_on(folder)
-    opened = spec.open()
+    opened = spec.open(classifier=False)
     records = shared.open_records(dataset, tfrecords_root)
     column = _label(shared.spelled(label or opened.label), records)
     drawn = choose(

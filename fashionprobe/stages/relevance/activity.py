@@ -173,7 +173,7 @@ def after_file(after: shared.Place | None) -> Path | None:
 
 def open_after(spec: NetworkSpec, opened: LoadedNetwork) -> LoadedNetwork:
     """Open the network after the refit at the size of the first."""
-    second = replace(spec, size=opened.backbone.size).open()
+    second = replace(spec, size=opened.backbone.size).open(classifier=False)
     if second.backbone.weights_sha256 == opened.backbone.weights_sha256:
         received = f"{spec.backbone}, with the same weights"
         raise UserError("after", expected="another network than before", received=received)
