@@ -20,26 +20,31 @@ def by_block(
         lowest: Whether the lowest value is the best one.
         only: Values of other columns; the rest is passed over.
     """
-    best: dict[tuple[str, int], dict[str, str]] = {}
+    best: dict[tuple[str, str], dict[str, str]] = {}
     sign = -1 if lowest else 1
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if any(row[name] != wanted for name, wanted in (only or {}).items()):
                 continue
-            place = (row["label"], int(row["block"]))
+            place = (row["label"], row["block"])
             if place not in best or sign * float(row[value]) > sign * float(best[place][value]):
                 best[place] = row
     cells = {
         place: f"{float(row[value]):.3f}" + (f" ± {float(row[spread]):.3f}" if spread else "")
         for place, row in best.items()
     }
-    labels, blocks = list(dict.fromkeys(label for label, _ in cells)), sorted({block for _, block in cells})
+    labels, blocks = list(dict.fromkeys(label for label, _ in cells)), sorted({block for _, block in cells}, key=_order)
     lines = []
     for start in range(0, len(labels), ABREAST):
         shown = labels[start : start + ABREAST]
-        rows = [[str(block), *(cells.get((label, block), "") for label in shown)] for block in blocks]
+        rows = [[block, *(cells.get((label, block), "") for label in shown)] for block in blocks]
         lines += aligned([["block", *shown], *rows])
     return lines
+
+
+def _order(block: str) -> tuple[bool, int, str]:
+    """Give the place of a block: those with a number alone first, then poolings and joined blocks."""
+    return (False, int(block), "") if block.isdigit() else (True, 0, block)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

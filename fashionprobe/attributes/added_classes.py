@@ -10,12 +10,13 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fashionprobe.artifacts import write_bytes
+from fashionprobe.backbones.pooling import Block, Source
 from fashionprobe.errors import UserError
 
 FORMAT = 1
@@ -38,7 +39,7 @@ class AddedClass:
     name: str
     ids: tuple[str, ...]
     weights_sha256: str
-    descriptors: dict[int, np.ndarray]
+    descriptors: dict[Block, np.ndarray]
 
 
 def save(folder: Path, added: AddedClass) -> Path:
@@ -100,7 +101,7 @@ def read(folder: Path) -> tuple[list[AddedClass], set[tuple[str, str]]]:
     return added, removed - {(each.group, each.name) for each in added}
 
 
-def learned_from(added: AddedClass, block: int, weights_sha256: str) -> np.ndarray:
+def learned_from(added: AddedClass, block: Block, weights_sha256: str) -> np.ndarray:
     """Return the descriptors of a class at a block.
 
     Raises:
@@ -112,12 +113,14 @@ def learned_from(added: AddedClass, block: int, weights_sha256: str) -> np.ndarr
             f"class {added.name}", expected=f"described by the network of the index ({weights_sha256[:12]})",
             received=f"one of another network ({added.weights_sha256[:12]})", remedy=remedy,
         )  # fmt: skip
-    if block not in added.descriptors:
+    source = Source.of(block)
+    parts = [replace(source, blocks=(number,)).key for number in source.blocks]
+    if not all(part in added.descriptors for part in parts):
         raise UserError(
             f"class {added.name}", expected=f"described at block {block}",
             received=f"one of block {', '.join(map(str, added.descriptors))}", remedy=remedy,
         )  # fmt: skip
-    return added.descriptors[block]
+    return np.concatenate([added.descriptors[part] for part in parts], axis=1)
 
 
 def names_of(added: Sequence[AddedClass], group: str) -> list[str]:
@@ -141,7 +144,8 @@ def _added(path: Path) -> AddedClass:
     # Not pickled, whatever a stranger's file says. Read first: of a damaged file NumPy would leave the handle open.
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
         note = _checked(path, json.loads(str(arrays["note"])))
-        blocks = {int(name.removeprefix("block")): arrays[name] for name in arrays.files if name.startswith("block")}
+        names = [name for name in arrays.files if name.startswith("block")]
+        blocks = {Source.of(name.removeprefix("block")).key: arrays[name] for name in names}
     return AddedClass(note["group"], note["name"], tuple(note["ids"]), note["weights_sha256"], blocks)
 
 

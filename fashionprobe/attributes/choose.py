@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours, identical
+from fashionprobe.attributes.joined import Joined, widths_of
 from fashionprobe.attributes.normalization import NORMALIZATIONS, fit
+from fashionprobe.backbones.pooling import Block
 from fashionprobe.errors import UserError
 from fashionprobe.intervals import wilson
 
@@ -20,7 +22,7 @@ METRICS = ("euclidean", "cosine")
 NEIGHBOURS = (1, 4, 8, 16)
 KEYS = ["block", "normalization", "metric", "classifier", "parameter"]
 
-Key = tuple[int, str, str, str, str]
+Key = tuple[Block, str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Choice:
     """What cross-validation chose.
 
     Attributes:
-        ablation: One row a candidate: block, normalization, metric, classifier ("nearest_mean" or "knn"), parameter (k,
-            or ""), accuracy_mean and accuracy_std over the folds, folds, images.
+        ablation: One row a candidate: block (or several joined), normalization, metric, classifier ("nearest_mean" or
+            "knn"), parameter (k, or ""), accuracy_mean and accuracy_std over the folds, folds, images.
         best: The row of `ablation` with the highest mean; the first among equals, which is the shallowest block.
         nested: One row an outer fold: fold, the candidate that was chosen without its images, and its accuracy on them.
         accuracy: Share of all images that the choices of their folds classified right: what to expect of new images.
@@ -46,7 +48,7 @@ class Choice:
 
 
 def choose(
-    blocks: Mapping[int, np.ndarray],
+    blocks: Mapping[Block, np.ndarray | Joined],
     labels: np.ndarray,
     *,
     rows: np.ndarray | None = None,
@@ -64,7 +66,7 @@ def choose(
     and in the inner ones.
 
     Args:
-        blocks: Descriptors by block, float32 (all, channels).
+        blocks: Descriptors by block, float32 (all, channels), or of several blocks joined.
         labels: Class of each item, (items,).
         rows: The row of each item in the descriptors, int (items,). Default: all rows, in order.
         name: Name of the label, for messages.
@@ -81,7 +83,7 @@ def choose(
     classes, numbers = np.unique(labels, return_inverse=True)
     rows = np.arange(len(labels)) if rows is None else rows
     check_classes(name, classes, numbers, folds)
-    same = identical(blocks[min(blocks)][rows])
+    same = identical(next(iter(blocks.values()))[rows])
     outer = assign_folds(numbers, folds=folds, seed=seed, same=same)
     _check(name, outer, numbers, len(classes), folds, metrics)
     # The smallest training set is that of an inner fold.
@@ -90,18 +92,19 @@ def choose(
     # For each candidate: right or wrong in the outer folds, and in the inner folds of each outer one.
     right: dict[Key, np.ndarray] = {}
     for block, normalization in itertools.product(blocks, normalizations):
-        descriptors = np.asarray(blocks[block][rows])
+        descriptors, widths = np.asarray(blocks[block][rows]), widths_of(blocks[block])
 
         def score(
             assigned: np.ndarray,
             place: int,
             *,
             descriptors: np.ndarray = descriptors,
-            block: int = block,
+            widths: tuple[int, ...] | None = widths,
+            block: Block = block,
             normalization: str = normalization,
         ) -> None:
             for train, test in _splits(assigned, folds):
-                answers = _answers(descriptors, numbers, train, test, normalization, metrics, neighbours)
+                answers = _answers(descriptors, widths, numbers, train, test, normalization, metrics, neighbours)
                 for key, predicted in answers:
                     table = right.setdefault((block, normalization, *key), np.zeros((folds + 1, len(numbers)), bool))
                     table[place, test] = predicted == numbers[test]
@@ -130,6 +133,7 @@ def _splits(assigned: np.ndarray, folds: int) -> Iterator[tuple[np.ndarray, np.n
 
 def _answers(
     descriptors: np.ndarray,
+    widths: tuple[int, ...] | None,
     numbers: np.ndarray,
     train: np.ndarray,
     test: np.ndarray,
@@ -138,7 +142,7 @@ def _answers(
     neighbours: Sequence[int],
 ) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
     """Yield ((metric, classifier, parameter), predicted class numbers)."""
-    normalized = fit(normalization, descriptors[train])
+    normalized = fit(normalization, descriptors[train], widths=widths)
     known, asked, answers = normalized(descriptors[train]), normalized(descriptors[test]), numbers[train]
     known, asked = known.astype(np.float64), asked.astype(np.float64)
     present = np.unique(answers)

@@ -20,8 +20,10 @@ import pandas as pd
 from fashionprobe.artifacts import write_text
 from fashionprobe.attributes import approximate_neighbours
 from fashionprobe.attributes import neighbours as search
+from fashionprobe.attributes.joined import Joined
 from fashionprobe.attributes.neighbours import squared_norms_of
 from fashionprobe.attributes.normalization import Normalization
+from fashionprobe.backbones.pooling import Block
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.npy import RowWriter
 
@@ -43,7 +45,7 @@ class Group:
 
     Attributes:
         name: Such as "colour".
-        block: The block.
+        block: The block, or where else a descriptor comes from, such as 3+4/mean_std.
         label: The label column whose classes it starts with; "" for none.
         normalization: What is done to the descriptors that are searched.
         reading: What is done to those that are compared with the means of classes. The two differ: whitening makes
@@ -51,7 +53,7 @@ class Group:
     """
 
     name: str
-    block: int
+    block: Block
     label: str
     normalization: Normalization
     reading: Normalization
@@ -143,9 +145,9 @@ class Index:
         return pd.concat([part.items() for part in self.parts], ignore_index=True).fillna("")
 
     @property
-    def blocks(self) -> list[int]:
-        """The blocks that its groups read."""
-        return sorted({group.block for group in self.groups.values()})
+    def blocks(self) -> list[Block]:
+        """The blocks that its groups read, each once."""
+        return list(dict.fromkeys(group.block for group in self.groups.values()))
 
     def choose(self, by: str) -> list[Group]:
         """Return the group of this name, or all for "both".
@@ -331,7 +333,7 @@ def write_part(
     folder: Path,
     number: int,
     groups: Sequence[Group],
-    descriptors: Mapping[int, np.ndarray],
+    descriptors: Mapping[Block, np.ndarray | Joined],
     items: pd.DataFrame,
     thumbnails: Sequence[bytes],
     *,

@@ -1,4 +1,4 @@
-"""One forward pass -> the global-average-pooled descriptors of the chosen blocks."""
+"""One forward pass -> the descriptors of the chosen blocks: their feature maps, summarised over space."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -10,6 +10,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from fashionprobe.backbones import Backbone
 from fashionprobe.backbones.graph import absorb_scale, copy_model, fold, kept_random_state
+from fashionprobe.backbones.pooling import Pooling
 
 Extractor = Callable[[tf.Tensor], list[tf.Tensor]]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -17,7 +18,12 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 @kept_random_state()
 def extractor(
-    backbone: Backbone, blocks: Sequence[int], *, precision: Precision = "float32", xla: bool = False
+    backbone: Backbone,
+    blocks: Sequence[int],
+    *,
+    poolings: Sequence[Pooling] = (Pooling(),),
+    precision: Precision = "float32",
+    xla: bool = False,
 ) -> Extractor:
     """Compile the forward pass that computes the descriptors of these blocks.
 
@@ -27,12 +33,15 @@ def extractor(
     Args:
         backbone: The backbone.
         blocks: Block numbers, 1 to `len(backbone.taps)`.
+        poolings: How the feature map of a block is summarised; one descriptor each.
         precision: Type of the convolutions; pooling is always float32, because float16 sums overflow.
         xla: Compile with XLA; pays off for many batches of one size.
 
     Returns:
         A function from RGB images, float32 (batch, height, width, 3) in [0, 255], to one float32 (batch, channels)
-        tensor for each block, in the order asked.
+        tensor for each block and pooling, in the order asked; `mean_std` has twice as many columns. Where the
+        foreground is asked for, a last tensor (batch, 1) has the share of the image that was taken for it; 1 where the
+        ground is not plain and the whole image was used.
 
     Raises:
         UserError: If a block is not there.
@@ -42,6 +51,7 @@ def extractor(
     wanted = backbone.preprocessing
     absorbed = absorb_scale(model, wanted.scale, bgr=wanted.bgr)
     # One value for each channel of a whole row: TensorFlow's broadcasting over three channels alone is slow.
+    regions = {name: make for name, make in _REGIONS.items() if name in {pooling.region for pooling in poolings}}
     mean = tf.broadcast_to(tf.constant(wanted.mean, tf.float32), (backbone.size[1], 3))
 
     @tf.function(input_signature=[tf.TensorSpec((None, *backbone.size, 3), tf.float32)])
@@ -49,8 +59,12 @@ def extractor(
         pixels = images - mean
         if not absorbed:
             pixels = tf.reverse(pixels * wanted.scale, [-1]) if wanted.bgr else pixels * wanted.scale
-        maps = keras.tree.flatten(model(pixels, training=False))
-        return [_pooled(tf.cast(feature_map, tf.float32)) for feature_map in maps]
+        maps = [tf.cast(each, tf.float32) for each in keras.tree.flatten(model(pixels, training=False))]
+        weights = {name: make(images) for name, make in regions.items()}
+        found = [pooled(each, pooling.pool, weights.get(pooling.region)) for each in maps for pooling in poolings]
+        if "foreground" in weights:
+            found.append(tf.reduce_mean(weights["foreground"], axis=(1, 2)))
+        return found
 
     # TensorFlow offers no public name for freezing a concrete function; this one has been stable since 2.0.
     frozen = convert_variables_to_constants_v2(forward.get_concrete_function())
@@ -76,9 +90,87 @@ def channels(backbone: Backbone, blocks: Sequence[int]) -> list[int]:
     return [int(backbone.model.get_layer(backbone.taps[block - 1]).output.shape[-1]) for block in blocks]
 
 
-def _pooled(feature_map: tf.Tensor) -> tf.Tensor:
-    """Return the mean over space; an embedding is a descriptor already."""
-    return tf.reduce_mean(feature_map, axis=(1, 2)) if feature_map.shape.rank == 4 else feature_map
+def pooled(feature_map: tf.Tensor, pool: str, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Summarise a feature map over space.
+
+    Args:
+        feature_map: float32 (batch, rows, columns, channels); an embedding (batch, channels) is a descriptor already.
+        pool: One of `pooling.POOLS`.
+        weights: float32 (batch, height, width, 1), how much each place of the image counts, in [0, 1]; None for all
+            alike. They are averaged to the resolution of the map.
+
+    Returns:
+        float32 (batch, channels), of "mean_std" (batch, 2 channels).
+
+    Reference:
+        The generalised mean: Radenovic, Tolias and Chum, Fine-tuning CNN Image Retrieval with No Human Annotation,
+        TPAMI 2019, https://arxiv.org/abs/1711.02512.
+    """
+    if feature_map.shape.rank != 4:
+        return tf.concat([feature_map, tf.zeros_like(feature_map)], axis=1) if pool == "mean_std" else feature_map
+    if weights is None:
+        shares = None
+    else:
+        small = tf.image.resize(weights, tf.shape(feature_map)[1:3], method="area")
+        shares = small / tf.reduce_sum(small, axis=(1, 2), keepdims=True)
+    if pool == "max":
+        seen = feature_map if shares is None else tf.where(shares > 0, feature_map, feature_map.dtype.min)
+        return tf.reduce_max(seen, axis=(1, 2))
+    if pool == "gem":
+        return _mean(tf.maximum(feature_map, GEM_LEAST) ** GEM_EXPONENT, shares) ** (1 / GEM_EXPONENT)
+    mean = _mean(feature_map, shares)
+    if pool == "mean":
+        return mean
+    # Over the distances from the mean: of squares there would be little left where the variance is small.
+    variance = _mean((feature_map - mean[:, None, None, :]) ** 2, shares)
+    return tf.concat([mean, tf.sqrt(variance)], axis=1)
+
+
+def _mean(values: tf.Tensor, shares: tf.Tensor | None) -> tf.Tensor:
+    if shares is None:
+        return tf.reduce_mean(values, axis=(1, 2))
+    return tf.einsum("bijc,bijd->bc", values, shares)
+
+
+def foreground(images: tf.Tensor) -> tf.Tensor:
+    """Find what differs from a plain ground, the colour of most of the border, as on photographs of products.
+
+    Args:
+        images: float32 (batch, height, width, 3), RGB in [0, 255].
+
+    Returns:
+        float32 (batch, height, width, 1), 1 for the foreground; all 1 where the ground is not plain, or nothing, or
+        nearly nothing, differs from it.
+    """
+    edges = [images[:, :EDGE], images[:, -EDGE:], tf.transpose(images[:, :, :EDGE], (0, 2, 1, 3)),
+             tf.transpose(images[:, :, -EDGE:], (0, 2, 1, 3))]  # fmt: skip
+    border = tf.concat([tf.reshape(edge, (tf.shape(images)[0], -1, 3)) for edge in edges], axis=1)
+    middle = tf.shape(border)[1] // 2
+    ground = tf.sort(border, axis=1)[:, middle, :]
+    is_ground = tf.reduce_max(tf.abs(border - ground[:, None, :]), axis=2) <= TOLERANCE
+    plain = tf.reduce_mean(tf.cast(is_ground, tf.float32), axis=1) >= PLAIN
+    differs = tf.reduce_max(tf.abs(images - ground[:, None, None, :]), axis=3, keepdims=True) > TOLERANCE
+    mask = tf.cast(differs, tf.float32)
+    usable = plain & (tf.reduce_mean(mask, axis=(1, 2, 3)) >= LEAST)
+    return tf.where(usable[:, None, None, None], mask, tf.ones_like(mask))
+
+
+def _centre(images: tf.Tensor) -> tf.Tensor:
+    """Return 1 for the middle half of both sides, else 0: float32 (batch, height, width, 1)."""
+    height, width = (int(side or 0) for side in images.shape[1:3])
+    mask = np.zeros((1, height, width, 1), np.float32)
+    mask[:, height // 4 : height - height // 4, width // 4 : width - width // 4] = 1
+    return tf.repeat(tf.constant(mask), tf.shape(images)[0], axis=0)
+
+
+_REGIONS = {"foreground": foreground, "centre": _centre}
+
+GEM_EXPONENT, GEM_LEAST = 3.0, 1e-6
+"""Of the generalised mean; what is less, such as negative values of maps without a ReLU, counts as this."""
+
+EDGE, TOLERANCE, PLAIN, LEAST = 2, 24.0, 0.75, 0.01
+"""Of the foreground: width of the border in pixels; how far a channel of the ground may be from its median; the share
+of the border that has to be ground; and the smallest share of the image that is taken for a foreground."""
 
 
 def _inference_copy(backbone: Backbone, blocks: Sequence[int], precision: Precision) -> keras.Model:

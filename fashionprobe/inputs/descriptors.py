@@ -3,19 +3,22 @@
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import MANIFEST, Artifact, child, read_manifest
+from fashionprobe.backbones.pooling import Block, Pooling, Source
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.records.record_set import RecordSet, open_record_set
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from fashionprobe.attributes.joined import Joined
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +93,11 @@ class RunDescriptors:
             return 0
         return int((self.items["split"] == "train").sum())
 
+    @property
+    def poolings(self) -> tuple[Pooling, ...]:
+        """The ways in which feature maps were summarised."""
+        return poolings_of(self.artifact.manifest)
+
     def choose_blocks(self, blocks: list[int] | None) -> tuple[int, ...]:
         """Return these blocks, all for None.
 
@@ -105,15 +113,50 @@ class RunDescriptors:
                 )  # fmt: skip
         return self.blocks if blocks is None else tuple(blocks)
 
+    def choose_source(self, text: Block, argument: str = "block") -> Block:
+        """Return where a descriptor comes from, as the keys of tables have it: a number, or text such as 3+4/mean_std.
+
+        Raises:
+            UserError: If it is something else, or the run has not got such a block or pooling.
+        """
+        source = Source.of(text, argument)
+        self.choose_blocks(list(source.blocks))
+        if source.pooling is not None and source.pooling not in self.poolings:
+            listed = ", ".join(map(str, self.poolings))
+            raise UserError(
+                argument, expected=f"with a pooling that was extracted: {listed}", received=str(source.pooling),
+                remedy="Run fashionprobe extract with --pool and --region for more.",
+            )  # fmt: skip
+        return (replace(source, pooling=None) if source.pooling == self.poolings[0] else source).key
+
     def matrix(self, block: int) -> "np.ndarray":
-        """Return the descriptors of a block, a float32 memory map (images, channels).
+        """Return the descriptors of a block by the first pooling, a float32 memory map (images, channels).
 
         Raises:
             UserError: If they do not fit the table, or hold a value that is not finite.
         """
+        return self._matrix(self.poolings[0].file(block, first=True))
+
+    def source(self, block: Block) -> "np.ndarray | Joined":
+        """Return descriptors as `matrix` does, by any pooling, or of several blocks side by side.
+
+        Args:
+            block: What `choose_source` returned.
+
+        Raises:
+            UserError: As `matrix`.
+        """
+        from fashionprobe.attributes.joined import Joined
+
+        source = Source.of(block)
+        pooling = source.pooling or self.poolings[0]
+        found = [self._matrix(pooling.file(each, first=pooling == self.poolings[0])) for each in source.blocks]
+        return found[0] if len(found) == 1 else Joined(found)
+
+    def _matrix(self, file: str) -> "np.ndarray":
         import numpy as np
 
-        path = self.artifact.path / f"block{block}.npy"
+        path = self.artifact.path / file
         found = np.load(path, mmap_mode="r")
         # With the same arguments and sizes, `extract` would find it finished.
         remedy = f"Delete {self.artifact.path} and run fashionprobe extract again, in float32."
@@ -128,7 +171,7 @@ class RunDescriptors:
                 raise UserError(str(path), expected="descriptors of finite values", received=received, remedy=remedy)
         return found
 
-    def of_ids(self, ids: Sequence[str], blocks: Sequence[int]) -> "dict[int, np.ndarray]":
+    def of_ids(self, ids: Sequence[str], blocks: Sequence[Block]) -> "dict[Block, np.ndarray]":
         """Return the descriptors of some images by block, float32 (images, channels).
 
         Raises:
@@ -143,7 +186,7 @@ class RunDescriptors:
                 what = "the id of an image that was extracted"
                 raise unknown_name("id", name, place, what=what, listing=f"{table} lists them all.")
         rows = [place[name] for name in ids]
-        return {block: np.array(self.matrix(block)[rows]) for block in blocks}
+        return {block: np.array(self.source(block)[rows]) for block in blocks}
 
     def choose(self, label: str, min_images: int | None = None) -> Choice:
         """Find the images that have a class in a label column, and leave rare classes out.
@@ -194,6 +237,11 @@ class RunDescriptors:
                 found[name] = thumbnail(picture, height=height)
                 bar.update()
         return [found[name] for name in ids]
+
+
+def poolings_of(manifest: Mapping[str, Any]) -> tuple[Pooling, ...]:
+    """Return the ways in which `extract` summarised feature maps."""
+    return tuple(Pooling.of(text) for text in manifest["facts"].get("poolings", ["mean"]))
 
 
 def read_descriptors(run: Path, *, evaluating: bool = False) -> RunDescriptors:

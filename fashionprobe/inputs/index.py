@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fashionprobe.artifacts import MANIFEST, load
+from fashionprobe.backbones.pooling import Block
 from fashionprobe.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def group_of(index: "Index", name: str) -> "Group":
     return index.groups[name]
 
 
-def normalized(index: "Index", descriptors: "Mapping[int, np.ndarray]") -> "dict[str, np.ndarray]":
+def normalized(index: "Index", descriptors: "Mapping[Block, np.ndarray]") -> "dict[str, np.ndarray]":
     """Return the points of new images to search with, by group, float32 (images, directions)."""
     return {name: group.normalization(descriptors[group.block]) for name, group in index.groups.items()}
 
 
-def readable(index: "Index", descriptors: "Mapping[int, np.ndarray]") -> "dict[str, np.ndarray]":
+def readable(index: "Index", descriptors: "Mapping[Block, np.ndarray]") -> "dict[str, np.ndarray]":
     """Return the points of images to compare with classes, by group, float32 (images, directions)."""
     return {name: group.reading(descriptors[group.block]) for name, group in index.groups.items()}
 

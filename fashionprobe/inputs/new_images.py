@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from fashionprobe import progress
 from fashionprobe.artifacts import MANIFEST, Artifact, read_manifest
+from fashionprobe.backbones.pooling import Block, Source
 from fashionprobe.errors import UserError, missing
-from fashionprobe.inputs.descriptors import records_of
+from fashionprobe.inputs.descriptors import poolings_of, records_of
 from fashionprobe.inputs.network import NetworkSpec
 
 if TYPE_CHECKING:
@@ -16,25 +17,25 @@ if TYPE_CHECKING:
 
     from fashionprobe.records.image_files.info import Resizing
 
-Describe = Callable[["np.ndarray"], "dict[int, np.ndarray]"]
+Describe = Callable[["np.ndarray"], "dict[Block, np.ndarray]"]
 """Takes images, float32 (batch, *size, 3), RGB in [0, 255], and returns their descriptors by block."""
 
 
 def describe_files(
     manifest: Mapping[str, Any],
     paths: Sequence[str],
-    blocks: Sequence[int],
+    blocks: Sequence[Block],
     *,
     resizing: "Resizing | None",
     backbone: str | None = None,
     trust: bool = False,
-) -> "dict[int, np.ndarray]":
+) -> "dict[Block, np.ndarray]":
     """Describe image files as `extract` described the images of a run: one file, one descriptor, to the bit.
 
     Args:
         manifest: The manifest that `extract` wrote, or what an index kept of it.
         paths: The image files, one or more.
-        blocks: The blocks that are wanted.
+        blocks: The blocks that are wanted, or sources such as 3+4/mean_std.
         resizing: What `resizing_of` returned for the run.
         backbone: Name or path of the backbone; None for the one that the run names, which a moved file makes wrong.
         trust: Whether its file may hold more than layers of Keras.
@@ -63,7 +64,7 @@ def describe_files(
     # Before the network is loaded, which takes seconds: most calls bring a few images, and one may be none.
     first = next(batches)
     describe = describer(manifest, blocks, backbone=backbone, trust=trust)
-    found: list[dict[int, np.ndarray]] = []
+    found: list[dict[Block, np.ndarray]] = []
     with progress.bar(total=len(paths), unit="image", description="describe") as bar:
         for images in itertools.chain([first], batches):
             found.append(describe(images))
@@ -108,7 +109,7 @@ def resizing_of(run: Path, manifest: Mapping[str, Any], tfrecords_root: str) -> 
 
 
 def describer(
-    manifest: Mapping[str, Any], blocks: Sequence[int], *, backbone: str | None = None, trust: bool = False
+    manifest: Mapping[str, Any], blocks: Sequence[Block], *, backbone: str | None = None, trust: bool = False
 ) -> Describe:
     """Load the network that described a run.
 
@@ -138,16 +139,25 @@ def describer(
             remedy="Descriptors of two networks cannot be compared: pass the --backbone of `fashionprobe extract`.",
         )  # fmt: skip
     described, together = [int(block) for block in manifest["facts"]["blocks"]], _together(manifest)
-    forward = extractor(loaded, described, precision=arguments["precision"], xla=arguments.get("xla", False))
+    ways = poolings_of(manifest)
+    forward = extractor(
+        loaded, described, poolings=ways, precision=arguments["precision"], xla=arguments.get("xla", False)
+    )
+    places = {(block, way): place for place, (block, way) in enumerate(itertools.product(described, ways))}
+    sources = {block: Source.of(block) for block in blocks}
+    needed = {
+        block: [places[number, source.pooling or ways[0]] for number in source.blocks]
+        for block, source in sources.items()
+    }
 
-    def describe(images: "np.ndarray") -> "dict[int, np.ndarray]":
-        found: dict[int, list[np.ndarray]] = {block: [] for block in blocks}
+    def describe(images: "np.ndarray") -> "dict[Block, np.ndarray]":
+        found: dict[Block, list[np.ndarray]] = {block: [] for block in blocks}
         for start in range(0, len(images), together):
             batch = images[start : start + together]
             tensors = forward(tf.constant(same_shape(batch, together)))
-            for block, tensor in zip(described, tensors, strict=True):
-                if block in found:
-                    found[block].append(tensor.numpy()[: len(batch)])
+            for block, parts in needed.items():
+                joined = np.concatenate([tensors[place].numpy() for place in parts], axis=1)
+                found[block].append(joined[: len(batch)])
         return {block: np.concatenate(parts) for block, parts in found.items()}
 
     return describe

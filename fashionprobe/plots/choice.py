@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NAMES = {"none": "as they are", "l2": "unit length", "standard": "standardized", "whiten": "whitened"}
+NAMES = {
+    "none": "as they are", "l2": "unit length", "standard": "standardized", "whiten": "whitened", "sqrt": "rooted",
+    "sqrt_whiten": "rooted, whitened",
+}  # fmt: skip
 """Display names of normalizations."""
 
 
@@ -25,10 +28,11 @@ def ablation_curves(
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Figure":
-    """Draw the best accuracy of each normalization at each block.
+    """Draw the best accuracy of each normalization at each block, by whichever pooling; joined blocks are left out.
 
     Args:
-        table: Columns block, normalization, accuracy_mean, accuracy_std, folds; one row a candidate.
+        table: Columns block (a number, a pooling of it as 4/max, or joined ones as 3+4), normalization, accuracy_mean,
+            accuracy_std, folds; one row a candidate.
         honest: Accuracy of the choice on images that had no part in it, and its 95 % interval, drawn as a band.
         chance: Accuracy of a blind guess, drawn as a dotted line.
         title: Heading.
@@ -42,6 +46,8 @@ def ablation_curves(
     """
     if table.empty:
         raise UserError("table", expected="one with a row or more", received="no rows")
+    numbers = table["block"].astype(str).str.extract(r"^(\d+)(?:/.*)?$")[0]
+    table = table[numbers.notna()].assign(block=numbers.dropna().astype(int))
     best = table.loc[table.groupby(["normalization", "block"], sort=False)["accuracy_mean"].idxmax()]
     names = list(dict.fromkeys(table["normalization"]))
     figure, ax = style.axes_of(ax, width=6.6)
@@ -79,8 +85,10 @@ def ablation_table(table: "pd.DataFrame", *, title: str = "", ax: "Axes | None" 
     if table.empty:
         raise UserError("table", expected="one with a row or more", received="no rows")
     keys = ["normalization", "metric", "classifier", "parameter"]
+    table = table.assign(block=table["block"].astype(str))
     wide = table.set_index([*keys, "block"])["accuracy_mean"].unstack("block")
     wide = wide.reindex(list(dict.fromkeys(table[keys].itertuples(index=False, name=None))))
+    wide = wide[list(dict.fromkeys(table["block"]))]
     values = wide.to_numpy(float)
     figure, ax = style.axes_of(ax, width=5.2 + 0.62 * values.shape[1], height=1.5 + 0.3 * len(values))
     ax.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="none")
@@ -90,7 +98,9 @@ def ablation_table(table: "pd.DataFrame", *, title: str = "", ax: "Axes | None" 
             weight = "bold" if (row, column) == top else "normal"
             color = "white" if value > 0.55 else "black"
             ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=10, color=color, fontweight=weight)
-    ax.set_xticks(range(values.shape[1]), [str(block) for block in wide.columns])
+    steep = any(len(block) > 4 for block in wide.columns)
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if steep else {}
+    ax.set_xticks(range(values.shape[1]), list(wide.columns), **turned)
     ax.set_yticks(range(len(values)), [_words(*row) for row in wide.index], fontsize=10)
     ax.tick_params(length=0)
     ax.set_xlabel("Block of the backbone (1 is nearest the image)")

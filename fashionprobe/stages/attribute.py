@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import locked
+from fashionprobe.backbones.pooling import sources
 from fashionprobe.errors import UserError, check_one, missing, unknown_name
-from fashionprobe.inputs.descriptors import read_descriptors
+from fashionprobe.inputs.descriptors import poolings_of, read_descriptors
 from fashionprobe.inputs.index import STORE, class_names, group_of, learn, open_classes, open_index
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
@@ -84,14 +85,14 @@ def add(
         _check_new(folder, index, group, name)
     if images is not None:
         paths = [images] if isinstance(images, str) else list(images)
-        blocks = [int(block) for block in index.network["facts"]["blocks"]]
+        blocks = sources([int(block) for block in index.network["facts"]["blocks"]], poolings_of(index.network))
         resizing = resizing_of(folder, index.network, tfrecords_root)
         descriptors = describe_files(index.network, paths, blocks, resizing=resizing, backbone=backbone, trust=trust)
         ids = tuple(Path(path).name for path in paths)
     else:
         ids = tuple(shared.listed("id", id) or [])
         described = read_descriptors(folder)
-        descriptors = described.of_ids(ids, described.blocks)
+        descriptors = described.of_ids(ids, sources(described.blocks, described.poolings))
     started = time.perf_counter()
     descriptors, ids = _distinct(descriptors, ids)
     made = added_classes.AddedClass(group, name, ids, index.network["weights_sha256"], descriptors)
@@ -187,7 +188,7 @@ def _distinct(descriptors: dict, ids: tuple[str, ...]) -> tuple[dict, tuple[str,
 
     from fashionprobe.attributes.folds import identical
 
-    same = identical(descriptors[max(descriptors)])
+    same = identical(list(descriptors.values())[-1])
     kept = np.flatnonzero(same == np.arange(len(same)))
     if len(kept) < len(ids):
         log.info("%d of the images are copies of another and count once", len(ids) - len(kept))

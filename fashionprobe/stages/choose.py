@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress, text_tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.backbones.pooling import Block, sources
 from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, read_descriptors
 from fashionprobe.plots.save import Figures
 
@@ -23,7 +24,7 @@ class Pick:
 
     Attributes:
         label: The label column.
-        block: The block.
+        block: The block, or several joined, and the pooling where it is not the first of the run: 3+4/mean_std.
         normalization: What is done to its descriptors.
         metric: The distance.
         classifier: nearest_mean or knn.
@@ -35,7 +36,7 @@ class Pick:
     """
 
     label: str
-    block: int
+    block: Block
     normalization: str
     metric: str
     classifier: str
@@ -62,6 +63,7 @@ def choose(
     run: shared.Place,
     label: list[str] | str,
     block: int | list[int] | None = None,
+    join: list[str] | str | None = None,
     normalizations: list[str] | str | None = None,
     neighbours: int | list[int] | None = None,
     folds: int | None = None,
@@ -73,13 +75,14 @@ def choose(
 ) -> Choices:
     """Choose block, normalization and distance for a label.
 
-    The choice is made by cross-validation. Every block is tried with every normalization, with euclidean and cosine
-    distance, with the nearest class mean and with k-NN. The best of so many scores too high, so the choice is repeated
-    without the images of each fold and scored on them: that is the accuracy to expect.
+    The choice is made by cross-validation. Every block, by every pooling of the run, is tried with every normalization,
+    with euclidean and cosine distance, with the nearest class mean and with k-NN. The best of so many scores too high,
+    so the choice is repeated without the images of each fold and scored on them: that is the accuracy to expect.
 
     Args:
-        normalizations: Of none, l2 (unit length), standard (each channel to deviation 1) and whiten (decorrelated,
-            then unit length). Default: all.
+        join: Blocks to try together, besides, as 3+4+5, or several such.
+        normalizations: Of none, l2 (unit length), standard (each channel to deviation 1), whiten (decorrelated, then
+            unit length), sqrt (signed square root, then unit length) and sqrt_whiten. Default: all.
         neighbours: Values of k. Default: [1,4,8,16], as far as there are images.
         folds: Number of stratified folds, for the choice and again inside each for the score. Default: 5, or fewer
             where all classes are too small for that.
@@ -99,6 +102,8 @@ def choose(
     folder = shared.run_path(run, runs_root)
     described = read_descriptors(folder, evaluating=True)
     blocks = described.choose_blocks(shared.numbers(block))
+    joined = [described.choose_source(each, "join") for each in shared.listed("join", join) or []]
+    read = sources([*blocks, *joined], described.poolings)
     wanted = _normalizations(shared.listed("normalizations", normalizations))
     chosen = {name: described.choose(name, min_images) for name in labels}
     folds = folds_of(chosen, folds, 5, nested=True)
@@ -112,13 +117,15 @@ def choose(
             "block": list(blocks),
             "images": images,
             "min_images": min_images,
+            # This came later: without it a choice is the same as ever.
+            **({"join": joined} if joined else {}),
         },
         {"extract": described.artifact.fingerprint},
     )
     artifact = build(
         folder / "choose",
         recipe,
-        lambda draft: _write(draft, described, chosen, blocks, images, options),
+        lambda draft: _write(draft, described, chosen, read, images, options),
         overwrite=overwrite,
     )
     return _result(artifact)
@@ -138,7 +145,7 @@ def _write(
     draft: Path,
     described: RunDescriptors,
     chosen: dict[str, Choice],
-    blocks: tuple[int, ...],
+    blocks: list[Block],
     images: int,
     options: dict[str, Any],
 ) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def _write(
 
     from fashionprobe.attributes import choose as library
 
-    matrices = {block: described.matrix(block) for block in blocks}
+    matrices = {block: described.source(block) for block in blocks}
     steps = len(chosen) * len(blocks) * len(options["normalizations"]) * (options["folds"] + 1)
     ablations, nested, facts, figures = [], [], {}, Figures(draft)
     with progress.bar(total=steps, unit="trial", description="choose") as bar:
@@ -214,10 +221,10 @@ def _result(artifact: Artifact) -> Choices:
         picks.append(pick)
         reader = f"{parameter}-NN" if parameter else "nearest mean"
         log.info(
-            "%s: block %d, %s, %s, %s. Expect %.3f (%.3f to %.3f) on new images",
+            "%s: block %s, %s, %s, %s. Expect %.3f (%.3f to %.3f) on new images",
             label, pick.block, pick.normalization, reader, pick.metric, pick.accuracy, pick.low, pick.high,
         )  # fmt: skip
     run = artifact.path.parent.name
-    groups = " ".join(f"{shared.file_name(pick.label)}={pick.block}" for pick in picks)
+    groups = " ".join(f"{shared.file_name(pick.label)}={pick.block}:{pick.normalization}" for pick in picks)
     log.info("%s. Next: fashionprobe index --run %s --groups %s", artifact.outcome, run, groups)
     return Choices(artifact.path, tuple(picks), reused=artifact.reused)

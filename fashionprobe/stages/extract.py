@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
+from fashionprobe.backbones.pooling import FOREGROUND, Pooling, poolings
 from fashionprobe.errors import UserError
 from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.records.record_set import RecordSet
@@ -51,6 +52,8 @@ def extract(
     size: int | list[int] | None = None,
     fit: Literal["pad", "stretch"] = "pad",
     split: list[str] | str | None = None,
+    pool: list[str] | str = "mean",
+    region: list[str] | str = "whole",
     batch_size: int = 32,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
     xla: bool = False,
@@ -63,8 +66,15 @@ def extract(
     """Describe every image by the hidden blocks of a backbone.
 
     One forward pass describes an image by all blocks. A block's descriptor is the global average pooling of the feature
-    map that ends it. The pass stops at the deepest block that is asked for. An interrupted run resumes where it
-    stopped.
+    map that ends it, or another summary of it, or several. The pass stops at the deepest block that is asked for. An
+    interrupted run resumes where it stopped.
+
+    Args:
+        pool: How a feature map is summarised, one way or several as mean,mean_std: mean, mean_std (with the standard
+            deviation of each channel), max or gem (the generalised mean). Commands read the first; choose compares
+            all, and index takes any.
+        region: What of the image counts, one or several: whole, foreground (what differs from a plain ground, as on
+            photographs of products; the whole image where the ground is not plain) or centre (the middle half).
 
     Returns:
         The descriptors: path and counts.
@@ -85,6 +95,7 @@ def extract(
 
     from fashionprobe.backbones import devices
 
+    ways = poolings(shared.listed("pool", pool) or [], shared.listed("region", region) or [])
     loaded = spec.load()
     blocks = loaded.choose_blocks(shared.numbers(block))
     layers = [loaded.taps[block - 1] for block in blocks]
@@ -93,6 +104,8 @@ def extract(
         {
             "backbone": loaded.name, "taps": loaded.places(layers), "block": blocks, "size": loaded.size, "fit": fit,
             "preprocessing": asdict(loaded.preprocessing), "split": splits, "precision": precision, "xla": xla,
+            # Poolings came later: without them an extraction is the same as ever.
+            **({} if ways == (Pooling(),) else {"poolings": list(map(str, ways))}),
         },
         {"records": records.fingerprint},
         loaded.weights_sha256,
@@ -102,7 +115,7 @@ def extract(
     artifact = build(
         folder,
         recipe,
-        lambda draft: _write(draft, records, items, splits, loaded, blocks, fit, precision, xla, settings),
+        lambda draft: _write(draft, records, items, splits, loaded, blocks, ways, fit, precision, xla, settings),
         overwrite=overwrite,
         settings=settings,
         changed={"records": lambda there: shared.other_records(there, records)},
@@ -117,12 +130,14 @@ def _write(
     splits: list[str],
     backbone: "Backbone",
     blocks: list[int],
+    ways: tuple[Pooling, ...],
     fit: Literal["pad", "stretch"],
     precision: Literal["float32", "bfloat16", "float16"],
     xla: bool,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Fill the files of one extraction, from the last commit on; `settings` learns how many rows were there."""
+    import numpy as np
     import tensorflow as tf
 
     from fashionprobe.backbones.descriptors import channels, extractor, same_shape
@@ -131,8 +146,14 @@ def _write(
     from fashionprobe.records.read import read, readable
 
     widths = channels(backbone, blocks)
-    forward = extractor(backbone, blocks, precision=precision, xla=xla)
-    files = {f"block{block}.npy": width for block, width in zip(blocks, widths, strict=True)}
+    forward = extractor(backbone, blocks, poolings=ways, precision=precision, xla=xla)
+    files = {
+        way.file(block, first=not place): way.width(width)
+        for block, width in zip(blocks, widths, strict=True)
+        for place, way in enumerate(ways)
+    }
+    if any(way.region == "foreground" for way in ways):
+        files[FOREGROUND] = 1
     batch_size = settings["batch_size"]
     together = min(batch_size, len(items))
     with RowWriter(draft, files, len(items), step=batch_size) as writer, readable(records):
@@ -152,6 +173,12 @@ def _write(
         if writer.done != len(items):
             raise tf.errors.DataLossError(None, None, "fewer records than listed")
     items.to_csv(draft / "items.csv", index=False)
+    facts = {}
+    if FOREGROUND in files:
+        # Read from the file: a part of it may be from a run that was interrupted.
+        facts["whole_images"] = int((np.load(draft / FOREGROUND) == 1).sum())
+    if ways != (Pooling(),):
+        facts["poolings"] = list(map(str, ways))
     stored = resizing(records)
     return {
         # So that new images can be stored, for a moment, as these were.
@@ -165,6 +192,7 @@ def _write(
             str(block): {"tap": backbone.taps[block - 1], "channels": width}
             for block, width in zip(blocks, widths, strict=True)
         },
+        **facts,
     }
 
 
@@ -203,6 +231,11 @@ def _result(artifact: Artifact) -> Descriptors:
     computed = facts["rows"] - made["settings"].get("rows_resumed", 0)
     rate = 0.0 if artifact.reused else computed / max(made["seconds"], 1e-9)
     blocks = tuple(int(block) for block in facts["blocks"])
+    if whole := facts.get("whole_images"):
+        log.info(
+            "%d of %d images have no plain ground, or nothing before it: their foreground is the whole image.", whole,
+            facts["rows"],
+        )  # fmt: skip
     log.info(
         "%s: %d images%s, block%s %s. Next: fashionprobe classify --run %s --label COLUMN",
         artifact.outcome,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Recipe, Result, build, load, locked
+from fashionprobe.backbones.pooling import Block
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.inputs.descriptors import RunDescriptors, read_descriptors, records_of
 from fashionprobe.inputs.index import normalized, open_index
@@ -39,7 +40,7 @@ class IndexSummary(Result):
     """
 
     images: int
-    groups: dict[str, int]
+    groups: dict[str, Block]
 
 
 @shared.stage
@@ -66,10 +67,11 @@ def index(
     `fashionprobe attribute add` gives it more.
 
     Args:
-        groups: Groups as colour=1:whiten pattern=4: a name, the block that it reads, and what is done to the
-            descriptors that are searched: none, l2 (unit length; the default), standard or whiten. `fashionprobe
-            choose` and `fashionprobe retrieve` say which. Default: colour at the first block, whitened, and pattern at
-            block 4 or the last.
+        groups: Groups as colour=1:whiten pattern=3+4: a name, the block that it reads or several that are joined, and
+            what is done to the descriptors that are searched: none, l2 (unit length; the default), standard, whiten,
+            sqrt or sqrt_whiten. A pooling of the run other than its first is named behind the block, as
+            4/mean_std@foreground. `fashionprobe choose` and `fashionprobe retrieve` say which. Default: colour at the
+            first block, whitened, and pattern at block 4 or the last.
         labels: Label columns as colour=baseColour pattern=pattern. Default: the column with the name of the group, if
             there is one.
         coverage: Share of a class's own images that its reach should hold: beyond it an image is not of the class.
@@ -130,7 +132,7 @@ def _pairs(argument: str, words: list[str], expected: str) -> dict[str, str]:
     return found
 
 
-def _groups(described: RunDescriptors, words: list[str] | None) -> dict[str, tuple[int, str]]:
+def _groups(described: RunDescriptors, words: list[str] | None) -> dict[str, tuple[Block, str]]:
     """Return block and normalization of each group."""
     from fashionprobe.attributes.index import BOTH
     from fashionprobe.attributes.normalization import NORMALIZATIONS
@@ -144,14 +146,14 @@ def _groups(described: RunDescriptors, words: list[str] | None) -> dict[str, tup
         block, _, normalization = use.partition(":")
         if normalization and normalization not in NORMALIZATIONS:
             raise unknown_name("groups", normalization, NORMALIZATIONS, what="of a normalization")
-        if not block.isdigit():
+        if not block[:1].isdigit():
             raise UserError("groups", expected=expected, received=f"{name}={use}")
         if name != shared.file_name(name) or name == BOTH:
             received = f"'{name}'"
             raise UserError(
                 "groups", expected=f"names of letters, digits, '_' and '-', none of them '{BOTH}'", received=received
             )
-        found[name] = (described.choose_blocks([int(block)])[0], normalization or "l2")
+        found[name] = (described.choose_source(block, "groups"), normalization or "l2")
     return found
 
 
@@ -182,7 +184,7 @@ def _keep_additions(folder: Path, recipe: Recipe) -> None:
 def _write(
     draft: Path,
     described: RunDescriptors,
-    wanted: dict[str, tuple[int, str]],
+    wanted: dict[str, tuple[Block, str]],
     columns: dict[str, str],
     coverage: float,
     approximate: bool,
@@ -191,7 +193,7 @@ def _write(
 ) -> dict[str, Any]:
     from fashionprobe.attributes.index import Group, create, write_part
 
-    matrices = {block: described.matrix(block) for block, _ in wanted.values()}
+    matrices = {block: described.source(block) for block, _ in wanted.values()}
     uses = {*wanted.values(), *((block, READING) for block in matrices)}
     fitted = {use: _fit(use[1], matrices[use[0]], seed) for use in uses}
     groups = [Group(name, use[0], columns[name], fitted[use], fitted[use[0], READING]) for name, use in wanted.items()]
@@ -206,12 +208,13 @@ def _write(
 def _fit(name: str, matrix: Any, seed: int) -> Any:
     import numpy as np
 
+    from fashionprobe.attributes.joined import widths_of
     from fashionprobe.attributes.normalization import fit
 
     if len(matrix) <= FITTED_ON:
-        return fit(name, matrix)
+        return fit(name, matrix[:], widths=widths_of(matrix))
     rows = np.random.default_rng(seed).choice(len(matrix), FITTED_ON, replace=False)
-    return fit(name, matrix[np.sort(rows)])
+    return fit(name, matrix[np.sort(rows)], widths=widths_of(matrix))
 
 
 def _learn(draft: Path, described: RunDescriptors, group: "Group", matrix: Any, coverage: float) -> dict[str, Any]:
@@ -261,13 +264,13 @@ def _append(folder: Path, paths: list[str], backbone: str | None, tfrecords_root
     return _result(folder, not new)
 
 
-def _unknown(there: "Index", paths: list[str], descriptors: "dict[int, np.ndarray]") -> list[int]:
+def _unknown(there: "Index", paths: list[str], descriptors: "dict[Block, np.ndarray]") -> list[int]:
     """Return the places of the pictures that the index has not got, each once, and say which it has."""
     import numpy as np
 
     from fashionprobe.attributes.folds import identical
 
-    rows, first = there.equal(normalized(there, descriptors)), identical(descriptors[max(descriptors)])
+    rows, first = there.equal(normalized(there, descriptors)), identical(list(descriptors.values())[-1])
     new = [place for place in range(len(paths)) if rows[place] < 0 and first[place] == place]
     for place in np.flatnonzero(rows >= 0):
         log.info("%s is in the index already, as %s", paths[place], there.items["id"].iloc[rows[place]])

@@ -133,7 +133,7 @@ def searching(place: Place) -> Searching:
         use = index.groups[group]
         labels = described.items[use.label].to_numpy(str) if use.label else np.full(len(described.items), "")
         rows = np.random.default_rng(0).permutation(np.flatnonzero(labels != ""))[:FITTED_ON]
-        return use.reading(described.matrix(use.block)[np.sort(rows)]), labels[np.sort(rows)]
+        return use.reading(described.source(use.block)[np.sort(rows)]), labels[np.sort(rows)]
 
     def classes(opened: Index) -> tuple[dict[str, Classes], set[tuple[str, str]]]:
         known = open_classes(run, opened)
