@@ -186,7 +186,7 @@ def test_integrated_gradients_sum_to_the_difference_of_scores(kind, images):
         white = scores(images).numpy()
         chosen = white.argmax(axis=1) if number is None else np.full(4, number)
         expected = np.take_along_axis(white - black, chosen[:, None], axis=1)[:, 0]
-        found = integrated_gradients(build(kind), baseline=baseline)(images, number).sum(axis=(1, 2, 3))
+        found = integrated_gradients(build(kind), baseline=baseline, batch_size=50)(images, number).sum(axis=(1, 2, 3))
         np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-5)
 
 
@@ -212,7 +212,7 @@ def test_integrated_gradients_keep_the_class_of_the_image(signed, pixels):
     # On the way from black the top class is another one.
     tops = signed(pixels).numpy().argmax(axis=1)
     assert len({*signed(pixels * 0.01).numpy().argmax(axis=1), *tops}) > 1
-    method = integrated_gradients(signed)
+    method = integrated_gradients(signed, batch_size=50)
     np.testing.assert_array_equal(method(pixels), method(pixels, tops))
 
 
