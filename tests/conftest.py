@@ -1,10 +1,11 @@
 """Small worlds that tests of several rooms share: a two-block model, a folder of pictures, a classified run."""
 
+import contextlib
 import gc
 import io
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +69,27 @@ def garments_root(tmp_path_factory, model_path) -> Path:
     return root
 
 
-@pytest.fixture
-def empty_figures(monkeypatch) -> None:
-    """Save an empty picture for each figure: drawing takes as long as the rest of a small stage."""
+@contextlib.contextmanager
+def _without_figures() -> Iterator[None]:
     picture = io.BytesIO()
     Image.new("L", (1, 1)).save(picture, "PNG")
-    monkeypatch.setattr("fashionprobe.plots.save.svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
-    monkeypatch.setattr("fashionprobe.plots.save.png", lambda figure, **options: picture.getvalue())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fashionprobe.plots.save.svg", lambda figure: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+        patch.setattr("fashionprobe.plots.save.png", lambda figure, **options: picture.getvalue())
+        yield
+
+
+@pytest.fixture(scope="session")
+def without_figures() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """A context in which each figure is saved as an empty picture, for what fixtures make that several tests share."""
+    return _without_figures
+
+
+@pytest.fixture
+def empty_figures() -> Iterator[None]:
+    """Save an empty picture for each figure: drawing takes as long as the rest of a small stage."""
+    with _without_figures():
+        yield
 
 
 @pytest.fixture

@@ -104,10 +104,14 @@ def test_what_leaves_pixels_as_they_are_is_not_taken_for_scaling(name, tmp_path)
         backbones.load(saved(tmp_path, scale=PREFIXES[name]))
 
 
+@pytest.fixture(scope="module")
+def bare():
+    return keras.applications.MobileNet(alpha=0.25, weights=None, include_top=False)
+
+
 @pytest.mark.parametrize("name", PREFIXES)
-def test_a_bare_network_behind_it_keeps_its_own_preprocessing(name, tmp_path):
+def test_a_bare_network_behind_it_keeps_its_own_preprocessing(name, bare, tmp_path):
     image = keras.Input((64, 64, 3))
-    bare = keras.applications.MobileNet(alpha=0.25, weights=None, include_top=False)
     keras.Model(image, bare(PREFIXES[name](image))).save(tmp_path / "a.keras")
     loaded = backbones.load(str(tmp_path / "a.keras"))
     assert loaded.preprocessing == PREPROCESSING["tf"]

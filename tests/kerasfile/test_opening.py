@@ -28,7 +28,7 @@ def mobilenet():
 
 
 def compiled():
-    base = mobilenet()
+    base = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 3, activation="relu")])
     base.compile("sgd", "mse")
     model = with_head(base)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -68,7 +68,7 @@ def of_operations():
 
 
 def with_layers():
-    image = keras.Input((16, 16, 3))
+    image = keras.Input((8, 8, 3))
     x = layers.SpectralNormalization(layers.Conv2D(4, 3))(image)
     x = layers.PReLU(shared_axes=[1, 2])(layers.GroupNormalization(2)(x))
     x = layers.SeparableConv2D(4, 3, depthwise_constraint=keras.constraints.MaxNorm(2))(x)

@@ -27,7 +27,7 @@ def test_grids_dead_channels_and_kernels(garments_root, model_path, tmp_path):
     assert of(garments_root, model_path, tmp_path, samples=5).reused
 
 
-def test_layers_by_name(garments_root, model_path, tmp_path):
+def test_layers_by_name(garments_root, model_path, tmp_path, empty_figures):
     assert of(garments_root, model_path, tmp_path, layer="second", samples=2).layers == ("second",)
 
 

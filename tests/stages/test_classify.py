@@ -92,7 +92,7 @@ def test_several_labels_with_names_that_are_no_file_names(run):
     assert (made.path / "confusion_fabric_weave.csv").is_file()
 
 
-def test_reuse_and_refusal(command, run):
+def test_reuse_and_refusal(command, run, empty_figures):
     words = ("classify", "--run", "r", "--min-images", 5, "--label")
     assert command(*words, "colour", "--neighbours", "2,1,2")[0] == 0
     _, out, _ = command(*words, "colour", "--neighbours", "1,2")
@@ -107,7 +107,7 @@ def test_reuse_and_refusal(command, run):
     assert "wrote" in command(*words, "colour", "--neighbours", 1)[1]
 
 
-def test_the_table_by_block_is_printed(command, run):
+def test_the_table_by_block_is_printed(command, run, empty_figures):
     words = ("classify", "--run", "r", "--min-images", 5, "--neighbours", "1,2", "--label", "colour,fabric/weave")
     for verb in ("wrote", "reused"):
         said = command(*words)[1].splitlines()
@@ -125,7 +125,7 @@ def test_the_table_by_block_is_printed(command, run):
         assert said[-1] == f"{verb} runs/r/classify. Next: fashionprobe report --run r"
 
 
-def test_seed_decides_the_folds(run):
+def test_seed_decides_the_folds(run, empty_figures):
     first = of(run, label="fabric/weave", seed=3)
     text = (first.path / "accuracy.csv").read_text()
     of(run, label="fabric/weave", seed=4, overwrite=True)
@@ -252,7 +252,7 @@ def test_the_defaults_fit_a_small_set_and_what_was_asked_for_is_refused(tmp_path
         classify(run="r", label="colour", neighbours=16, runs_root=str(run.parent.parent), overwrite=True)
 
 
-def test_default_folds_fit_a_set_of_small_classes(tmp_path, command):
+def test_default_folds_fit_a_set_of_small_classes(tmp_path, command, empty_figures):
     random = np.random.default_rng(0)
     described_run(tmp_path, {"colour": ["red", "blue", "green"] * 4}, {1: random.normal(size=(12, 5))})
     for words in (("classify",), ("choose",), ("profile",)):

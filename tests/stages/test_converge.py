@@ -60,7 +60,7 @@ def test_the_pairs_are_those_of_the_matrix(made):
     assert (facts["pooled"], facts["samples"], facts["rows"]) == (False, 60 * 256, 60)
 
 
-def test_two_blocks_of_one_network_are_pooled(options, tmp_path):
+def test_two_blocks_of_one_network_are_pooled(options, tmp_path, empty_figures):
     made = converge(**{**options, "block": 1}, other_block=2, split="train", runs_root=str(tmp_path))
     facts = json.loads((made.path / "manifest.json").read_text())["facts"]
     assert facts["channels"] == [4, 16]

@@ -80,7 +80,7 @@ def test_the_embedding_serves_other_stages_like_any_block(root, made, caplog):
     assert retrieve(run="e", label="class", block=5, queries=9, **roots(root)).path.is_dir()
 
 
-def test_images_that_it_never_saw_are_measured_without_a_warning(root, made, caplog):
+def test_images_that_it_never_saw_are_measured_without_a_warning(root, made, caplog, empty_figures):
     extract(dataset="letters", run="others", backbone=str(made.model), block=5, split="val,test", **roots(root))
     classify(run="others", label="class", folds=3, runs_root=str(root / "runs"))
     assert "was trained on" not in caplog.text

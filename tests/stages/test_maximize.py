@@ -57,13 +57,13 @@ def test_the_files_and_what_they_hold(given, model_path, tmp_path, caplog):
     assert (facts["layer"], facts["block"], len(facts["units"])) == ("second", 2, 3)
 
 
-def test_channels_from_all_over_the_layer(given):
+def test_channels_from_all_over_the_layer(given, empty_figures):
     made = maximize(layer="first", **given)
     assert [path.name for path in made.images] == [f"first_channel000{number}.png" for number in range(4)]
     assert len(maximize(block=2, run="wide", **given).images) == 16
 
 
-def test_reuse_and_refusal(given):
+def test_reuse_and_refusal(given, empty_figures):
     maximize(block=1, channels=0, run="x", **given)
     again = maximize(block=1, channels=[0], run="x", batch_size=3, **given)
     assert again.reused
@@ -81,7 +81,7 @@ def test_the_same_arguments_make_the_same_files(given):
     assert other.images[0].read_bytes() != made[0].images[0].read_bytes()
 
 
-def test_the_whole_artifact_or_none(given, tmp_path, monkeypatch):
+def test_the_whole_artifact_or_none(given, tmp_path, monkeypatch, empty_figures):
     from fashionprobe.plots import save
 
     def full(figure, path):
@@ -134,7 +134,7 @@ def classifier(tmp_path):
     return folder / "model.keras"
 
 
-def test_classes_by_name_and_number(classifier, tmp_path):
+def test_classes_by_name_and_number(classifier, tmp_path, empty_figures):
     given = {"backbone": str(classifier), "steps": 3, "runs_root": str(tmp_path / "runs")}
     made = maximize(classes=["dress", "0", "1", "12"], run="shop", **given)
     assert [path.name for path in made.images] == ["class0001.png", "class0000.png", "class0002.png"]

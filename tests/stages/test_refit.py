@@ -20,7 +20,7 @@ CHEAP = ("continued", "misclassified", "head")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory, model_path):
+def root(tmp_path_factory, model_path, without_figures):
     """A run `s` with a classifier of drawn letters, and masks of the corner that the marks are in."""
     root = tmp_path_factory.mktemp("letters")
     records = ingest(
@@ -31,11 +31,12 @@ def root(tmp_path_factory, model_path):
         split=[60, 20, 20],
         tfrecords_root=str(root / "tfrecords"),
     )
-    train(
-        dataset=records, run="s", backbone=str(model_path), bias=False, size=32, epochs=1,
-        tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"),
-    )  # fmt: skip
-    masks(dataset=records, run="s", source="box", box=CORNER, samples=24, runs_root=str(root / "runs"))
+    with without_figures():
+        train(
+            dataset=records, run="s", backbone=str(model_path), bias=False, size=32, epochs=1,
+            tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"),
+        )  # fmt: skip
+        masks(dataset=records, run="s", source="box", box=CORNER, samples=24, runs_root=str(root / "runs"))
     return root
 
 

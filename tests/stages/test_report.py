@@ -83,7 +83,7 @@ def test_bad_arguments_are_one_line_and_write_nothing(command, garments_copy, op
     assert not (garments_copy / "runs/small/report").exists()
 
 
-def test_stages_pass_their_results_on(tmp_path, model_path):
+def test_stages_pass_their_results_on(tmp_path, model_path, empty_figures):
     """The chain of a script: each stage takes what the one before returned."""
     runs = str(tmp_path / "runs")
     extracted = extract(
@@ -96,7 +96,7 @@ def test_stages_pass_their_results_on(tmp_path, model_path):
     assert page.page.is_file()
 
 
-def test_a_run_that_was_only_looked_at(garments_copy, model_path):
+def test_a_run_that_was_only_looked_at(garments_copy, model_path, empty_figures):
     looked = activations(
         dataset="small", run="looked", backbone=str(model_path), size=32, samples=2,
         runs_root=str(garments_copy / "runs"), tfrecords_root=str(garments_copy / "tfrecords"),

@@ -168,7 +168,7 @@ def test_a_channel_of_a_network_without_a_relu(tmp_path, command):
     assert set(np.load(tmp_path / "runs/see/see/image_001.npz")) == {"gradient"}
 
 
-def test_faithfulness_leaves_out_what_does_not_apply(tmp_path, command):
+def test_faithfulness_leaves_out_what_does_not_apply(tmp_path, command, empty_figures):
     smooth_classifier(tmp_path)
     code, out, _ = command(
         "faithfulness", "--backbone", "smooth.keras", "--images", "a.png", "--curve-steps", 3, "--randomization", 0

@@ -86,7 +86,7 @@ def test_facts_say_what_was_measured(made):
     assert made.silent == (~table["alive"]).sum()
 
 
-def test_it_is_reused_and_depends_on_no_batch_size(made, options, tmp_path):
+def test_it_is_reused_and_depends_on_no_batch_size(made, options, tmp_path, empty_figures):
     again = selectivity(**{**options, "batch_size": 7}, runs_root=str(made.path.parent.parent))
     assert again.reused
     other = selectivity(**{**options, "batch_size": 7}, runs_root=str(tmp_path))

@@ -183,7 +183,7 @@ def test_rare_classes_are_merged(given, empty_figures):
     assert 'merged into "other"' in (made.path / "MODEL_CARD.md").read_text()
 
 
-def test_the_label_is_the_one_the_set_was_split_by(pictures, model_path, roots):
+def test_the_label_is_the_one_the_set_was_split_by(pictures, model_path, roots, empty_figures):
     records = ingest(
         dataset="p", source="folder", path=str(pictures), split=[3, 1, 1], tfrecords_root=roots["tfrecords_root"]
     )

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -28,6 +29,12 @@ def model():
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, name="conv")(x))
     x = layers.Dropout(0.3, seed=5)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(image, layers.Dense(3)(x))
+
+
+def small():
+    """A network that compiles quickly, for what does not depend on its layers."""
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((192,)), layers.Rescaling(1 / 255), layers.Dense(3)])
 
 
 def batches(epochs):
@@ -70,8 +77,14 @@ def same(one, other):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("whole"))
+def whole(tmp_path_factory):
+    """The folder of a run that nothing stopped."""
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(whole):
+    return run(whole)
 
 
 def test_history_is_one_row_an_epoch_and_on_disk(undisturbed, tmp_path):
@@ -122,8 +135,8 @@ def test_a_cut_backup_falls_back_to_the_one_before(undisturbed, tmp_path):
     same(network, undisturbed[0])
 
 
-def test_a_finished_run_is_only_loaded(undisturbed, tmp_path):
-    run(tmp_path)
+def test_a_finished_run_is_only_loaded(undisturbed, whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     told = []
     network, history = run(tmp_path, report=told.append)
     assert told == [15]
@@ -146,14 +159,15 @@ def test_without_a_measure_of_best_the_last_epoch_stays(tmp_path):
 
 
 def test_the_learning_rate_rises_and_falls_as_worked_by_hand(tmp_path):
-    _, history = run(tmp_path, plan=Plan(4, learning_rate=0.2, warmup=1, decay="cosine"))
+    plain = {"validation": None, "best": None}
+    _, history = run(tmp_path, network=small(), plan=Plan(4, learning_rate=0.2, warmup=1, decay="cosine"), **plain)
     # 3 steps of warm-up, then 9 of half a cosine; the last batches of the epochs are numbers 2, 5, 8 and 11.
     cosine = [0.2 * (1 + np.cos(np.pi * step / 9)) / 2 for step in (2, 5, 8)]
     np.testing.assert_allclose(history["learning_rate"], [0.2 * 2 / 3, *cosine], rtol=1e-5)
-    _, constant = run(tmp_path / "b", plan=Plan(2, learning_rate=0.2, warmup=1))
+    _, constant = run(tmp_path / "b", network=small(), plan=Plan(2, learning_rate=0.2, warmup=1), **plain)
     np.testing.assert_allclose(constant["learning_rate"], [0.2 * 2 / 3, 0.2], rtol=1e-5)
-    _, plain = run(tmp_path / "c", plan=Plan(1, learning_rate=0.2, optimizer="sgd"))
-    assert plain["learning_rate"].tolist() == [0.2]
+    _, still = run(tmp_path / "c", network=small(), plan=Plan(1, learning_rate=0.2, optimizer="sgd"), **plain)
+    assert still["learning_rate"].tolist() == [0.2]
 
 
 def test_weight_decay_spares_biases_and_batch_normalisation(tmp_path):
@@ -163,8 +177,8 @@ def test_weight_decay_spares_biases_and_batch_normalisation(tmp_path):
 
 
 def test_class_weights_change_the_loss(tmp_path):
-    _, plain = run(tmp_path / "a", plan=Plan(1))
-    _, weighted = run(tmp_path / "b", plan=Plan(1), class_weight={0: 5.0, 1: 0.1, 2: 0.1})
+    _, plain = run(tmp_path / "a", network=small(), plan=Plan(1))
+    _, weighted = run(tmp_path / "b", network=small(), plan=Plan(1), class_weight={0: 5.0, 1: 0.1, 2: 0.1})
     assert abs(plain["loss"][0] - weighted["loss"][0]) > 0.05
 
 
@@ -173,7 +187,7 @@ def test_a_loss_that_is_no_number_names_the_likely_cause(tmp_path):
         return batches(epochs).map(lambda x, y: (x * float("nan"), y))
 
     with pytest.raises(UserError) as caught:
-        run(tmp_path, data=poisoned, plan=Plan(1, learning_rate=30))
+        run(tmp_path, network=small(), data=poisoned, plan=Plan(1, learning_rate=30))
     assert str(caught.value) == (
         "`learning_rate` 30 made the loss NaN or "
         "infinite in epoch 1, batch 1. Most often the steps are too large: try --learning-rate 3 and --warmup 1; with "
@@ -184,7 +198,7 @@ def test_a_loss_that_is_no_number_names_the_likely_cause(tmp_path):
 def test_a_validation_loss_that_is_no_number_is_noticed_too(tmp_path):
     poisoned = VALIDATION.map(lambda x, y: (x * float("nan"), y))
     with pytest.raises(UserError, match="infinite on the validation images after epoch 1"):
-        run(tmp_path, validation=poisoned)
+        run(tmp_path, network=small(), validation=poisoned)
 
 
 def test_a_device_out_of_memory_says_what_to_lower(tmp_path):
@@ -207,8 +221,8 @@ def test_tensorboard_writes_where_it_is_installed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras.callbacks, "TensorBoard", Fake)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "tensorboard")
-    run(tmp_path / "a", plan=Plan(1), tensorboard=tmp_path / "board")
+    run(tmp_path / "a", network=small(), plan=Plan(1), tensorboard=tmp_path / "board")
     assert made == [str(tmp_path / "board")]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    run(tmp_path / "b", plan=Plan(1), tensorboard=tmp_path / "board")
+    run(tmp_path / "b", network=small(), plan=Plan(1), tensorboard=tmp_path / "board")
     assert len(made) == 1
