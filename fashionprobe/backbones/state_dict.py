@@ -46,10 +46,9 @@ def load_state_dict(
                 raise _unfit(model, f"{shown!r}, where {name} has the shape {list(arrays[name].shape)}")
             values.append((weight, array))
             left.discard(name)
-    kept = {torch_name(layer.name) for layer in model.layers}
-    head = torch_name("predictions")
-    stray = [name for name in left if not name.endswith(".num_batches_tracked")]
-    stray = [name for name in stray if head in kept or not name.startswith(f"{head}.")]
+    # A model without classes leaves those of the file out.
+    ignored = ("\0",) if "predictions" in {layer.name for layer in model.layers} else (torch_name("predictions") + ".",)
+    stray = [name for name in left if not name.endswith(".num_batches_tracked") and not name.startswith(ignored)]
     if stray:
         raise _unfit(model, f"{shown!r} with {min(stray)}")
     for weight, array in values:

@@ -34,7 +34,8 @@ TEXTS = {
     "name": "Name of the class.",
     "noise_samples": "For smooth_grad: noisy copies per image.",
     "normalization": "What is done to the descriptors first: none, l2 (unit length), standard (each channel to "
-    "deviation 1) or whiten (decorrelated, then unit length).",
+    "deviation 1), whiten (decorrelated, then unit length), sqrt (signed square root, then unit length) or "
+    "sqrt_whiten.",
     "optimizer": "adam, or sgd with Nesterov momentum 0.9.",
     "overwrite": "Replace a result that was made with other arguments.",
     "percentile": "For percentile_cam: which percentiles of the gradient. Default: 50 and 90.",

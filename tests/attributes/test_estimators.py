@@ -141,10 +141,13 @@ def test_umap_keeps_the_points_of_its_fit(table):
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (Normalizer("l3"), "`kind` must be one of: none, l2, standard, whiten. Received: l3"),
+        (Normalizer("l3"), "`kind` must be one of: none, l2, standard, whiten, sqrt, sqrt_whiten. Received: l3"),
         (Normalizer(shrinkage=2), r"`shrinkage` must be a number in \[0, 1\]. Received: 2"),
         (AttributeClassifier(coverage=0), r"`coverage` must be a number in \(0, 1\]. Received: 0"),
-        (AttributeClassifier("l3"), "`normalization` must be one of: none, l2, standard, whiten. Received: l3"),
+        (
+            AttributeClassifier("l3"),
+            "`normalization` must be one of: none, l2, standard, whiten, sqrt",
+        ),
         (UMAPReducer(60), "`n_components` must be an int from 1 to 59. Received: 60"),
         (UMAPReducer(n_neighbors=1), "`n_neighbors` must be an int from 2 to inf. Received: 1"),
     ],

@@ -236,7 +236,7 @@ def test_other_errors_of_keras_come_through(monkeypatch):
 def test_unknown_name(capsys):
     text = error("resnet5")
     assert re.match(r"`backbone` must be one of \d\d names. Received: resnet5. Did you mean 'resnet50', ", text)
-    assert ", such as resnet50, vgg16, mini. Received: qqq. Or pass a .keras file." in error("qqq")
+    assert ", such as resnet50, vgg16, efficientnet_lite0. Received: qqq. Or pass a .keras file." in error("qqq")
     # What lists all of them does.
     script = re.search(r"`python -c '(.*)'` lists all names", text)[1]
     exec(script, {})

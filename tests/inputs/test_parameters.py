@@ -10,7 +10,7 @@ from fashionprobe.inputs import arguments, parameters
 
 OWN = {
     "augment": {"refit"},
-    "backbone": {"attribute add", "faithfulness", "index", "masks", "relevance", "search", "tag"},
+    "backbone": {"attribute add", "faithfulness", "index", "masks", "predict", "relevance", "search", "tag"},
     "block": {"converge", "faithfulness", "masks", "maximize", "see", "train", "wall"},
     "dataset": {"app", "ingest", "refit", "relevance"},
     "fit": {"ingest"},
@@ -22,7 +22,7 @@ OWN = {
     "normalization": {"retrieve"},
     "overwrite": {"attribute add", "search"},
     "percentile": {"masks"},
-    "run": {"activations", "faithfulness", "maximize", "report", "see"},
+    "run": {"activations", "faithfulness", "maximize", "predict", "report", "see"},
     "samples": {"masks", "relevance", "report"},
     "seed": {"reduce", "refit"},
     "size": {"converge", "demo", "ingest", "maximize"},
@@ -34,7 +34,7 @@ OWN = {
 
 DIFFERENT = set(
     "by channel channels classes count dimension dimensions id image images layer margin masks method neighbours pairs "
-    "path per_class seeds source steps top where".split()
+    "path per_class pool seeds source steps top where".split()
 )
 """Names that stand for another thing in each command that has them."""
 

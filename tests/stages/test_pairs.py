@@ -113,7 +113,10 @@ def test_the_reduced_space(run, empty_figures, monkeypatch, caplog):
         ({"bins": 1}, r"`bins` must be an int in the range \[2, inf\)"),
         ({"dimensions": 0}, r"`dimensions` must be an int in the range \[1, inf\)"),
         ({"metric": "cos", "min_images": 5}, r"`metric` must be one of: euclidean, cosine\."),
-        ({"normalization": "l3", "min_images": 5}, r"`normalization` must be one of: none, l2, standard, whiten\."),
+        (
+            {"normalization": "l3", "min_images": 5},
+            r"`normalization` must be one of: none, l2, standard, whiten, sqrt",
+        ),
         ({"seed": -1}, r"`seed` must be an int"),
         ({}, r"two different images or more, .* Received: rare, with 1\. Leave rare classes out with --min-images"),
     ],

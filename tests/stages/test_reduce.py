@@ -109,7 +109,10 @@ def test_thumbnails_and_sample_of_a_large_set(run, seeds, monkeypatch):
         ({"label": "x", "neighbours": 1}, r"`neighbours` must be an int in the range \[2, inf\)"),
         ({"label": "x", "min_cluster_size": 1}, r"`min_cluster_size` must be an int in the range \[2, inf\)"),
         ({"label": "x", "min_cluster_size": 71}, r"`min_cluster_size` must be an int in the range \[2, 70\]"),
-        ({"label": "x", "normalization": "l3"}, r"`normalization` must be one of: none, l2, standard, whiten."),
+        (
+            {"label": "x", "normalization": "l3"},
+            r"`normalization` must be one of: none, l2, standard, whiten, sqrt",
+        ),
         ({"label": "x", "seed": -1}, r"`seed` must be an int in the range"),
     ],
 )

