@@ -16,7 +16,7 @@ from fashionprobe.attributes.joined import Joined, widths_of
 from fashionprobe.attributes.normalization import NORMALIZATIONS, fit
 from fashionprobe.backbones.pooling import Block
 from fashionprobe.errors import UserError
-from fashionprobe.intervals import wilson
+from fashionprobe.intervals import wilson_of_folds
 
 METRICS = ("euclidean", "cosine")
 NEIGHBOURS = (1, 4, 8, 16)
@@ -35,7 +35,7 @@ class Choice:
         best: The row of `ablation` with the highest mean; the first among equals, which is the shallowest block.
         nested: One row an outer fold: fold, the candidate that was chosen without its images, and its accuracy on them.
         accuracy: Share of all images that the choices of their folds classified right: what to expect of new images.
-        low: Lower bound of its 95 % interval (Wilson).
+        low: Lower bound of its 95 % interval (`wilson_of_folds`).
         high: Upper bound.
     """
 
@@ -190,14 +190,14 @@ def _choice(right: dict[Key, np.ndarray], outer: np.ndarray, inner: list[np.ndar
         hits = found[chosen, folds, outer == number]
         correct += int(hits.sum())
         nested.append((number, *keys[chosen], hits.mean(), len(hits)))
-    low, high = wilson(np.array(correct), np.array(len(outer)))
+    low, high = wilson_of_folds(correct, len(outer), folds)
     return Choice(
         ablation,
         {str(name): value for name, value in ablation.iloc[[best]].to_dict("records")[0].items()},
         pd.DataFrame(nested, columns=["fold", *KEYS, "accuracy", "images"]),
         correct / len(outer),
-        float(low),
-        float(high),
+        low,
+        high,
     )
 
 

@@ -246,7 +246,7 @@ class LoadedNetwork:
         if self.classes and not name.lstrip("-").isdigit():
             if self.classes == imagenet.class_names():
                 return _imagenet_class(name, argument, also)
-            listing = "The manifest.json beside the model lists them all."
+            listing = f"{self.class_names or 'The manifest.json beside the model'} lists them all."
             raise unknown_name(argument, name, [*also, *self.classes], listing=listing)
         raise UserError(argument, expected=f"the number of a class, 0 to {most - 1}", received=name)
 

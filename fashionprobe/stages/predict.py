@@ -172,7 +172,8 @@ def _result(artifact: Artifact) -> Predictions:
         Guess(row["image"], int(row["rank"]), int(row["number"]), row["class"], float(row["probability"]))
         for row in table.to_dict("records")
     )
-    count = artifact.facts["images"]
+    count, name = artifact.facts["images"], artifact.facts["backbone"]
+    network = f"run {artifact.path.parent.name}" if name.endswith(".keras") else f"backbone {name}"
     each = len(guesses) // count
     lines = [
         [guess.image if guess.rank == 1 else "", guess.name, f"{guess.probability:.1%}"]
@@ -181,7 +182,7 @@ def _result(artifact: Artifact) -> Predictions:
     for line in aligned([["image", "class", "probability"], *lines]):
         log.info("%s", line)
     log.info(
-        "%s: %d image%s, in predictions.csv. Next: fashionprobe see --backbone %s --images FILE --target NAME",
-        artifact.outcome, count, "" if count == 1 else "s", artifact.facts["backbone"],
+        "%s: %d image%s, in predictions.csv. Next: fashionprobe see --%s --images FILE --target NAME",
+        artifact.outcome, count, "" if count == 1 else "s", network,
     )  # fmt: skip
     return Predictions(artifact.path, guesses, reused=artifact.reused)

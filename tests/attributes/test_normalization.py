@@ -66,3 +66,36 @@ def test_error_texts(points):
         fit("whitn", points)
     with pytest.raises(UserError, match=r"one item or more.*Received: none"):
         fit("l2", points[:0])
+
+
+def test_the_signed_root_by_hand():
+    assert fit("sqrt", np.ones((1, 2)))(np.array([[9.0, -16.0]])) == pytest.approx(np.array([[0.6, -0.8]]))
+
+
+def test_a_rooted_whitening_is_that_of_the_roots(points):
+    points -= points.mean(axis=0)
+    roots = np.sign(points) * np.sqrt(np.abs(points))
+    assert fit("sqrt_whiten", points)(points) == pytest.approx(fit("whiten", roots)(roots), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_joined_blocks_weigh_alike_each_by_itself(points, name):
+    # The second block is a hundred times as loud.
+    joined = np.concatenate([points[:, :2], 100 * points[:, 2:]], axis=1)
+    found = fit(name, joined, widths=(2, 4))(joined)
+    parts = []
+    for part in (joined[:, :2], joined[:, 2:]):
+        values = np.sign(part) * np.sqrt(np.abs(part)) if name.startswith("sqrt") else part
+        if name.endswith("whiten"):
+            covariance = shrunk_covariance(np.cov(values.T.astype(np.float64), bias=True), shrinkage=0.1)
+            gram = (values - values.mean(axis=0)) @ np.linalg.inv(covariance) @ (values - values.mean(axis=0)).T
+        else:
+            values = StandardScaler().fit_transform(values) if name == "standard" else values
+            gram = values @ values.T
+        parts.append(gram / np.trace(gram) * len(gram))
+    expected = sum(parts)
+    if name not in ("none", "standard"):
+        length = np.sqrt(np.diag(expected))
+        expected = expected / np.outer(length, length)
+    # Up to a rotation: only the products of points matter to distances.
+    np.testing.assert_allclose(found @ found.T, expected, rtol=2e-3, atol=2e-3)

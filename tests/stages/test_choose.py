@@ -33,7 +33,7 @@ def test_the_choice_is_found_told_and_written(run, caplog):
     assert pick.normalization in ("standard", "whiten")
     assert pick.low <= pick.accuracy
     assert pick.accuracy > 0.9
-    assert caplog.messages[-1].endswith("Next: fashionprobe index --run r --groups base_colour=4")
+    assert caplog.messages[-1].endswith(f"Next: fashionprobe index --run r --groups base_colour=4:{pick.normalization}")
     table = pd.read_csv(made.path / "ablation.csv")
     assert set(table["images"]) == {84}
     assert table["accuracy_mean"].max() > 0.9

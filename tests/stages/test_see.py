@@ -185,3 +185,40 @@ def test_a_model_of_keras_in_place_of_its_path():
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
     with pytest.raises(UserError, match=r"Received: Sequential. Save it first, model.save\('net.keras'\)"):
         see(backbone=model, images="a.png")
+
+
+def test_several_targets_side_by_side(trained_copy):
+    classes = json.loads((trained_copy / "runs/g/train/manifest.json").read_text())["facts"]["classes"]
+    made = of(
+        trained_copy, dataset="g", samples=2, target=[classes[0], "top", classes[1], "0"],
+        method=["grad_cam", "gradient"],
+    )  # fmt: skip
+    items = pd.read_csv(made.path / "items.csv")
+    # The first class was named twice.
+    assert list(items["image"]) == [1, 1, 1, 2, 2, 2]
+    assert list(items["explained"][[0, 2, 3, 5]]) == [classes[0], classes[1], classes[0], classes[1]]
+    assert (items["explained"] == items["top"])[[1, 4]].all()
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["target"] == ["0", "top", "1"]
+    for number in (1, 2):
+        raw = np.load(made.path / f"image_{number:03d}.npz")
+        assert set(raw) == {f"{method}_{each}" for method in made.methods for each in ("class0", "top", "class1")}
+        alone = of(trained_copy, run="alone", dataset="g", samples=2, target=classes[1], method="gradient",
+                   backbone=str(trained_copy / "runs/g/train/model.keras"), overwrite=True)  # fmt: skip
+        single = np.load(alone.path / f"image_{number:03d}.npz")
+        np.testing.assert_allclose(raw["gradient_class1"], single["gradient"], atol=1e-6)
+        assert (made.path / f"image_{number:03d}_grad_cam_class1.png").is_file()
+
+
+def test_names_of_ones_own_for_a_network_of_ones_own(trained_copy, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"colour {number}" for number in range(10)))
+    model = tmp_path / "mine.keras"
+    model.write_bytes((trained_copy / "runs/g/train/model.keras").read_bytes())
+    classes = json.loads((trained_copy / "runs/g/train/manifest.json").read_text())["facts"]["classes"]
+    names.write_text("\n".join(f"colour {number}" for number in range(len(classes))))
+    made = of(trained_copy, run="mine", dataset="g", samples=1, backbone=str(model), class_names=str(names),
+              target="colour 1", method="grad_cam")  # fmt: skip
+    assert set(pd.read_csv(made.path / "items.csv")["explained"]) == {"colour 1"}
+    with pytest.raises(UserError, match=r"Received: colour 99\. Did you mean .*names\.txt lists them all"):
+        of(trained_copy, run="mine", dataset="g", samples=1, backbone=str(model), class_names=str(names),
+           target="colour 99", method="grad_cam")  # fmt: skip
