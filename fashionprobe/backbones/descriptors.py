@@ -135,6 +135,9 @@ def _mean(values: tf.Tensor, shares: tf.Tensor | None) -> tf.Tensor:
 def foreground(images: tf.Tensor) -> tf.Tensor:
     """Find what differs from a plain ground, the colour of most of the border, as on photographs of products.
 
+    White rows and columns at the border are looked past, where the border is not plain with them: they pad a picture
+    with a ground of another colour to the shape of the input.
+
     Args:
         images: float32 (batch, height, width, 3), RGB in [0, 255].
 
@@ -142,17 +145,52 @@ def foreground(images: tf.Tensor) -> tf.Tensor:
         float32 (batch, height, width, 1), 1 for the foreground; all 1 where the ground is not plain, or nothing, or
         nearly nothing, differs from it.
     """
-    edges = [images[:, :EDGE], images[:, -EDGE:], tf.transpose(images[:, :, :EDGE], (0, 2, 1, 3)),
-             tf.transpose(images[:, :, -EDGE:], (0, 2, 1, 3))]  # fmt: skip
-    border = tf.concat([tf.reshape(edge, (tf.shape(images)[0], -1, 3)) for edge in edges], axis=1)
-    middle = tf.shape(border)[1] // 2
-    ground = tf.sort(border, axis=1)[:, middle, :]
-    is_ground = tf.reduce_max(tf.abs(border - ground[:, None, :]), axis=2) <= TOLERANCE
-    plain = tf.reduce_mean(tf.cast(is_ground, tf.float32), axis=1) >= PLAIN
-    differs = tf.reduce_max(tf.abs(images - ground[:, None, None, :]), axis=3, keepdims=True) > TOLERANCE
-    mask = tf.cast(differs, tf.float32)
-    usable = plain & (tf.reduce_mean(mask, axis=(1, 2, 3)) >= LEAST)
-    return tf.where(usable[:, None, None, None], mask, tf.ones_like(mask))
+    white = tf.reduce_min(images, axis=3) >= WHITE
+    inside = [_inside(tf.reduce_all(white, axis=axis)) for axis in (2, 1)]
+    box = inside[0][:, :, None] & inside[1][:, None, :]
+    everywhere = tf.ones_like(box)
+    padded, plain = _before_ground(images, box), _before_ground(images, everywhere)
+    found = [tf.where(usable, mask, 0.0) for mask, usable in (plain, padded)]
+    mask = tf.where(plain[1], *found)
+    return tf.where(plain[1] | padded[1], mask, tf.ones_like(mask))
+
+
+def _inside(white: tf.Tensor) -> tf.Tensor:
+    """Return which lines are not among the white ones at either end: bool (batch, lines)."""
+    white = tf.cast(white, tf.int32)
+    ends = tf.math.cumprod(white, axis=1) + tf.math.cumprod(white, axis=1, reverse=True)
+    return ends == 0
+
+
+def _before_ground(images: tf.Tensor, box: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return what differs from the ground within a box, float32 (batch, height, width, 1), and whether to use it."""
+    border, there = _border(images, box)
+    count = tf.reduce_sum(tf.cast(there, tf.int32), axis=1)
+    # What is not there is sorted behind all that is.
+    ordered = tf.sort(tf.where(there[..., None], border, np.inf), axis=1)
+    ground = tf.gather(ordered, count // 2, axis=1, batch_dims=1)
+    is_ground = there & (tf.reduce_max(tf.abs(border - ground[:, None, :]), axis=2) <= TOLERANCE)
+    plain = tf.reduce_sum(tf.cast(is_ground, tf.float32), axis=1) >= PLAIN * tf.cast(count, tf.float32)
+    differs = tf.reduce_max(tf.abs(images - ground[:, None, None, :]), axis=3) > TOLERANCE
+    mask = tf.cast(differs & box, tf.float32)[..., None]
+    usable = plain & (count > 0) & (tf.reduce_mean(mask, axis=(1, 2, 3)) >= LEAST)
+    return mask, usable[:, None, None, None]
+
+
+def _border(images: tf.Tensor, box: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the pixels along the border of a box, (batch, pixels, 3), and which of them are in it."""
+    pixels, there = [], []
+    # Of long lines not each pixel: the ground has one colour, and sorting them all would take as long as a block.
+    apart = max(1, int(images.shape[1] or 0) // PIXELS)
+    for turn in ((0, 1, 2), (0, 2, 1)):
+        turned, inside = tf.transpose(images, (*turn, 3)), tf.transpose(box, turn)
+        lines = tf.cast(tf.reduce_any(inside, axis=2), tf.int32)
+        first, last = tf.argmax(lines, axis=1), tf.shape(lines, tf.int64)[1] - 1 - tf.argmax(lines[:, ::-1], axis=1)
+        for line in [*(tf.minimum(first + step, last) for step in range(EDGE)),
+                     *(tf.maximum(last - step, first) for step in range(EDGE))]:  # fmt: skip
+            pixels.append(tf.gather(turned, line, axis=1, batch_dims=1)[:, ::apart])
+            there.append(tf.gather(inside, line, axis=1, batch_dims=1)[:, ::apart])
+    return tf.concat(pixels, axis=1), tf.concat(there, axis=1)
 
 
 def _centre(images: tf.Tensor) -> tf.Tensor:
@@ -168,9 +206,10 @@ _REGIONS = {"foreground": foreground, "centre": _centre}
 GEM_EXPONENT, GEM_LEAST = 3.0, 1e-6
 """Of the generalised mean; what is less, such as negative values of maps without a ReLU, counts as this."""
 
-EDGE, TOLERANCE, PLAIN, LEAST = 2, 24.0, 0.75, 0.01
-"""Of the foreground: width of the border in pixels; how far a channel of the ground may be from its median; the share
-of the border that has to be ground; and the smallest share of the image that is taken for a foreground."""
+EDGE, PIXELS, TOLERANCE, PLAIN, LEAST, WHITE = 2, 56, 24.0, 0.75, 0.01, 254.0
+"""Of the foreground: width of the border in pixels; how many pixels of each of its lines are looked at; how far a
+channel of the ground may be from its median; the share of the border that has to be ground; the smallest share of the
+image that is taken for a foreground; and the least value of padding."""
 
 
 def _inference_copy(backbone: Backbone, blocks: Sequence[int], precision: Precision) -> keras.Model:

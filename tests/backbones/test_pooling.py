@@ -68,12 +68,25 @@ def test_a_garment_may_reach_the_border_and_the_ground_may_be_uneven():
     assert mask[10:, 4:12].all() and mask.sum() == 80
 
 
+@pytest.mark.parametrize("axes", [(), (0, 1)], ids=["at the sides", "above and below"])
+def test_white_padding_is_not_part_of_a_coloured_ground(axes):
+    picture = np.full((20, 16, 3), 255, np.float32)
+    picture[:, 2:14] = (90, 140, 200)
+    picture[6:14, 5:9] = (30, 30, 30)
+    expected = np.zeros((20, 16))
+    expected[6:14, 5:9] = 1
+    if axes:
+        picture, expected = picture.swapaxes(*axes), expected.swapaxes(*axes)
+    np.testing.assert_array_equal(foreground(tf.constant(picture[None]))[0, ..., 0], expected)
+
+
 @pytest.mark.parametrize("picture", [
     RNG.uniform(0, 255, (20, 16, 3)),
     np.full((20, 16, 3), 255.0),
-    photo((255, 255, 255), box=(slice(0, 20), slice(0, 8))),
-    np.concatenate([np.full((10, 16, 3), 255.0), np.full((10, 16, 3), 90.0)]),
-], ids=["noise", "nothing before it", "half of the border", "a horizon"])  # fmt: skip
+    photo((200, 200, 200), box=(slice(0, 20), slice(0, 8))),
+    np.concatenate([np.full((10, 16, 3), 200.0), np.full((10, 16, 3), 90.0)]),
+    np.full((20, 16, 3), 90.0),
+], ids=["noise", "nothing before it", "half of the border", "a horizon", "one colour"])  # fmt: skip
 def test_without_a_plain_ground_the_whole_image_counts(picture):
     assert foreground(tf.constant(picture[None].astype(np.float32))).numpy().all()
 
