@@ -76,12 +76,12 @@ class LinearProbe:
             model = None
             for place, strength in enumerate(STRENGTHS):
                 model = fit(self.values[train], numbers[train], strength, start=model)
-                right[place] += (model.predict(self.values[test]) == numbers[test]).sum()
+                right[place] += np.sum(np.asarray(model.predict(self.values[test])) == numbers[test])
         return STRENGTHS[int(right.argmax())], folds
 
     def answers(self, numbers: np.ndarray, strength: float, asked: np.ndarray) -> np.ndarray:
         """Fit to the class numbers of the training images, and return those of other descriptors, int (items,)."""
-        return fit(self.values, numbers, strength).predict(self.transform(asked))
+        return np.asarray(fit(self.values, numbers, strength).predict(self.transform(asked)))
 
 
 class OneClass:
