@@ -107,7 +107,6 @@ def classify(
 
     Example:
         fashionprobe classify --run colour --label baseColour
-        fashionprobe classify --run colour --label baseColour --linear
     """
     labels = shared.listed("label", label) or []
     if control is not None and not linear:
