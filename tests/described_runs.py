@@ -10,9 +10,14 @@ from fashionprobe.artifacts import Recipe, build
 
 
 def described_run(
-    folder: Path, labels: Mapping[str, Sequence[str] | str], blocks: Mapping[int, np.ndarray], ids: str = "{}.jpg"
+    folder: Path,
+    labels: Mapping[str, Sequence[str] | str],
+    blocks: Mapping[int, np.ndarray],
+    ids: str = "{}.jpg",
+    name: str = "r",
+    **facts: str,
 ) -> Path:
-    """Write a run `r` below `folder/runs` and return the folder of its descriptors."""
+    """Write a run, `r` unless it is named, below `folder/runs` and return the folder of its descriptors."""
     count = len(next(iter(blocks.values())))
 
     def write(draft: Path) -> dict:
@@ -20,6 +25,6 @@ def described_run(
         pd.DataFrame(items).to_csv(draft / "items.csv", index=False)
         for block, matrix in blocks.items():
             np.save(draft / f"block{block}.npy", matrix.astype(np.float32))
-        return {"blocks": {str(block): {} for block in blocks}, "dataset": "made-up"}
+        return {"blocks": {str(block): {} for block in blocks}, "dataset": "made-up", **facts}
 
-    return build(folder / "runs/r/extract", Recipe("extract", {}, {"records": "none"}), write).path
+    return build(folder / f"runs/{name}/extract", Recipe("extract", facts, {"records": "none"}), write).path

@@ -1,4 +1,4 @@
-"""Which block knows an attribute: classification of descriptors without training, in stratified folds."""
+"""Which block knows an attribute: descriptors classified in stratified folds, without training or by a linear probe."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from fashionprobe.attributes import reduce as reduction
 from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours, identical
+from fashionprobe.attributes.linear import CrossValidatedProbe
 from fashionprobe.attributes.normalization import fit
 from fashionprobe.errors import UserError
 from fashionprobe.intervals import wilson
@@ -17,6 +18,19 @@ from fashionprobe.intervals import wilson
 NEIGHBOURS = (1, 2, 4, 8, 16)
 CLASSIFIER = ("classifier", "parameter")
 SCORE = ("accuracy_mean", "accuracy_std", "folds", "images")
+LINEAR = ("linear", "nested")
+"""Classifier and parameter of the linear probe: its C is chosen in folds inside the training folds."""
+PROBED = (
+    "C",
+    "accuracy_mean",
+    "accuracy_std",
+    "control_mean",
+    "control_std",
+    "selectivity",
+    "inner_folds",
+    "folds",
+    "images",
+)
 
 
 @dataclass(frozen=True)
@@ -24,18 +38,23 @@ class Scores:
     """What cross-validation found.
 
     Attributes:
-        accuracy: One row per block and classifier: block, classifier ("nearest_mean" or "knn"), parameter (metric or
-            k), accuracy_mean and accuracy_std over the folds, folds, images.
+        accuracy: One row per block and classifier: block, classifier ("nearest_mean", "knn" or "linear"), parameter
+            (metric, k or "nested"), accuracy_mean and accuracy_std over the folds, folds, images.
         confusion: True class (rows) by predicted class (columns) of the best block and classifier, in images.
         per_class: class, images, correct, accuracy, low, high of the best: the 95 % interval is Wilson's.
         best: The row of `accuracy` with the highest mean; the shallowest block and the simplest classifier among
             equals.
+        linear: One row per block of the linear probe: block, C (the median over the folds, a value of the grid),
+            accuracy_mean, accuracy_std, control_mean and control_std (with shuffled labels), selectivity (the
+            difference of the means), inner_folds (in which C was chosen, the fewest; 0 for a fixed C), folds, images.
+            No rows without the probe.
     """
 
     accuracy: pd.DataFrame
     confusion: pd.DataFrame
     per_class: pd.DataFrame
     best: dict[str, object]
+    linear: pd.DataFrame
 
 
 def cross_validate(
@@ -47,6 +66,8 @@ def cross_validate(
     folds: int = 5,
     neighbours: Sequence[int] | None = None,
     normalization: str = "none",
+    linear: bool = False,
+    same: np.ndarray | None = None,
     seed: int = 0,
     report: Callable[[], object] = lambda: None,
 ) -> Scores:
@@ -61,22 +82,32 @@ def cross_validate(
         neighbours: Values of k for k-NN (euclidean, majority; ties go to the class first in order). Default: those of
             `NEIGHBOURS` for which there are training items.
         normalization: One of `normalization.NORMALIZATIONS`, fitted on the training folds.
-        seed: Seed of the folds.
+        linear: Classify by a linear probe, too.
+        same: For each item the index of the first item with the same picture, which shares its fold. Default: found in
+            the descriptors of the first block.
+        seed: Seed of the folds, and of the linear probe's inner folds and control task.
         report: Called after each fold of each block.
 
     Raises:
         UserError: If a class has fewer items than there are folds, there is one class only, or k is too large.
     """
     rows = np.arange(len(labels)) if rows is None else rows
-    task = _drawn(blocks, labels, rows, name, folds, neighbours, seed)
-    found, predictions = [], []
+    task = _drawn(blocks, labels, rows, name, folds, neighbours, seed, same)
+    found, predictions, probed = [], [], []
     for block, matrix in blocks.items():
         descriptors = _rescaled(np.asarray(matrix[rows]))
         answers = _Answers(task)
+        probe = CrossValidatedProbe(task.numbers, task.same, seed) if linear else None
         for train, test in task.splits():
             fitted = fit(normalization, descriptors[train])
-            answers.add(fitted(descriptors[train]), train, fitted(descriptors[test]), test)
+            known, asked = fitted(descriptors[train]), fitted(descriptors[test])
+            answers.add(known, train, asked, test)
+            if probe:
+                probe.add(known, train, asked, test)
             report()
+        if probe:
+            answers.by_classifier[LINEAR] = probe.answer
+            probed.append((block, *_probed(task, probe)))
         for key, answer in answers.by_classifier.items():
             found.append((block, *key, *task.score(answer)))
             predictions.append(answer)
@@ -87,7 +118,8 @@ def cross_validate(
         index=task.classes,
         columns=task.classes,
     )
-    return Scores(accuracy, confusion, _per_class(confusion), dict(zip(accuracy.columns, found[best], strict=True)))
+    top = dict(zip(accuracy.columns, found[best], strict=True))
+    return Scores(accuracy, confusion, _per_class(confusion), top, pd.DataFrame(probed, columns=["block", *PROBED]))
 
 
 def cross_validate_reduced(
@@ -163,15 +195,16 @@ class _Task:
     fold: np.ndarray
     folds: int
     neighbours: Sequence[int]
+    same: np.ndarray
 
     def splits(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the training and the test items of each fold."""
         for number in range(self.folds):
             yield np.flatnonzero(self.fold != number), np.flatnonzero(self.fold == number)
 
-    def score(self, answer: np.ndarray) -> tuple[float, float, int, int]:
+    def score(self, answer: np.ndarray, truth: np.ndarray | None = None) -> tuple[float, float, int, int]:
         """Return mean and deviation of the accuracy over the folds, their number, and the number of items."""
-        right = answer == self.numbers
+        right = answer == (self.numbers if truth is None else truth)
         by_fold = [right[self.fold == number].mean() for number in range(self.folds)]
         return float(np.mean(by_fold)), float(np.std(by_fold)), self.folds, len(self.numbers)
 
@@ -192,16 +225,26 @@ class _Answers:
 
 def _drawn(
     blocks: Mapping[int, np.ndarray], labels: np.ndarray, rows: np.ndarray, name: str, folds: int,
-    neighbours: Sequence[int] | None, seed: int,
+    neighbours: Sequence[int] | None, seed: int, same: np.ndarray | None = None,
 ) -> _Task:  # fmt: skip
     """Number the classes, draw the folds, and check both."""
     classes, numbers = np.unique(labels, return_inverse=True)
     check_classes(name, classes, numbers, folds)
-    fold = assign_folds(numbers, folds=folds, seed=seed, same=identical(blocks[min(blocks)][rows]))
+    same = identical(blocks[min(blocks)][rows]) if same is None else same
+    fold = assign_folds(numbers, folds=folds, seed=seed, same=same)
     sizes = np.bincount(fold, minlength=folds)
     _check_folds(name, sizes)
     ks = fitting_neighbours(neighbours, NEIGHBOURS, int(sizes.sum() - sizes.max()))
-    return _Task(classes, numbers, fold, folds, ks)
+    return _Task(classes, numbers, fold, folds, ks, same)
+
+
+def _probed(task: _Task, probe: CrossValidatedProbe) -> tuple[float, ...]:
+    """Return what a linear probe of one block found, in the order of `PROBED`."""
+    mean, std, folds, items = task.score(probe.answer)
+    control, control_std, _, _ = task.score(probe.control_answer, probe.control)
+    # Of an even number of folds the lower one of the middle: a value that was tried.
+    strength = sorted(probe.strengths)[(len(probe.strengths) - 1) // 2]
+    return strength, mean, std, control, control_std, mean - control, min(probe.inner_folds), folds, items
 
 
 def _rescaled(descriptors: np.ndarray) -> np.ndarray:

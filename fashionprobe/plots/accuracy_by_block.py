@@ -71,12 +71,26 @@ def classifier_name(classifier: str, parameter: str) -> str:
         The name.
 
     Example:
-        >>> classifier_name("knn", "4"), classifier_name("nearest_mean", "cosine")
-        ('4-NN', 'nearest mean, cosine')
+        >>> classifier_name("knn", "4"), classifier_name("nearest_mean", "cosine"), classifier_name("linear", "nested")
+        ('4-NN', 'nearest mean, cosine', 'linear probe')
     """
+    if classifier == "linear":
+        return "linear probe"
     if classifier == "knn":
         return f"{parameter}-NN"
     return f"{classifier.replace('_', ' ')}, {parameter}" if parameter else classifier.replace("_", " ")
+
+
+def by_reader(classifier: str, parameter: str) -> str:
+    """Return the classifier as the end of a sentence "... is best read".
+
+    Example:
+        >>> by_reader("knn", "4"), by_reader("linear", "nested"), by_reader("nearest_mean", "cosine")
+        ('by 4-NN', 'by a linear probe', 'by nearest mean with cosine distance')
+    """
+    if classifier == "nearest_mean":
+        return f"by nearest mean with {parameter} distance"
+    return f"by {'a ' if classifier == 'linear' else ''}{classifier_name(classifier, parameter)}"
 
 
 def curves(accuracy: "pd.DataFrame") -> list[Curve]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fashionprobe.plots.accuracy_by_block import Curve, accuracy_by_block, accuracy_by_run, find
+from fashionprobe.plots.accuracy_by_reader import accuracy_by_reader
 from fashionprobe.plots.per_class import confusion, per_class
 from fashionprobe.plots.save import svg
 from fashionprobe.report.headline import amount, leader, run_names
@@ -44,6 +45,9 @@ def block_curves(section: Section) -> Picture:
         f"Line chart of accuracy by block for {section.label}, {len(section.curves())} classifiers. "
         f"{_values(best)}. Chance is {section.chance():.2g}."
     )
+    if section.linear is not None:
+        drawn = accuracy_by_reader(section.accuracy, section.linear, control=section.control, chance=section.chance())
+        return _picture(drawn, alt)
     return _picture(accuracy_by_block(section.accuracy, chance=section.chance()), alt)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fashionprobe.plots.accuracy_by_block import Curve, by_reader, curves, find
 from fashionprobe.report.section import Section
 
 _LEVEL = "Level means that the ranges, mean ± standard deviation over the folds, overlap."
@@ -24,7 +25,7 @@ def headline(sections: Sequence[Section]) -> list[str]:
     remarks: list[str] = []
     for group in groups.values():
         remarks += _remarks(group)
-    if any("are level" in remark or "is level" in remark for remark in remarks):
+    if any("are level" in remark or "level with" in remark for remark in remarks):
         remarks.append(_LEVEL)
     return [f"{', '.join(clauses)}.", *remarks]
 
@@ -65,8 +66,23 @@ def _clause(group: Sequence[Section], *, first: bool) -> str:
     best = leader(group)
     # `leader` returns the member itself, so its place gives its name.
     run = f" of run {run_names(group)[_place(group, best)]}" if len(group) > 1 else ""
+    if best.linear is not None:
+        return f"{best.label} {'is best read ' if first else ''}{_by_readers(best, run)}"
     value = f"({amount(*best.best())}, {best.best_curve().name})"
     return f"{best.label} {'is best read ' if first else ''}at block {best.best_block}{run} {value}"
+
+
+def _by_readers(section: Section, run: str) -> str:
+    """Name the best block by each reader, the better reader first."""
+    clauses = []
+    for curve, block in section.readers():
+        where = f"at block {block}{run if not clauses else ''}"
+        clauses.append(f"{where} {_by(curve)} ({amount(*curve.at(block))})")
+    return " and ".join(clauses)
+
+
+def _by(curve: Curve) -> str:
+    return by_reader(curve.classifier, curve.parameter)
 
 
 def _remarks(group: Sequence[Section]) -> list[str]:
@@ -79,7 +95,9 @@ def _remarks(group: Sequence[Section]) -> list[str]:
             remarks.append(_against(section, name, best, names[_place(group, best)]))
     for section, name in zip(group, names, strict=True):
         where = f"{section.label} in run {name}" if len(group) > 1 else section.label
-        remarks += _level(section, where) + _beaten(section, where) + _guess(section, where)
+        reader = where if section.linear is None else f"{where} {_by(section.best_curve())}"
+        remarks += _level(section, reader) + _beaten(section, where) + _guess(section, where)
+        remarks += _depth(section, where) + _controls(section, where)
     return remarks
 
 
@@ -112,6 +130,53 @@ def _guess(section: Section, where: str) -> list[str]:
         return []
     value = amount(mean, std)
     return [f"For {where}, {value} is not clearly better than always naming the largest class ({share:.2f})."]
+
+
+def _depth(section: Section, where: str) -> list[str]:
+    """Say when a label fades with depth by one reader and not by the other.
+
+    It fades when the deepest block keeps less than half of what the best one has above chance.
+    """
+    readers = [(curve, block, _kept(curve, block, section.chance())) for curve, block in section.readers()]
+    fading = [reader for reader in readers if reader[2] < 0.5]
+    lasting = [reader for reader in readers if reader[2] >= 0.5]
+    if len(fading) != 1 or len(lasting) != 1:
+        return []
+    said = [
+        f"{_by(curve)} it {verb} from {curve.at(block)[0]:.2f} at block {block} to {curve.mean[-1]:.2f} at block "
+        f"{curve.blocks[-1]}, {round(100 * max(kept, 0))} % of what is above chance"
+        for verb, (curve, block, kept) in (("fades", fading[0]), ("goes", lasting[0]))
+    ]
+    return [f"For {where}, the readers disagree on depth: {said[0]}; {said[1]}."]
+
+
+def _kept(curve: Curve, block: int, chance: float) -> float:
+    """Return how much of the accuracy above chance at the best block the deepest block has; 1 where there is none."""
+    above = curve.at(block)[0] - chance
+    return float((curve.mean[-1] - chance) / above) if above > 0 else 1.0
+
+
+def _controls(section: Section, where: str) -> list[str]:
+    """Say what the linear probe reaches with shuffled labels, and with random weights."""
+    if section.linear is None:
+        return []
+    [(curve, block)] = [found for found in section.readers() if found[0].classifier == "linear"]
+    row = section.linear[section.linear["block"] == block].to_dict("records")[0]
+    value = amount(row["control_mean"], row["control_std"])
+    said = [
+        f"For {where}, the linear probe at block {block} reaches {value} with shuffled labels: "
+        f"its selectivity is {row['selectivity']:.2f}."
+    ]
+    if section.control is not None:
+        untrained = find(curves(section.control), curve.classifier, curve.parameter)
+        place = int(untrained.mean.argmax())
+        mean, std, (top, top_std) = untrained.mean[place], untrained.std[place], curve.at(block)
+        reached = f"reaches {amount(mean, std)} at block {untrained.blocks[place]} by a linear probe"
+        level = mean + np.nan_to_num(std) >= top - np.nan_to_num(top_std)
+        less = f"{top - mean:.2f} less than the trained one"
+        verdict = "level with the trained one: what the probe finds need not come from training" if level else less
+        said.append(f"For {where}, the same network with random weights {reached}, {verdict}.")
+    return said
 
 
 def _against(section: Section, name: str, best: Section, best_name: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.accuracy_by_block import Curve
+from fashionprobe.plots.accuracy_by_block import Curve, curves, find
+from fashionprobe.plots.accuracy_by_reader import CAPTION, UNTRAINED
 from fashionprobe.report import figures
 from fashionprobe.report.exhibits import Room
 from fashionprobe.report.headline import amount, by_label, headline, run_names
@@ -92,6 +93,7 @@ def _view(section: Section) -> dict[str, object]:
         "best": amount(*section.best()),
         "classifier": section.best_curve().name,
         "families": {curve.classifier for curve in section.curves()},
+        "caption": _caption(section),
         "blocks": _blocks(section),
         "table": _table(section),
         "curves": figures.block_curves(section),
@@ -101,6 +103,15 @@ def _view(section: Section) -> dict[str, object]:
         "samples": {name: [figures.jpeg(data) for data in files] for name, files in section.samples.items()},
         "classes": section.per_class.sort_values("accuracy", ascending=False, kind="stable").to_dict("records"),
     }
+
+
+def _caption(section: Section) -> str:
+    """Say how to read the accuracy by block."""
+    bars = "are the standard deviation over the folds. Points of one block stand side by side."
+    if section.linear is None:
+        return f"Each line is a classifier; bars {bars}"
+    untrained = f" {UNTRAINED}" if section.control is not None else ""
+    return f"{CAPTION}{untrained} Bars {bars}"
 
 
 def _blocks(section: Section) -> list[int]:
@@ -115,7 +126,21 @@ def _table(section: Section) -> list[tuple[str, list[_Cell]]]:
         chosen = (curve.classifier, curve.parameter) == (section.best_classifier, section.best_parameter)
         best = section.best_block if chosen else None
         rows.append((curve.name, _cells(curve, _blocks(section), best=best)))
+    for name, curve in _controls(section):
+        rows.append((name, _cells(curve, _blocks(section), best=None)))
     return rows
+
+
+def _controls(section: Section) -> list[tuple[str, Curve]]:
+    """Return what the linear probe reaches in its controls."""
+    if section.linear is None:
+        return []
+    shuffled = section.linear.sort_values("block")
+    values = (shuffled[column].to_numpy() for column in ("block", "control_mean", "control_std"))
+    found = [("linear probe, shuffled labels", Curve("linear", "shuffled", *values))]
+    if section.control is not None:
+        found.append(("linear probe, random weights", find(curves(section.control), "linear", "nested")))
+    return found
 
 
 def _glance(sections: Sequence[Section]) -> list[dict[str, object]]:

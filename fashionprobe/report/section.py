@@ -34,6 +34,9 @@ class Section:
         facts: How the run was made: backbone, weights, image size, seed, fingerprint, …
         versions: Package to its version.
         notes: What the reader has to know before trusting the numbers, one sentence each.
+        linear: Where linear probes were made: label, block, control_mean, control_std (with shuffled labels) and
+            selectivity. Their accuracy is in `accuracy`.
+        control: As `accuracy`, of the same network with random weights, where there is one.
     """
 
     run: str
@@ -52,6 +55,8 @@ class Section:
     facts: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    linear: "pd.DataFrame | None" = None
+    control: "pd.DataFrame | None" = None
 
     def curves(self) -> list[Curve]:
         """Return the accuracy over the blocks of every classifier, in reading order."""
@@ -72,6 +77,17 @@ class Section:
             UserError: The accuracy table has no such block or classifier.
         """
         return self.best_curve().at(self.best_block)
+
+    def readers(self) -> list[tuple[Curve, int]]:
+        """Return the best classifier without training and the linear probe, each with its best block, the better first.
+
+        Only the first where there are no linear probes.
+        """
+        trained = [curve for curve in self.curves() if curve.classifier == "linear"]
+        plain = [curve for curve in self.curves() if curve.classifier != "linear"]
+        found = [max(group, key=lambda curve: float(curve.mean.max())) for group in (plain, trained) if group]
+        found.sort(key=lambda curve: -float(curve.mean.max()))
+        return [(curve, int(curve.blocks[curve.mean.argmax()])) for curve in found]
 
     def level_blocks(self) -> list[int]:
         """Return the blocks that the best classifier reads as well as the best one, that one included.

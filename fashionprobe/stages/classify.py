@@ -1,4 +1,4 @@
-"""Stage `classify`: descriptors -> how well each block tells the classes of a label apart, with no training."""
+"""Stage `classify`: descriptors -> how well each block tells the classes of a label apart, by which reader."""
 
 import logging
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.errors import UserError, missing
 from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, read_descriptors
 from fashionprobe.plots.save import Figures
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 ANSWER = ("block", "classifier", "parameter", "accuracy_mean", "accuracy_std")
 """What of the best row of accuracy.csv is the answer."""
+
+INNER_FOLDS = 3
+"""Folds in which the linear probe chooses its regularization, where classes are large enough."""
 
 REDUCED = (
     "{classifier} after UMAP to so many dimensions, one line a block; bars are the standard deviation over the folds. "
@@ -38,8 +42,8 @@ class Answer:
     Attributes:
         label: The label column.
         block: The block with the highest accuracy.
-        classifier: nearest_mean or knn.
-        parameter: The metric, or k.
+        classifier: nearest_mean, knn or linear.
+        parameter: The metric, k, or nested.
         accuracy_mean: Mean accuracy over the folds, in [0, 1].
         accuracy_std: Its standard deviation over the folds.
     """
@@ -73,21 +77,27 @@ def classify(
     min_images: int | None = None,
     dimensions: int | list[int] | None = None,
     normalization: Literal["none", "l2", "standard", "whiten"] = "none",
+    linear: bool = False,
+    control: shared.Place | None = None,
     seed: int = 0,
     overwrite: bool = False,
     runs_root: str = "runs",
 ) -> Classification:
     """Find the block that knows a label best.
 
-    Nothing is trained. Each image is classified by the others, from the descriptor of one block: by the nearest class
-    mean (euclidean and cosine) and by its k nearest neighbours, in stratified folds. Copies of an image stay in one
-    fold.
+    Nothing is trained, unless a linear probe is asked for. Each image is classified by the others, from the descriptor
+    of one block: by the nearest class mean (euclidean and cosine) and by its k nearest neighbours, in stratified folds.
+    Copies of an image stay in one fold.
 
     Args:
         neighbours: Values of k. Default: [1,2,4,8,16], as far as there are images.
         dimensions: Classify also after UMAP to this many dimensions, or several as 2,8,32; fitted on the training folds
             alone. It takes one fit per label, block, fold and number: three seconds for 700 images, half a minute for
             10,000. A block with no more channels than that is left out.
+        linear: Read each block by a linear probe, too: logistic regression on the training folds, which chooses its
+            regularization there, and once more with shuffled labels, as a control. It takes some seconds per block.
+        control: With `linear`: a run of the same network with random weights and of the same record set. Its accuracy
+            is what the architecture gives without training.
 
     Returns:
         The classification: path and the best block of each label.
@@ -99,15 +109,19 @@ def classify(
         fashionprobe classify --run colour --label baseColour
     """
     labels = shared.listed("label", label) or []
+    if control is not None and not linear:
+        raise missing("linear", "`control` is a control of the linear probe", "Pass --linear.")
     ks = shared.numbers(neighbours)
     folder = shared.run_path(run, runs_root)
     described = read_descriptors(folder, evaluating=True)
     chosen = {name: described.choose(name, min_images) for name in labels}
     folds = folds_of(chosen, folds, 5)
-    # These two came later: without them a classification is the same as ever.
+    untrained = None if control is None else _control(shared.run_path(control, runs_root), described, labels)
+    # These came later: without them a classification is the same as ever.
     added = {
         "dimensions": shared.numbers(dimensions),
         "normalization": None if normalization == "none" else normalization,
+        "linear": linear or None,
     }
     recipe = Recipe(
         "classify",
@@ -119,16 +133,37 @@ def classify(
             "seed": seed,
         }
         | {name: value for name, value in added.items() if value is not None},
-        {"extract": described.artifact.fingerprint},
+        {"extract": described.artifact.fingerprint}
+        | ({"control": untrained.artifact.fingerprint} if untrained else {}),
     )
     options = {"folds": folds, "neighbours": ks, "normalization": normalization, "seed": seed}
     artifact = build(
         folder / "classify",
         recipe,
-        lambda draft: _write(draft, described, chosen, added["dimensions"], options),
+        lambda draft: _write(draft, described, chosen, added["dimensions"], options, linear, untrained),
         overwrite=overwrite,
     )
     return _result(artifact)
+
+
+def _control(folder: Path, described: RunDescriptors, labels: list[str]) -> RunDescriptors:
+    """Open the run of a network with random weights, and check that all else is the same."""
+    found = read_descriptors(folder)
+    name, facts, wanted = folder.name, found.artifact.facts, described.artifact.facts
+    remedy = "Make it by fashionprobe extract --weights random, with the other arguments of the run."
+    if not str(facts.get("weights")).startswith("random"):
+        expected, received = "a run whose network has random weights", f"{name}, with weights {facts.get('weights')}"
+        raise UserError("control", expected=expected, received=received, remedy=remedy)
+    if (facts.get("backbone"), found.blocks) != (wanted.get("backbone"), described.blocks):
+        expected = f"a run of {wanted.get('backbone')}, blocks {', '.join(map(str, described.blocks))}"
+        received = f"{name}, of {facts.get('backbone')}, blocks {', '.join(map(str, found.blocks))}"
+        raise UserError("control", expected=expected, received=received, remedy=remedy)
+    for column in ("id", *labels):
+        if column not in found.items or found.items[column].tolist() != described.items[column].tolist():
+            expected = f"a run of the same images and labels as {described.artifact.path.parent.name}"
+            received = f"{name}, whose {'ids differ' if column == 'id' else f'{column} differs'}"
+            raise UserError("control", expected=expected, received=received, remedy=remedy)
+    return found
 
 
 def _write(
@@ -137,16 +172,25 @@ def _write(
     chosen: dict[str, Choice],
     dimensions: list[int] | None,
     options: dict[str, Any],
+    linear: bool,
+    untrained: RunDescriptors | None,
 ) -> dict[str, Any]:
     from fashionprobe.attributes.classify import cross_validate, cross_validate_reduced, reducible
+    from fashionprobe.attributes.folds import identical
 
     blocks = {block: described.matrix(block) for block in described.blocks}
-    fits = sum(1 + len(reducible(dimensions or [], matrix)) for matrix in blocks.values())
-    tables, reduced, facts, chances = [], [], {}, {}
+    others = {block: untrained.matrix(block) for block in untrained.blocks} if untrained else {}
+    fits = sum(1 + len(reducible(dimensions or [], matrix)) for matrix in blocks.values()) + len(others)
+    tables, reduced, facts, chances, probed, controls = [], [], {}, {}, [], []
     with progress.bar(total=len(chosen) * fits * options["folds"], unit="fold", description="classify") as bar:
         for label, choice in chosen.items():
             common = {"rows": choice.rows, "name": label, "report": bar.update, **options}
-            scores = cross_validate(blocks, choice.classes, **common)
+            # Random weights can give all images nearly one descriptor: which are copies, the trained network says.
+            same = identical(blocks[min(blocks)][choice.rows])
+            scores = cross_validate(blocks, choice.classes, linear=linear, same=same, **common)
+            if others:
+                control = cross_validate(others, choice.classes, linear=True, same=same, **common).accuracy
+                controls.append(control.assign(label=label))
             name = shared.file_name(label)
             facts[label] = {**scores.best, "missing": choice.missing, "left_out": choice.left_out, "files": name}
             if dimensions is not None:
@@ -155,11 +199,34 @@ def _write(
                 chances[label] = 1 / len(scores.per_class)
             scores.accuracy.insert(0, "label", label)
             tables.append(scores.accuracy)
+            probed.append(scores.linear.assign(label=label))
             _write_label(draft, name, scores)
+            if linear:
+                _write_readers(draft, name, scores, probed[-1], controls[-1] if controls else None)
     _table(tables).to_csv(draft / "accuracy.csv", index=False, float_format="%.6f")
-    if dimensions is None:
-        return {"best": facts}
-    return {"best": facts, **_write_reduced(draft, _table(reduced), chances)}
+    found: dict[str, Any] = {"best": facts}
+    if linear:
+        table = _table(probed)
+        table.to_csv(draft / "linear.csv", index=False, float_format="%.6g")
+        found["inner_folds"] = {label: int(rows["inner_folds"].min()) for label, rows in table.groupby("label")}
+    if controls:
+        _table(controls).to_csv(draft / "control.csv", index=False, float_format="%.6f")
+        found["control"] = untrained.artifact.path.parent.name if untrained else ""
+    if dimensions is not None:
+        found |= _write_reduced(draft, _table(reduced), chances)
+    return found
+
+
+def _write_readers(
+    draft: Path, name: str, scores: "Scores", linear: "pd.DataFrame", control: "pd.DataFrame | None"
+) -> None:
+    """Write the figure of the readers and their controls; the report draws it again beside the answer."""
+    from fashionprobe.plots.accuracy_by_reader import accuracy_by_reader
+    from fashionprobe.plots.save import save
+
+    chance = 1 / len(scores.per_class)
+    drawn = accuracy_by_reader(scores.accuracy, linear, control=control, chance=chance, title=name)
+    save(drawn, draft / f"readers_{name}")
 
 
 def _table(tables: "list[pd.DataFrame]") -> "pd.DataFrame":
@@ -174,7 +241,8 @@ def _beside_the_original(table: "pd.DataFrame", scores: "Scores", blocks: "dict[
     """Add the accuracy in all dimensions, which are the block's channels, to that in few."""
     import pandas as pd
 
-    original = scores.accuracy.assign(dimensions=[blocks[block].shape[1] for block in scores.accuracy["block"]])
+    untrained = scores.accuracy[scores.accuracy["classifier"].isin(table["classifier"])]
+    original = untrained.assign(dimensions=[blocks[block].shape[1] for block in untrained["block"]])
     return pd.concat([table, original[table.columns]]).sort_values(["block", "dimensions"], kind="stable")
 
 
@@ -212,9 +280,12 @@ def _write_label(draft: Path, name: str, scores: "Scores") -> None:
 
 def _result(artifact: Artifact) -> Classification:
     answers = []
-    log.info("accuracy by block: the best classifier of each, mean ± standard deviation over the folds")
-    for line in tables.by_block(artifact.path / "accuracy.csv", "accuracy_mean", spread="accuracy_std"):
-        log.info("%s", line)
+    if probed := "inner_folds" in artifact.facts:
+        _log_readers(artifact)
+    else:
+        log.info("accuracy by block: the best classifier of each, mean ± standard deviation over the folds")
+        for line in tables.by_block(artifact.path / "accuracy.csv", "accuracy_mean", spread="accuracy_std"):
+            log.info("%s", line)
     for label, best in artifact.facts["best"].items():
         answer = Answer(label, **{name: best[name] for name in ANSWER})
         answers.append(answer)
@@ -223,10 +294,13 @@ def _result(artifact: Artifact) -> Classification:
         if best["left_out"]:
             rare, images = len(best["left_out"]), sum(best["left_out"].values())
             log.info("%s: %d rare classes left out (%d images)", label, rare, images)
-        log.info(
-            "%s is best read at block %d: %.3f ± %.3f (%s %s)",
-            label, answer.block, answer.accuracy_mean, answer.accuracy_std, answer.classifier, answer.parameter,
-        )  # fmt: skip
+        if probed:
+            log.info("%s is best read %s", label, _best_readers(artifact, label))
+        else:
+            log.info(
+                "%s is best read at block %d: %.3f ± %.3f (%s %s)",
+                label, answer.block, answer.accuracy_mean, answer.accuracy_std, answer.classifier, answer.parameter,
+            )  # fmt: skip
         if few := artifact.facts.get("reduced", {}).get(label):
             log.info(
                 "%s in %d dimensions: %.3f ± %.3f at block %d (%s %s)",
@@ -235,3 +309,55 @@ def _result(artifact: Artifact) -> Classification:
             )  # fmt: skip
     log.info("%s. Next: fashionprobe report --run %s", artifact.outcome, artifact.path.parent.name)
     return Classification(artifact.path, tuple(answers), reused=artifact.reused)
+
+
+def _log_readers(artifact: Artifact) -> None:
+    """Print a table per label: a row for each block, a column for each reader and control."""
+    import pandas as pd
+
+    from fashionprobe.plots.accuracy_by_reader import READERS, best_by_block
+
+    accuracy, probed = (
+        pd.read_csv(artifact.path / f"{name}.csv", dtype={"label": str}) for name in ("accuracy", "linear")
+    )
+    control = pd.read_csv(artifact.path / "control.csv", dtype={"label": str}) if "control" in artifact.facts else None
+    for label in artifact.facts["best"]:
+        rows = accuracy[accuracy["label"] == label]
+        columns = {name: best_by_block(rows, key) for key, (name, *_) in READERS.items()}
+        linear = probed[probed["label"] == label].sort_values("block")
+        cells = {"block": linear["block"].astype(str).tolist()}
+        for name, best in columns.items():
+            cells[name] = [
+                f"{m:.3f} ± {s:.3f}" for m, s in zip(best["accuracy_mean"], best["accuracy_std"], strict=True)
+            ]
+        cells["shuffled labels"] = [f"{mean:.3f}" for mean in linear["control_mean"]]
+        cells["selectivity"] = [f"{value:.3f}" for value in linear["selectivity"]]
+        if control is not None:
+            untrained = best_by_block(control[control["label"] == label], "linear")["accuracy_mean"]
+            cells["random weights"] = [f"{mean:.3f}" for mean in untrained]
+        log.info("%s: accuracy by block and reader, mean ± standard deviation over the folds", label)
+        for line in tables.aligned([list(cells), *zip(*cells.values(), strict=True)]):
+            log.info("%s", line)
+        if (folds := artifact.facts["inner_folds"][label]) < INNER_FOLDS:
+            chosen = f"in {folds} inner folds" if folds else "without inner folds, as C = 1"
+            log.info("%s: the regularization was chosen %s: a class is too small for %d.", label, chosen, INNER_FOLDS)
+
+
+def _best_readers(artifact: Artifact, label: str) -> str:
+    """Name the best block by the linear probe and by the best reader without training, the better one first."""
+    import pandas as pd
+
+    from fashionprobe.plots.accuracy_by_block import by_reader
+
+    accuracy = pd.read_csv(artifact.path / "accuracy.csv", dtype={"label": str, "parameter": str})
+    rows = accuracy[accuracy["label"] == label]
+    linear = rows["classifier"] == "linear"
+    readers = (rows[~linear], rows[linear])
+    best = [each.iloc[int(each["accuracy_mean"].to_numpy().argmax())] for each in readers]
+    best.sort(key=lambda row: -row["accuracy_mean"])
+    clauses = [
+        f"at block {row['block']} {by_reader(row['classifier'], row['parameter'])}: "
+        f"{row['accuracy_mean']:.3f} ± {row['accuracy_std']:.3f}"
+        for row in best
+    ]
+    return "; ".join(clauses)

@@ -13,6 +13,8 @@ from fashionprobe.inputs.descriptors import records_of
 from fashionprobe.records.record_set import RecordSet
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fashionprobe.report.exhibits import Room
     from fashionprobe.report.section import Section
 
@@ -193,7 +195,9 @@ def _sections(run: _Answers, samples: int) -> "list[Section]":
 
     from fashionprobe.report.section import Section
 
-    accuracy = pd.read_csv(run.classified.path / "accuracy.csv", dtype={"label": str, "parameter": str})
+    accuracy = _table_of(run, "accuracy")
+    linear = _table_of(run, "linear") if "inner_folds" in run.classified.facts else None
+    control = _table_of(run, "control") if "control" in run.classified.facts else None
     facts, settings = run.extracted.facts, run.classified.manifest["arguments"]
     sections = []
     for label, best in run.classified.facts["best"].items():
@@ -221,9 +225,18 @@ def _sections(run: _Answers, samples: int) -> "list[Section]":
                 facts=_facts(run),
                 versions=run.extracted.manifest["run"]["versions"],
                 notes=_notes(run, best),
+                linear=None if linear is None else linear[linear["label"] == label],
+                control=None if control is None else control[control["label"] == label],
             )
         )
     return sections
+
+
+def _table_of(run: _Answers, name: str) -> "pd.DataFrame":
+    """Read a table of `classify`, one row per label, block and classifier."""
+    import pandas as pd
+
+    return pd.read_csv(run.classified.path / f"{name}.csv", dtype={"label": str, "parameter": str})
 
 
 def _facts(run: _Answers) -> dict[str, str]:
@@ -243,6 +256,8 @@ def _facts(run: _Answers) -> dict[str, str]:
     if run.records:
         seeds["ingest"] = run.records.manifest["arguments"]["seed"]
     shown["seeds"] = ", ".join(f"{stage} {seed}" for stage, seed in sorted(seeds.items(), reverse=True))
+    if control := run.classified.facts.get("control"):
+        shown["random weights"] = f"run {control}"
     shown["device"] = run.extracted.manifest["run"]["settings"]["device"]
     shown["fingerprint"] = run.extracted.fingerprint[:12]
     return shown

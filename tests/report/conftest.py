@@ -1,6 +1,7 @@
 """Hand-made sections for the report."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -55,5 +56,25 @@ def section() -> Callable[..., Section]:
             "best_parameter": "4",
         }
         return Section(**{**fields, **changes})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def probed(section: Callable[..., Section]) -> Callable[..., Section]:
+    """Make a section that has linear probes, too: their accuracy by block; shuffled labels score 0.5 everywhere."""
+
+    def build(means: Sequence[float], linear: Sequence[float], *, std: float = 0.02, **changes: object) -> Section:
+        plain = section(means, std=std, **changes)
+        rows = plain.accuracy.head(len(means)).assign(classifier="linear", parameter="nested", accuracy_mean=linear)
+        controls = {"control_mean": 0.5, "control_std": 0.03, "selectivity": [mean - 0.5 for mean in linear]}
+        fields = {
+            "accuracy": pd.concat([plain.accuracy, rows], ignore_index=True),
+            "linear": pd.DataFrame({"label": plain.label, "block": rows["block"], **controls}),
+        }
+        if max(linear) > max(means):
+            fields |= {"best_classifier": "linear", "best_parameter": "nested"}
+            fields["best_block"] = max(range(len(linear)), key=lambda place: linear[place]) + 1
+        return replace(plain, **fields)
 
     return build

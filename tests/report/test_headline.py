@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from fashionprobe.errors import UserError
@@ -86,3 +88,63 @@ def test_runs_of_one_name_are_told_apart(section):
 def test_a_best_block_that_is_not_in_the_table_is_refused(section):
     with pytest.raises(UserError, match=r"`block` must be one of: 1, 2. Received: 7."):
         headline([section([0.6, 0.5], best_block=7)])
+
+
+def test_two_readers_are_named_the_better_one_first(probed):
+    found = headline([probed([0.59, 0.7, 0.55], [0.6, 0.7, 0.86]), probed([0.97, 0.6], [0.9, 0.7], label="pattern")])
+    assert found[0] == (
+        "colour is best read at block 3 by a linear probe (0.86 ± 0.02) and at block 2 by 4-NN (0.70 ± 0.02), "
+        "pattern at block 1 by 4-NN (0.97 ± 0.02) and at block 1 by a linear probe (0.90 ± 0.02)."
+    )
+
+
+def test_level_blocks_say_by_which_reader(probed):
+    assert "For colour by a linear probe, blocks 2 and 3 are level." in headline([probed([0.6, 0.6, 0.6],
+                                                                                      [0.7, 0.86, 0.85])])  # fmt: skip
+
+
+def test_readers_that_disagree_on_depth_are_named(probed):
+    # Chance is 0.5: 4-NN keeps 0.1 of 0.4, a quarter; the probe keeps 0.3 of 0.4.
+    found = headline([probed([0.9, 0.7, 0.6], [0.8, 0.9, 0.8])])
+    assert (
+        "For colour, the readers disagree on depth: by 4-NN it fades from 0.90 at block 1 to 0.60 at block 3, 25 % of "
+        "what is above chance; by a linear probe it goes from 0.90 at block 2 to 0.80 at block 3, 75 % of what is "
+        "above chance." in found
+    )
+    turned = headline([probed([0.8, 0.9, 0.8], [0.95, 0.7, 0.6])])
+    assert any(": by a linear probe it fades from 0.95 at block 1 to 0.60" in remark for remark in turned)
+
+
+@pytest.mark.parametrize(
+    ("means", "linear"),
+    [([0.9, 0.6], [0.95, 0.6]), ([0.6, 0.9], [0.6, 0.95]), ([0.5, 0.4], [0.9, 0.9]), ([0.9, 0.7], [0.9, 0.7])],
+)
+def test_readers_that_agree_on_depth_are_not_mentioned(probed, means, linear):
+    assert not any("disagree" in remark for remark in headline([probed(means, linear)]))
+
+
+def test_one_reader_cannot_disagree(section):
+    assert not any("disagree" in remark for remark in headline([section([0.9, 0.6])]))
+
+
+def test_the_selectivity_of_the_probe_is_told(probed):
+    assert (
+        "For colour, the linear probe at block 2 reaches 0.50 ± 0.03 with shuffled labels: its selectivity is 0.36."
+        in headline([probed([0.6, 0.6], [0.7, 0.86])])
+    )
+
+
+@pytest.mark.parametrize(
+    ("untrained", "verdict"),
+    [
+        (0.9, "reaches 0.90 ± 0.02 at block 1 by a linear probe, level with the trained one: what the probe finds need "
+         "not come from training."),
+        (0.6, "reaches 0.60 ± 0.02 at block 1 by a linear probe, 0.26 less than the trained one."),
+    ],
+)  # fmt: skip
+def test_random_weights_are_compared_with_the_trained_network(probed, untrained, verdict):
+    control = probed([0.5, 0.5], [untrained, 0.55]).accuracy
+    section = replace(probed([0.6, 0.6], [0.7, 0.86]), control=control)
+    found = headline([section])
+    assert f"For colour, the same network with random weights {verdict}" in found
+    assert (found[-1] == LEVEL) == ("level with" in verdict)

@@ -265,3 +265,136 @@ def test_default_folds_fit_a_set_of_small_classes(tmp_path, command, empty_figur
     code, _, err = command("classify", "--run", "r", "--label", "colour", "--folds", 5, "--overwrite")
     assert code == 2
     assert "Pass --folds 4 or less." in err
+
+
+@pytest.fixture
+def pair(tmp_path) -> Path:
+    """A run `r` that knows the colour in block 2, and a run `untrained` of random weights that knows it in neither."""
+    random = np.random.default_rng(0)
+    labels = {"colour": np.repeat(["red", "blue"], 20).tolist(), "weave": ["plain", "twill"] * 20}
+    noise = {block: random.normal(size=(40, 4)) for block in (1, 2)}
+    knows = noise[2] + 9 * (np.arange(40) < 20)[:, None]
+    described_run(tmp_path, labels, noise, name="untrained", backbone="small", weights="random, seed 0")
+    return described_run(tmp_path, labels, {1: noise[1], 2: knows}, backbone="small", weights="imagenet")
+
+
+def test_linear_probes_have_a_table_a_figure_and_a_sentence(command, pair):
+    code, out, _ = command("classify", "--run", "r", "--label", "colour,weave", "--linear")
+    assert code == 0
+    folder = pair.parent / "classify"
+    probed = table(folder / "linear.csv")
+    assert list(probed[0]) == ["label", "block", "C", "accuracy_mean", "accuracy_std", "control_mean", "control_std",
+                               "selectivity", "inner_folds", "folds", "images"]  # fmt: skip
+    assert [(row["label"], row["block"]) for row in probed] == [("colour", "1"), ("colour", "2"), ("weave", "1"),
+                                                                ("weave", "2")]  # fmt: skip
+    for row in probed:
+        assert float(row["selectivity"]) == pytest.approx(float(row["accuracy_mean"]) - float(row["control_mean"]))
+    rows = [row for row in table(folder / "accuracy.csv") if row["classifier"] == "linear"]
+    assert [(row["label"], row["block"], row["parameter"]) for row in rows] == [
+        (row["label"], row["block"], "nested") for row in probed
+    ]
+    assert [float(row["accuracy_mean"]) for row in rows] == [float(row["accuracy_mean"]) for row in probed]
+    assert {path.name for path in folder.glob("readers_*")} == {
+        f"readers_{label}.{end}" for label in ("colour", "weave") for end in ("png", "svg")
+    }
+    assert not (folder / "control.csv").exists()
+    lines = out.splitlines()
+    assert lines[0] == "colour: accuracy by block and reader, mean ± standard deviation over the folds"
+    assert re.split(r"  +", lines[1]) == ["block", "linear probe", "best k-NN", "nearest mean", "shuffled labels",
+                                          "selectivity"]  # fmt: skip
+    cells = re.split(r"  +", lines[3])
+    control = float(probed[1]["control_mean"])
+    assert cells == ["2", *["1.000 ± 0.000"] * 3, f"{control:.3f}", f"{1 - control:.3f}"]
+    # Of equal readers the one without training comes first.
+    assert "colour is best read at block 2 by nearest mean with euclidean distance: 1.000 ± 0.000; at block 2 " \
+           "by a linear probe: 1.000 ± 0.000" in lines  # fmt: skip
+
+
+def test_a_linear_probe_changes_nothing_else(pair):
+    plain = of(pair, label="colour,weave")
+    before = {path.name: path.read_bytes() for path in plain.path.glob("*.csv")}
+    manifest = json.loads((plain.path / "manifest.json").read_text())
+    assert "linear" not in manifest["arguments"]
+    assert set(manifest["inputs"]) == {"extract"}
+    assert set(manifest["facts"]) == {"best"}
+    made = of(pair, label="colour,weave", linear=True, overwrite=True)
+    rows = (made.path / "accuracy.csv").read_text().splitlines()
+    assert "\n".join(row for row in rows if ",linear," not in row) == before["accuracy.csv"].decode().strip()
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["linear"] is True
+
+
+def test_a_linear_probe_is_another_recipe_and_is_reused(command, pair):
+    words = ("classify", "--run", "r", "--label", "colour")
+    assert command(*words)[0] == 0
+    assert command(*words, "--linear")[0] == 2
+    first = command(*words, "--linear", "--overwrite")[1]
+    assert command(*words, "--linear")[1] == first.replace("wrote", "reused")
+
+
+def test_the_network_with_random_weights_is_read_in_the_same_folds(command, pair):
+    # In the made-up run all images of block 1 are nearly the same, as random weights can have it.
+    flat = np.ones((40, 4)) + np.arange(40)[:, None] * 1e-7
+    labels = {"colour": np.repeat(["red", "blue"], 20).tolist(), "weave": ["plain", "twill"] * 20}
+    described_run(pair.parents[2], labels, {1: flat, 2: flat}, name="flat", backbone="small", weights="random")
+    words = ("classify", "--run", "r", "--label", "colour", "--linear", "--control")
+    assert command(*words, "flat")[0] == 0
+    code, out, _ = command(*words, "untrained", "--overwrite")
+    assert code == 0
+    control = [row for row in table(pair.parent / "classify/control.csv") if row["classifier"] == "linear"]
+    assert [row["block"] for row in control] == ["1", "2"]
+    lines = [re.split(r"  +", line) for line in out.splitlines()]
+    assert lines[1][-1] == "random weights"
+    assert [lines[2][-1], lines[3][-1]] == [f"{float(row['accuracy_mean']):.3f}" for row in control]
+    # Block 1 is the same in both networks, so one reading of it is the other.
+    assert lines[2][1].startswith(lines[2][-1])
+    manifest = json.loads((pair.parent / "classify/manifest.json").read_text())
+    assert manifest["facts"]["control"] == "untrained"
+    assert set(manifest["inputs"]) == {"extract", "control"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ids": "{}.png"}, "`control` must be a run of the same images and labels as r. Received: other, whose ids "
+         "differ. Make it by fashionprobe extract --weights random, with the other arguments of the run."),
+        ({"colour": ["blue", *["red"] * 19, *["blue"] * 20]}, "Received: other, whose colour differs."),
+        ({"weights": "imagenet"}, "`control` must be a run whose network has random weights. Received: other, with "
+         "weights imagenet."),
+        ({"backbone": "large"}, "must be a run of small, blocks 1, 2. Received: other, of large, blocks 1, 2."),
+        ({"blocks": (1,)}, "`control` must be a run of small, blocks 1, 2. Received: other, of small, blocks 1."),
+    ],
+)  # fmt: skip
+def test_a_control_of_another_kind_is_refused(command, pair, changes, message):
+    labels = {"colour": changes.get("colour", np.repeat(["red", "blue"], 20).tolist())}
+    blocks = {block: np.zeros((40, 4)) for block in changes.get("blocks", (1, 2))}
+    facts = {"backbone": "small", "weights": "random", **{key: changes[key] for key in ("ids", "backbone", "weights")
+                                                          if key in changes}}  # fmt: skip
+    described_run(pair.parents[2], labels, blocks, name="other", **facts)
+    code, out, err = command("classify", "--run", "r", "--label", "colour", "--linear", "--control", "other")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert not (pair.parent / "classify").exists()
+
+
+def test_a_control_needs_the_linear_probe(command, pair):
+    code, _, err = command("classify", "--run", "r", "--label", "colour", "--control", "untrained")
+    assert (code, err) == (
+        2, "fashionprobe: error: `linear` is missing: `control` is a control of the linear probe. Pass --linear.\n"
+    )  # fmt: skip
+
+
+def test_few_inner_folds_are_said(command, tmp_path):
+    random = np.random.default_rng(0)
+    described_run(tmp_path, {"colour": ["red"] * 20 + ["blue"] * 4}, {1: random.normal(size=(24, 3))})
+    words = ("classify", "--run", "r", "--label", "colour", "--linear", "--folds", 2, "--neighbours", 1)
+    said = "colour: the regularization was chosen in 2 inner folds: a class is too small for 3."
+    assert said in command(*words)[1].splitlines()
+    described_run(tmp_path, {"colour": ["red"] * 20 + ["blue"] * 2}, {1: random.normal(size=(22, 3))}, name="s")
+    words = ("classify", "--run", "s", *words[3:])
+    said = "colour: the regularization was chosen without inner folds, as C = 1: a class is too small for 3."
+    assert said in command(*words)[1].splitlines()
+
+
+def test_reduced_spaces_stay_without_the_linear_probe(pair, umap, no_figures):
+    made = of(pair, label="colour", neighbours=[1, 4], dimensions=[2], linear=True)
+    assert {row["classifier"] for row in table(made.path / "reduced.csv")} == {"nearest_mean", "knn"}

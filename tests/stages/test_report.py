@@ -114,3 +114,25 @@ def test_figures_of_other_stages_stand_behind_the_answers(garments_copy, model_p
         of(garments_copy, run="small", samples=0)
     page = of(garments_copy, run=looked, samples=0, overwrite=True).page.read_text(encoding="utf-8")
     assert page.index("At a glance") < page.index("Inside the network") < page.index("Make this report again")
+
+
+def test_linear_probes_and_controls_are_on_the_page(garments_copy, command, model_path):
+    words = ("extract", "--dataset", "small", "--size", 16, "--backbone", model_path)
+    assert command(*words, "--weights", "random", "--run", "untrained")[0] == 0
+    classified = ("classify", "--run", "small", "--label", "colour", "--linear", "--control", "untrained")
+    assert command(*classified, "--overwrite")[0] == 0
+    page = of(garments_copy, run="small", samples=0).page.read_text(encoding="utf-8")
+    assert re.search(r"colour is best read at block \d by (a linear probe|\d+-NN|nearest mean)", page)
+    assert "by a linear probe" in page and "its selectivity is" in page
+    assert "the same network with random weights reaches" in page
+    assert "The linear probe is a logistic regression" in page
+    for row in ("linear probe", "linear probe, shuffled labels", "linear probe, random weights"):
+        assert f'<th scope="row">{row}</th>' in page
+    assert "Dashed curves are the same network with random weights." in page
+    assert "run untrained" in page
+
+
+def test_without_linear_probes_the_page_does_not_speak_of_them(garments_copy):
+    page = of(garments_copy, run="small", samples=0).page.read_text(encoding="utf-8")
+    assert "linear probe" not in page
+    assert "and nothing was trained on them" in page
