@@ -8,6 +8,7 @@ Run it with `python benchmarks/choose.py`; it takes some minutes on two cores.
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,7 @@ def simulate(images: int, seed: int) -> tuple[Choice, float]:
     means = rng.normal(size=(len(SPREADS), CLASSES, CHANNELS))
     labels = np.arange(images) % CLASSES
     others = np.arange(MANY) % CLASSES
+    few: dict[Any, np.ndarray]
     few, many = (
         {
             block: (means[block - 1][given] + spread * rng.normal(size=(len(given), CHANNELS))).astype(np.float32)

@@ -84,7 +84,7 @@ OPTIONS: dict[str, str] = {
 COMMANDS: dict[str, str] = {
     "see": "gradcam grad-cam grad-cam++ gradcam++ cam heatmap heatmaps saliency explain explainer attribution "
     "attributions guided-backprop occlusion lime shap integrated-gradients ig smoothgrad score-cam scorecam layercam",
-    "tag": "predict label recognize recognise infer inference zero-shot few-shot",
+    "tag": "label recognize recognise infer inference zero-shot few-shot",
     "train": "fit finetune fine-tune learn fit-generator",
     "refit": "retrain correct fix unlearn debias rrr pas pasa",
     "reduce": "umap tsne t-sne pca cluster clustering hdbscan dbscan kmeans k-means projection reduction transform",

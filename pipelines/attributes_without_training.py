@@ -78,13 +78,13 @@ def main(
         profile(run=run, label=labels)
         pairs(run=run, label=labels)
         reduce(run=run, label=labels)
-        wall(run=run, label=labels[0], block=picks[0].block)
+        wall(run=run, label=labels[0], block=int(picks[0].block))
         retrieve(run=run, label=labels)
         add_a_class(run, picks[0].label, picks[0].block)
         print(f"Open {report(run=run).page}")
 
 
-def add_a_class(run: Descriptors, label: str, block: int) -> None:
+def add_a_class(run: Descriptors, label: str, block: int | str) -> None:
     """Index the run without one of its classes, add that class from ten images, and ask again."""
     made = index(run=run, groups=[f"{label}={block}"], labels=[f"{label}={label}"])
     items = pd.read_csv(run.path / "items.csv", dtype=str, keep_default_na=False)

@@ -74,8 +74,9 @@ FREQUENT = 30
 """Training titles that a word must be in."""
 
 FABRIC = re.compile("print|strip|check|solid|graphic")
-EMPHASIS = 3.0
-"""Factor of the loss of words about the fabric, which are rare beside brands and kinds of article."""
+EMPHASIS, DRAWN_EMPHASIS = 3.0, 10.0
+"""Factors of the loss of words about the fabric, which are rare beside brands and kinds of article, and of the fabrics
+of drawn garments."""
 
 STOP = {"a", "and", "as", "by", "for", "in", "of", "s", "the", "to", "with"}
 
@@ -210,10 +211,8 @@ def pretrain(
         return both.map(lambda one, other: tuple(tf.concat(pair, axis=0) for pair in zip(one, other, strict=True)))
 
     trunk = network(seed)
-    long, short = (
-        Plan(epochs, "adam", 3e-3, 1.0, "cosine", 0.02),
-        Plan(taught_epochs, "adam", 1e-3, 0.5, "cosine", 0.02),
-    )
+    long = Plan(epochs, "adam", 3e-3, 1.0, "cosine", 0.02)
+    short = Plan(taught_epochs, "adam", 3e-3, 0.5, "cosine", 0.02)
     total = epochs * batches_of(items, 64) + taught_epochs * batches_of(items, PHOTOS)
     with progress.bar(total=total, unit="batch", description="pretrain") as bar:
         image, descriptors = pooled(trunk, SIZE, seed)
@@ -233,7 +232,7 @@ def pretrain(
         place = folder / "taught"
         place.mkdir(exist_ok=True)
         fit(model, together, plan=short, steps=batches_of(items, PHOTOS), folder=place,
-            loss=Lessons([*words, *fabrics], sizes), report=bar.update)  # fmt: skip
+            loss=Lessons(words, sizes, fabrics), report=bar.update)  # fmt: skip
     return trunk
 
 
@@ -321,10 +320,11 @@ class Lessons(keras.losses.Loss):
     of the teacher's descriptors, the columns that follow, one minus the cosine; none of an image without it (zeros).
     """
 
-    def __init__(self, words: list[str], sizes: list[int]) -> None:
+    def __init__(self, words: list[str], sizes: list[int], fabrics: list[str] | None = None) -> None:
         super().__init__(name="lessons")
-        self._factors = np.array([EMPHASIS if FABRIC.search(word) else 1.0 for word in words], np.float32)
-        self._sizes = [len(words), *sizes]
+        factors = [EMPHASIS if FABRIC.search(word) else 1.0 for word in words] + [DRAWN_EMPHASIS] * len(fabrics or [])
+        self._factors = np.array(factors, np.float32)
+        self._sizes = [len(factors), *sizes]
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Return the loss of each image, (batch,)."""

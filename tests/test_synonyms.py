@@ -50,7 +50,7 @@ def test_what_people_bring_from_elsewhere(name, typed, meant):
 
 @pytest.mark.parametrize(("typed", "meant"), [
     ("gradcam", "see"), ("Grad_CAM", "see"), ("heatmap", "see"), ("saliency", "see"), ("explain", "see"),
-    ("predict", "tag"), ("fit", "train"), ("finetune", "train"), ("umap", "reduce"), ("cluster", "reduce"),
+    ("fit", "train"), ("finetune", "train"), ("umap", "reduce"), ("cluster", "reduce"),
     ("query", "search"), ("dream", "maximize"), ("deepdream", "maximize"), ("visualize", "maximize"),
     ("version", "--version"), ("zzz", None),
 ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from fashionprobe.attributes import reduce as reduction
 from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours, identical
+from fashionprobe.attributes.joined import Joined
 from fashionprobe.attributes.linear import CrossValidatedProbe
 from fashionprobe.attributes.normalization import fit
 from fashionprobe.errors import UserError
@@ -58,7 +60,7 @@ class Scores:
 
 
 def cross_validate(
-    blocks: Mapping[int, np.ndarray],
+    blocks: Mapping[Any, np.ndarray | Joined],
     labels: np.ndarray,
     *,
     rows: np.ndarray | None = None,
@@ -224,7 +226,7 @@ class _Answers:
 
 
 def _drawn(
-    blocks: Mapping[int, np.ndarray], labels: np.ndarray, rows: np.ndarray, name: str, folds: int,
+    blocks: Mapping[Any, np.ndarray | Joined], labels: np.ndarray, rows: np.ndarray, name: str, folds: int,
     neighbours: Sequence[int] | None, seed: int, same: np.ndarray | None = None,
 ) -> _Task:  # fmt: skip
     """Number the classes, draw the folds, and check both."""

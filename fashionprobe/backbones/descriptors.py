@@ -150,8 +150,7 @@ def foreground(images: tf.Tensor) -> tf.Tensor:
     box = inside[0][:, :, None] & inside[1][:, None, :]
     everywhere = tf.ones_like(box)
     padded, plain = _before_ground(images, box), _before_ground(images, everywhere)
-    found = [tf.where(usable, mask, 0.0) for mask, usable in (plain, padded)]
-    mask = tf.where(plain[1], *found)
+    mask = tf.where(plain[1], plain[0], padded[0])
     return tf.where(plain[1] | padded[1], mask, tf.ones_like(mask))
 
 
@@ -167,12 +166,12 @@ def _before_ground(images: tf.Tensor, box: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
     border, there = _border(images, box)
     count = tf.reduce_sum(tf.cast(there, tf.int32), axis=1)
     # What is not there is sorted behind all that is.
-    ordered = tf.sort(tf.where(there[..., None], border, np.inf), axis=1)
+    ordered = tf.sort(tf.where(tf.expand_dims(there, 2), border, np.inf), axis=1)
     ground = tf.gather(ordered, count // 2, axis=1, batch_dims=1)
     is_ground = there & (tf.reduce_max(tf.abs(border - ground[:, None, :]), axis=2) <= TOLERANCE)
     plain = tf.reduce_sum(tf.cast(is_ground, tf.float32), axis=1) >= PLAIN * tf.cast(count, tf.float32)
     differs = tf.reduce_max(tf.abs(images - ground[:, None, None, :]), axis=3) > TOLERANCE
-    mask = tf.cast(differs & box, tf.float32)[..., None]
+    mask = tf.expand_dims(tf.cast(differs & box, tf.float32), 3)
     usable = plain & (count > 0) & (tf.reduce_mean(mask, axis=(1, 2, 3)) >= LEAST)
     return mask, usable[:, None, None, None]
 

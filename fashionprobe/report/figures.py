@@ -58,27 +58,36 @@ def run_curves(group: Sequence[Section]) -> Picture | None:
         group: Sections of one label.
 
     Returns:
-        The picture, or None when fewer than two runs have the classifier of the best one.
+        The picture, or None when fewer than two runs have a best reader of the leader.
     """
     best = leader(group)
-    key = best.best_classifier, best.best_parameter
-    found = {
-        name: section
-        for name, section in zip(run_names(group), group, strict=True)
-        if any((curve.classifier, curve.parameter) == key for curve in section.curves())
-    }
-    if len(found) < 2:
-        return None
+    # The best reader of the leader may be one that no other run has, such as a linear probe; then its next.
+    keys = [
+        (best.best_classifier, best.best_parameter),
+        *((each.classifier, each.parameter) for each, _ in best.readers()),
+    ]
+    for key in keys:
+        found = {
+            name: section
+            for name, section in zip(run_names(group), group, strict=True)
+            if key in [(curve.classifier, curve.parameter) for curve in section.curves()]
+        }
+        if len(found) > 1:
+            return _run_curves(best.label, found, key)
+    return None
+
+
+def _run_curves(label: str, found: dict[str, Section], key: tuple[str, str]) -> Picture:
     chances = {section.chance() for section in found.values()}
     figure = accuracy_by_run(
         {name: section.accuracy for name, section in found.items()},
-        classifier=best.best_classifier,
-        parameter=best.best_parameter,
+        classifier=key[0],
+        parameter=key[1],
         # Runs with other classes have another chance: then no line is true for all.
         chance=chances.pop() if len(chances) == 1 else None,
     )
     lines = [f"Run {name}: {_values(find(section.curves(), *key))}." for name, section in found.items()]
-    return _picture(figure, f"Line chart of accuracy by block for {best.label}, one line a run. {' '.join(lines)}")
+    return _picture(figure, f"Line chart of accuracy by block for {label}, one line a run. {' '.join(lines)}")
 
 
 def class_bars(section: Section) -> Picture:

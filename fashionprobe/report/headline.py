@@ -39,8 +39,8 @@ def by_label(sections: Sequence[Section]) -> dict[str, list[Section]]:
 
 
 def leader(group: Sequence[Section]) -> Section:
-    """Return the section with the best accuracy; the first of equals."""
-    return max(group, key=lambda section: section.best()[0])
+    """Return the section that the page is about, else that with the best accuracy; the first of equals."""
+    return max(group, key=lambda section: (section.subject, section.best()[0]))
 
 
 def run_names(group: Sequence[Section]) -> list[str]:
@@ -183,9 +183,10 @@ def _against(section: Section, name: str, best: Section, best_name: str) -> str:
     """Compare a run with the best run of the same label."""
     (mean, std), (top, top_std) = section.best(), best.best()
     value = f"{amount(mean, std)} (block {section.best_block}, {section.best_curve().name})"
-    if mean + np.nan_to_num(std) >= top - np.nan_to_num(top_std):
+    if abs(top - mean) <= np.nan_to_num(std) + np.nan_to_num(top_std):
         return f"For {section.label}, run {name} is level with run {best_name}: {value}."
-    return f"For {section.label}, run {name} reaches {value}, {top - mean:.2f} less than run {best_name}."
+    difference = f"{abs(top - mean):.2f} {'less' if mean < top else 'more'}"
+    return f"For {section.label}, run {name} reaches {value}, {difference} than run {best_name}."
 
 
 def _place(group: Sequence[Section], wanted: Section) -> int:

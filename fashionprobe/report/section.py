@@ -37,6 +37,7 @@ class Section:
         linear: Where linear probes were made: label, block, control_mean, control_std (with shuffled labels) and
             selectivity. Their accuracy is in `accuracy`.
         control: As `accuracy`, of the same network with random weights, where there is one.
+        subject: Whether the page is about this run, and others are compared with it.
     """
 
     run: str
@@ -57,6 +58,7 @@ class Section:
     notes: list[str] = field(default_factory=list)
     linear: "pd.DataFrame | None" = None
     control: "pd.DataFrame | None" = None
+    subject: bool = False
 
     def curves(self) -> list[Curve]:
         """Return the accuracy over the blocks of every classifier, in reading order."""

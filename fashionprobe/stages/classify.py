@@ -9,6 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe import text_tables as tables
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
+from fashionprobe.backbones.pooling import Block
 from fashionprobe.errors import UserError, missing
 from fashionprobe.inputs.descriptors import Choice, RunDescriptors, folds_of, read_descriptors
 from fashionprobe.plots.save import Figures
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from fashionprobe.attributes.classify import Scores
 
 log = logging.getLogger(__name__)
+
+JOINED = "joined.csv"
+"""Table of the joined blocks and other poolings, with the columns of accuracy.csv."""
 
 ANSWER = ("block", "classifier", "parameter", "accuracy_mean", "accuracy_std")
 """What of the best row of accuracy.csv is the answer."""
@@ -76,9 +80,10 @@ def classify(
     neighbours: int | list[int] | None = None,
     min_images: int | None = None,
     dimensions: int | list[int] | None = None,
-    normalization: Literal["none", "l2", "standard", "whiten"] = "none",
+    normalization: Literal["none", "l2", "standard", "whiten", "sqrt", "sqrt_whiten"] = "none",
     linear: bool = False,
     control: shared.Place | None = None,
+    join: list[str] | str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     runs_root: str = "runs",
@@ -98,6 +103,8 @@ def classify(
             regularization there, and once more with shuffled labels, as a control. It takes some seconds per block.
         control: With `linear`: a run of the same network with random weights and of the same record set. Its accuracy
             is what the architecture gives without training.
+        join: Read these, too: several blocks together as 3+4+5, or another pooling of the run as
+            4/mean_std@foreground. Each of several blocks is normalized by itself, and all weigh alike.
 
     Returns:
         The classification: path and the best block of each label.
@@ -117,8 +124,10 @@ def classify(
     chosen = {name: described.choose(name, min_images) for name in labels}
     folds = folds_of(chosen, folds, 5)
     untrained = None if control is None else _control(shared.run_path(control, runs_root), described, labels)
+    joined = [described.choose_source(each, "join") for each in shared.listed("join", join) or []]
     # These came later: without them a classification is the same as ever.
     added = {
+        "join": joined or None,
         "dimensions": shared.numbers(dimensions),
         "normalization": None if normalization == "none" else normalization,
         "linear": linear or None,
@@ -140,7 +149,7 @@ def classify(
     artifact = build(
         folder / "classify",
         recipe,
-        lambda draft: _write(draft, described, chosen, added["dimensions"], options, linear, untrained),
+        lambda draft: _write(draft, described, chosen, added["dimensions"], options, linear, untrained, joined),
         overwrite=overwrite,
     )
     return _result(artifact)
@@ -174,14 +183,16 @@ def _write(
     options: dict[str, Any],
     linear: bool,
     untrained: RunDescriptors | None,
+    joined: list[Block],
 ) -> dict[str, Any]:
     from fashionprobe.attributes.classify import cross_validate, cross_validate_reduced, reducible
     from fashionprobe.attributes.folds import identical
 
     blocks = {block: described.matrix(block) for block in described.blocks}
     others = {block: untrained.matrix(block) for block in untrained.blocks} if untrained else {}
-    fits = sum(1 + len(reducible(dimensions or [], matrix)) for matrix in blocks.values()) + len(others)
-    tables, reduced, facts, chances, probed, controls = [], [], {}, {}, [], []
+    together = {source: described.source(source) for source in joined}
+    fits = sum(1 + len(reducible(dimensions or [], matrix)) for matrix in blocks.values()) + len(others) + len(joined)
+    tables, reduced, facts, chances, probed, controls, read = [], [], {}, {}, [], [], []
     with progress.bar(total=len(chosen) * fits * options["folds"], unit="fold", description="classify") as bar:
         for label, choice in chosen.items():
             common = {"rows": choice.rows, "name": label, "report": bar.update, **options}
@@ -191,6 +202,8 @@ def _write(
             if others:
                 control = cross_validate(others, choice.classes, linear=True, same=same, **common).accuracy
                 controls.append(control.assign(label=label))
+            if together:
+                read.append(cross_validate(together, choice.classes, same=same, **common).accuracy.assign(label=label))
             name = shared.file_name(label)
             facts[label] = {**scores.best, "missing": choice.missing, "left_out": choice.left_out, "files": name}
             if dimensions is not None:
@@ -205,6 +218,8 @@ def _write(
                 _write_readers(draft, name, scores, probed[-1], controls[-1] if controls else None)
     _table(tables).to_csv(draft / "accuracy.csv", index=False, float_format="%.6f")
     found: dict[str, Any] = {"best": facts}
+    if read:
+        _table(read).to_csv(draft / JOINED, index=False, float_format="%.6f")
     if linear:
         table = _table(probed)
         table.to_csv(draft / "linear.csv", index=False, float_format="%.6g")
@@ -285,6 +300,10 @@ def _result(artifact: Artifact) -> Classification:
     else:
         log.info("accuracy by block: the best classifier of each, mean ± standard deviation over the folds")
         for line in tables.by_block(artifact.path / "accuracy.csv", "accuracy_mean", spread="accuracy_std"):
+            log.info("%s", line)
+    if (artifact.path / JOINED).is_file():
+        log.info("joined blocks and other poolings:")
+        for line in tables.by_block(artifact.path / JOINED, "accuracy_mean", spread="accuracy_std"):
             log.info("%s", line)
     for label, best in artifact.facts["best"].items():
         answer = Answer(label, **{name: best[name] for name in ANSWER})

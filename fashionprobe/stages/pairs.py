@@ -77,7 +77,7 @@ def pairs(
     block: int | list[int] | None = None,
     pairs: int = 3000,
     metric: Literal["euclidean", "cosine"] = "euclidean",
-    normalization: Literal["none", "l2", "standard", "whiten"] = "none",
+    normalization: Literal["none", "l2", "standard", "whiten", "sqrt", "sqrt_whiten"] = "none",
     dimensions: int | None = None,
     bins: int = 50,
     min_images: int | None = None,

@@ -98,7 +98,7 @@ def reduce(
     dimensions: int | list[int] | None = None,
     neighbours: int = 15,
     min_cluster_size: int | None = None,
-    normalization: Literal["none", "l2", "standard", "whiten"] = "none",
+    normalization: Literal["none", "l2", "standard", "whiten", "sqrt", "sqrt_whiten"] = "none",
     seed: int | None = 0,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST, Artifact, Recipe, Result, build, load
-from fashionprobe.errors import UserError, missing
+from fashionprobe.errors import UserError, missing, unknown_name
 from fashionprobe.inputs.descriptors import records_of
 from fashionprobe.records.record_set import RecordSet
 
@@ -37,6 +37,8 @@ EXHIBITED = {
     "embed": "The embedding",
     "unseen": "Classes the embedding never saw",
     "tune": "The search for its settings",
+    "predict": "What the network sees",
+    "see": "What the network looks at",
     "choose": "How to read each label",
     "classify": "In fewer dimensions",
     "profile": "Channels and classes",
@@ -44,8 +46,6 @@ EXHIBITED = {
     "reduce": "Maps of the images",
     "wall": "Walls of the images",
     "retrieve": "Finding similar images",
-    "predict": "What the network sees",
-    "see": "What the network looks at",
     "faithfulness": "How far to trust the heatmaps",
     "activations": "Inside the network",
     "maximize": "What its channels want to see",
@@ -85,6 +85,7 @@ def report(
     *,
     run: shared.Place | Sequence[shared.Place],
     title: str | None = None,
+    about: str | None = None,
     samples: int = 6,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
@@ -99,6 +100,8 @@ def report(
         run: Name of the run, or several as colour,pattern; in a script also what a stage returned. The page is
             written into the first.
         title: Title of the page. Default: the names of the runs.
+        about: Name of the run that the page is about, where there are several; the others are compared with it.
+            Default: for each label the run that reads it best.
         samples: Sample images per class; 0 leaves them out.
 
     Returns:
@@ -112,14 +115,22 @@ def report(
     """
     folders = [shared.run_path(each, runs_root) for each in _several(run)]
     runs = [_open(folder, tfrecords_root) for folder in folders]
+    if about is not None and about not in [each.name for each in runs]:
+        raise unknown_name("about", about, [each.name for each in runs], what="one of the runs")
     title = title or "fashionprobe: " + ", ".join(each.name for each in runs)
     recipe = Recipe(
         "report",
-        {"run": [each.name for each in runs], "title": title, "samples": samples},
+        {
+            "run": [each.name for each in runs],
+            "title": title,
+            "samples": samples,
+            # This came later: without it a report is the same as ever.
+            **({"about": about} if about else {}),
+        },
         {name: fingerprint for each in runs for name, fingerprint in _inputs(each).items()},
     )
     artifact = build(
-        folders[0] / "report", recipe, lambda draft: _write(draft, runs, title, samples), overwrite=overwrite
+        folders[0] / "report", recipe, lambda draft: _write(draft, runs, title, about, samples), overwrite=overwrite
     )
     page = artifact.path / "report.html"
     log.info("%s/report.html. Open it in a browser.", artifact.outcome)
@@ -168,10 +179,11 @@ def _open_answers(folder: Path, tfrecords_root: str) -> _Answers:
     return _Answers(folder.name, extracted, classified, records)
 
 
-def _write(draft: Path, runs: list[_Run], title: str, samples: int) -> dict[str, Any]:
+def _write(draft: Path, runs: list[_Run], title: str, about: str | None, samples: int) -> dict[str, Any]:
     from fashionprobe.report.render import render
 
-    sections = [section for each in runs if each.answers for section in _sections(each.answers, samples)]
+    found = [section for each in runs if each.answers for section in _sections(each.answers, samples)]
+    sections = [replace(section, subject=section.run == about) for section in found]
     rooms = [_room(each, made, several=len(runs) > 1) for each in runs for made in each.exhibited]
     command = f"fashionprobe report --run {','.join(each.name for each in runs)}"
     page = render(sections, title=title, command=command, rooms=[room for room in rooms if room.exhibits])

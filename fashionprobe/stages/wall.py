@@ -69,7 +69,7 @@ def wall(
     label: str | None = None,
     layout: Literal["las", "gridcut"] = "las",
     images: int = 1024,
-    normalization: Literal["none", "l2", "standard", "whiten"] = "none",
+    normalization: Literal["none", "l2", "standard", "whiten", "sqrt", "sqrt_whiten"] = "none",
     seed: int = 0,
     cell: int = 72,
     overwrite: bool = False,

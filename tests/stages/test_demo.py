@@ -6,9 +6,18 @@ def test_whole_chain(command, tmp_path):
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("wrote tfrecords/demo: 50 images")
-    assert lines[1].startswith("wrote runs/demo/extract: 50 images")
+    for run in ("demo", "demo-random", "demo-mini"):
+        assert any(line.startswith(f"wrote runs/{run}/extract: 50 images") for line in lines)
     assert lines[-1] == "wrote runs/demo/report/report.html. Open it in a browser."
-    assert (tmp_path / "runs/demo/report/report.html").is_file()
+    page = (tmp_path / "runs/demo/report/report.html").read_text(encoding="utf-8")
+    assert "efficientnet_lite0, trained on ImageNet, knows of garments that it never saw" in page
+    # The answer, then what the network sees, then what it finds, then the details.
+    places = [page.index(f">{heading}") for heading in ("At a glance", "Runs compared", "Accuracy by block")]
+    rooms = [page.index(heading) for heading in ("What the network looks at (run demo)", "Finding similar images")]
+    assert places[0] < places[1] < rooms[0] < rooms[1] < places[2]
+    # Whichever network reads them best, the sentence on top is about the one that never saw them.
+    lead = page[page.index('<p class="lead">') :].partition("</p>")[0]
+    assert "of run demo" in lead and "of run demo-" not in lead
 
 
 @pytest.mark.parametrize(

