@@ -14,7 +14,7 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,7 +26,8 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe import backbones
-from fashionprobe.backbones import architectures, descriptors
+from fashionprobe.backbones import architectures, descriptors, pooling
+from fashionprobe.backbones.backbone import _preprocess_input
 from fashionprobe.records import read as reader
 from fashionprobe.records.record_set import RecordSet, open_record_set
 from fashionprobe.records.sources import garments
@@ -95,6 +96,8 @@ class Bench:
             "end to end": (self._end_to_end, self._images),
             "forward": (self._forward(self._blocks), self._images),
             "deepest alone": (self._forward([deepest]), self._images),
+            "mean_std, foreground": (self._pooled(["mean_std"], ["foreground"]), self._images),
+            "all poolings": (self._pooled(pooling.POOLS, pooling.REGIONS), self._images),
         }
         for block in self._blocks[-2::-1]:
             found[f"up to {block}"] = (self._forward(range(1, block + 1)), self._images)
@@ -136,6 +139,11 @@ class Bench:
         forward = self._extractor(*blocks)
         return lambda: [forward(batch) for batch in self._batches]
 
+    def _pooled(self, pools: Sequence[str], regions: Sequence[str]) -> Callable[[], object]:
+        ways = pooling.poolings(pools, regions)
+        forward = descriptors.extractor(self._backbone, self._blocks, poolings=ways)
+        return lambda: [forward(batch) for batch in self._batches]
+
     def _predict(self) -> Callable[[], object]:
         """Make the careful script: one model of all outputs, one `predict` over the data set."""
         model = self._backbone.model
@@ -160,7 +168,7 @@ class Bench:
 
 
 def _preprocess(backbone: backbones.Backbone) -> Callable:
-    return backbones._preprocess_input(architectures.spelled(backbone.name))
+    return _preprocess_input(architectures.spelled(backbone.name))
 
 
 def _trained_alike(backbone: backbones.Backbone) -> backbones.Backbone:
@@ -200,6 +208,8 @@ def _print(
         ("end to end / forward pass", ratio("end to end", "forward"), "<=", 1.10),
         ("loop over files / end to end", ratio("loop over files", "end to end"), ">=", 6.0),
         ("predict(dataset) / end to end", ratio("predict(dataset)", "end to end"), ">=", 1.0),
+        ("mean_std, foreground / forward pass", ratio("mean_std, foreground", "forward"), "<=", 1.03),
+        ("all poolings / forward pass", ratio("all poolings", "forward"), "<=", 1.10),
         ("all blocks / the deepest alone", ratio("forward", "deepest alone"), "<=", 1.05),
         *(
             (f"all blocks / up to block {block}", ratio("forward", f"up to {block}"), ">=", target)
@@ -215,11 +225,11 @@ def _print(
             print(f"  {name:<32}{1000 * np.median(value):9.1f} ms")
     medians = f"{np.median(speed):.1f} GFLOP/s, NumPy's float32 product {np.median(product):.1f} GFLOP/s"
     print(f"  forward pass {medians}, per CPU second")
-    print(f"\n{'ratio':<34}{'measured':>10}{'target':>12}  verdict")
+    print(f"\n{'ratio':<38}{'measured':>10}{'target':>12}  verdict")
     for name, values, sign, target in rows:
         value = float(np.median(values))
         reached = value <= target if sign == "<=" else value >= target
-        print(f"{name:<34}{value:>10.3f}{f'{sign} {target:.2f}':>12}  {'reached' if reached else 'MISSED'}")
+        print(f"{name:<38}{value:>10.3f}{f'{sign} {target:.2f}':>12}  {'reached' if reached else 'MISSED'}")
 
 
 def _options() -> argparse.Namespace:

@@ -46,10 +46,10 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 SIZE = (80, 60)
 """Height and width of the catalogue's small pictures."""
 
-LARGE = (96, 72)
+LARGE = (96, 96)
 """Height and width of the pictures in the last epochs, where patterns of drawn garments are to be seen."""
 
-DRAWN = (224, 168)
+DRAWN = (224, 224)
 """Height and width in which garments are drawn: the teacher sees them like this, `mini` scaled down."""
 
 TAUGHT = ((2, 2), (3, 3), (4, 4), (5, 4), (5, 5))
@@ -67,7 +67,7 @@ UNSEEN = 400
 READ = (3, 5)
 """The words are read from the descriptors of these blocks, joined: what block 3 knows, block 5 need not carry on."""
 
-PHOTOS, GARMENTS = 48, 16
+PHOTOS, GARMENTS = 48, 32
 """Photographs and drawn garments in a batch, when both are in it."""
 
 FREQUENT = 30

@@ -148,3 +148,12 @@ def test_random_weights_are_compared_with_the_trained_network(probed, untrained,
     found = headline([section])
     assert f"For colour, the same network with random weights {verdict}" in found
     assert (found[-1] == LEVEL) == ("level with" in verdict)
+
+
+def test_the_run_that_the_page_is_about_leads_and_a_better_one_is_told(section):
+    mine, other = section([0.5, 0.6], run="mine", subject=True), section([0.7, 0.9], run="other")
+    lead, *remarks = headline([mine, other])
+    assert lead.startswith("colour is best read at block 2 of run mine (0.60")
+    assert remarks[0] == "For colour, run other reaches 0.90 ± 0.02 (block 2, 4-NN), 0.30 more than run mine."
+    lead, *remarks = headline([other, section([0.5, 0.6], run="mine")])
+    assert lead.startswith("colour is best read at block 2 of run other") and "0.30 less than run other" in remarks[0]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fashionprobe.errors import UserError
 from fashionprobe.inputs.descriptors import read_descriptors
-from fashionprobe.stages import attribute, choose, extract, index, ingest, search, tag
+from fashionprobe.stages import attribute, choose, classify, extract, index, ingest, search, tag
 
 WAYS = ["mean", "mean_std", "mean@foreground", "mean_std@foreground"]
 
@@ -135,3 +135,31 @@ def test_an_added_class_outlives_the_index(indexed):
 def test_a_wrong_pooling_is_refused(world, model_path, arguments, message):
     with pytest.raises(UserError, match=message):
         extract(dataset="x", run="new", backbone=str(model_path), size=32, **arguments, **roots(world))
+
+
+def test_classify_reads_joined_blocks_each_normalized_by_itself(world, caplog):
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from fashionprobe.attributes.folds import assign_folds, identical
+    from fashionprobe.attributes.normalization import fit
+
+    caplog.set_level("INFO")
+    made = classify(run="many", label="class", join=["1+2", "2/mean@foreground"], normalization="whiten", folds=3,
+                    neighbours=4, runs_root=str(world / "runs"))  # fmt: skip
+    table = pd.read_csv(made.path / "joined.csv", dtype={"parameter": str})
+    assert list(dict.fromkeys(table["block"])) == ["1+2", "2/mean@foreground"]
+    described = read_descriptors(world / "runs/many")
+    first, second = (np.array(described.matrix(block)) for block in (1, 2))
+    numbers = np.unique(described.items["class"], return_inverse=True)[1]
+    folds = assign_folds(numbers, folds=3, seed=0, same=identical(first))
+    scores = []
+    for fold in range(3):
+        train, test = folds != fold, folds == fold
+        normalize = fit("whiten", np.hstack([first, second])[train], widths=(first.shape[1], second.shape[1]))
+        known, asked = (normalize(np.hstack([first, second])[rows]) for rows in (train, test))
+        scores.append(KNeighborsClassifier(4).fit(known, numbers[train]).score(asked, numbers[test]))
+    row = table[(table["block"] == "1+2") & (table["classifier"] == "knn")].iloc[0]
+    assert row["accuracy_mean"] == pytest.approx(np.mean(scores), abs=1e-6)
+    assert "joined blocks and other poolings:" in caplog.messages
+    with pytest.raises(UserError, match="`join` must be a block such as"):
+        classify(run="many", label="class", join="1-2", runs_root=str(world / "runs"))
