@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.stages import app
+from fashionprobe.stages import app, extract, ingest
 from fashionprobe.stages.app import parts
 
 
@@ -56,3 +56,22 @@ def test_a_port_that_is_taken_is_named(command, tmp_path):
         port = taken.getsockname()[1]
         code, _, error = command("app", "--run", "empty", "--port", port)
     assert code == 2 and f"`port` must be free on 127.0.0.1. Received: {port}" in error
+
+
+def test_the_network_that_described_a_run_can_be_explored_by_its_classes(tmp_path):
+    roots = {"tfrecords_root": str(tmp_path / "tfrecords"), "runs_root": str(tmp_path / "runs")}
+    records = ingest(dataset="g", source="garments", count=50, size=64, tfrecords_root=roots["tfrecords_root"])
+    extract(dataset=records, backbone="efficientnet_lite0", size=64, block=1, **roots)
+    place = parts.Place(tmp_path / "runs/g", None, roots["tfrecords_root"])
+    explored = parts.exploring(place, None)
+    assert explored.classifier.classes[985] == "daisy" and explored.label == "colour"
+    picture = explored.pictures.picture(explored.some(1, 0)[0])
+    guesses = explored.guesses(picture)
+    assert len(guesses) == 5 and guesses[0][0] in explored.classifier.classes
+    assert explored.seen(picture, "grad_cam", "daisy").shape == (64, 64, 3)
+
+
+def test_a_run_described_by_a_network_without_classes_says_what_is_missing(garments_root):
+    place = parts.Place(garments_root / "runs/small", None, str(garments_root / "tfrecords"))
+    with pytest.raises(UserError, match=r"described by tiny.keras, which ends in features. Train one: fashionprobe"):
+        parts.exploring(place, None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
+from fashionprobe.artifacts import MANIFEST
 from fashionprobe.errors import UserError, not_installed
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def serve(
     if not isinstance(marking, str):
         marking.start()
     correcting = marking if isinstance(marking, str) else app_parts.correcting(place, marking)
-    exploring = marking if isinstance(marking, str) else _tried(lambda: app_parts.exploring(place, marking))
+    trained = None if isinstance(marking, str) else marking
+    exploring = _tried(lambda: app_parts.exploring(place, trained)) if trained or _has_descriptors(folder) else marking
     searching = _tried(lambda: app_parts.searching(place))
     mapping = _tried(lambda: app_parts.mapping(place))
     parts = Parts(
@@ -121,6 +123,11 @@ def serve(
 def _need_gradio() -> None:
     if importlib.util.find_spec("gradio") is None:
         raise not_installed("gradio", extra="app", purpose="`fashionprobe app`")
+
+
+def _has_descriptors(folder: Path) -> bool:
+    """Tell whether a run has descriptors, whose network can be explored where none was trained."""
+    return (folder / "extract" / MANIFEST).is_file()
 
 
 def _tried(make: "Callable[[], Any]") -> Any:

@@ -26,12 +26,14 @@ from fashionprobe.feedback.masks import drawings
 from fashionprobe.feedback.masks.files import read_png
 from fashionprobe.feedback.significance import heat_inside
 from fashionprobe.inputs.classifier import open_data, open_trained
-from fashionprobe.inputs.descriptors import read_descriptors, records_of
+from fashionprobe.inputs.descriptors import RunDescriptors, read_descriptors, records_of
 from fashionprobe.inputs.index import normalized, open_classes, open_index, readable
 from fashionprobe.inputs.masks import TABLE, fitted
+from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.inputs.new_images import describer, resizing_of
 from fashionprobe.plots.overlays import outlined, overlay
 from fashionprobe.records.image_files import read
+from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages import attribute
 from fashionprobe.stages.masks import masks
 from fashionprobe.stages.masks.sources import APP
@@ -150,13 +152,49 @@ def searching(place: Place) -> Searching:
     ))  # fmt: skip
 
 
-def exploring(place: Place, marking: Marking) -> Exploring:
-    """Return what the tab Explore looks through."""
+def exploring(place: Place, marking: Marking | None) -> Exploring:
+    """Return what the tab Explore looks through: the classifier of the run, else the one that described its images.
+
+    Raises:
+        UserError: If the run has neither, or its record set is gone.
+    """
     path = place.run / "maximize"
     there = (path / MANIFEST).is_file()
     if there:
         load(path, stage="maximize", remedy="Make it again with --overwrite: fashionprobe maximize.")
-    return Exploring(marking.classifier, marking.pictures, marking.label, path if there else None)
+    maximized = path if there else None
+    if marking is not None:
+        return Exploring(marking.classifier, marking.pictures, marking.label, maximized)
+    described = read_descriptors(place.run)
+    records = _described(described, place)
+    opened = NetworkSpec.of_manifest(described.artifact.manifest, trust=place.trust).open()
+    if not opened.is_classifier:
+        raise UserError(
+            "run", expected="one with a classifier",
+            received=f"{place.run.name}, described by {opened.backbone.name}, which ends in features",
+            remedy=f"Train one: fashionprobe train --dataset {records.path.name} --run {place.run.name}.",
+        )  # fmt: skip
+    classes = [opened.class_name(number) for number in range(opened.model.output_shape[-1])]
+    fit = described.artifact.manifest["arguments"]["fit"]
+    return Exploring(
+        ServedClassifier(opened.backbone, classes, fit), Pictures(records), (described.labels or ["id"])[0], maximized
+    )
+
+
+def _described(described: RunDescriptors, place: Place) -> RecordSet:
+    """Return the record set that was described.
+
+    Raises:
+        UserError: If it is gone or was recreated since.
+    """
+    records = records_of(described.artifact, place.tfrecords_root)
+    if records is None:
+        name = described.artifact.facts["dataset"]
+        raise UserError(
+            "dataset", expected=f"the record set '{name}' that was described", received="none, or a recreated one",
+            remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
+        )  # fmt: skip
+    return records
 
 
 def mapping(place: Place) -> Mapping:
@@ -176,13 +214,7 @@ def mapping(place: Place) -> Mapping:
         if there:
             load(run / name, stage=name, remedy=f"Make it again with --overwrite: fashionprobe {name}.")
     described = read_descriptors(run)
-    records = records_of(described.artifact, place.tfrecords_root)
-    if records is None:
-        name = described.artifact.facts["dataset"]
-        raise UserError(
-            "dataset", expected=f"the record set '{name}' that was described", received="none, or a recreated one",
-            remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
-        )  # fmt: skip
+    records = _described(described, place)
     return Mapping(
         Pictures(records), described.items, functools.cache(described.matrix), described.blocks,
         run / "reduce" if maps else None, run / "wall" if walls else None,
