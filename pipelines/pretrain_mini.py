@@ -52,8 +52,9 @@ LARGE = (96, 96)
 DRAWN = (224, 224)
 """Height and width in which garments are drawn: the teacher sees them like this, `mini` scaled down."""
 
-TAUGHT = ((2, 2), (3, 3), (4, 4), (5, 4), (5, 5))
-"""Blocks of `mini`, and the blocks of the ImageNet network that their descriptors are to tell."""
+TAUGHT = ((4, 4), (5, 4), (5, 5))
+"""Blocks of `mini`, and the blocks of the ImageNet network that their descriptors are to tell. Blocks 2 and 3 are left
+out: what they are taught they pay for with colour."""
 
 MOST = 256
 """Directions of a teacher's descriptor that are taught: those in which the images differ most."""
@@ -74,9 +75,10 @@ FREQUENT = 30
 """Training titles that a word must be in."""
 
 FABRIC = re.compile("print|strip|check|solid|graphic")
-EMPHASIS, DRAWN_EMPHASIS = 3.0, 10.0
-"""Factors of the loss of words about the fabric, which are rare beside brands and kinds of article, and of the fabrics
-of drawn garments."""
+COLOURS = {"black", "blue", "brown", "green", "grey", "navy", "orange", "pink", "purple", "red", "white", "yellow"}
+EMPHASIS, DRAWN_EMPHASIS = 3.0, 6.0
+"""Factors of the loss of words about fabric and colour, which are rare beside brands and kinds of article, and of the
+fabrics of drawn garments."""
 
 STOP = {"a", "and", "as", "by", "for", "in", "of", "s", "the", "to", "with"}
 
@@ -313,6 +315,11 @@ def network(seed: int) -> keras.Model:
     return model
 
 
+def emphasis(word: str, *, taught: bool) -> float:
+    """Return the factor of the loss of a word; colours need one beside a teacher, who looks past them."""
+    return EMPHASIS if FABRIC.search(word) or (taught and word in COLOURS) else 1.0
+
+
 class Lessons(keras.losses.Loss):
     """The loss of the words and of what the teacher says.
 
@@ -322,7 +329,7 @@ class Lessons(keras.losses.Loss):
 
     def __init__(self, words: list[str], sizes: list[int], fabrics: list[str] | None = None) -> None:
         super().__init__(name="lessons")
-        factors = [EMPHASIS if FABRIC.search(word) else 1.0 for word in words] + [DRAWN_EMPHASIS] * len(fabrics or [])
+        factors = [emphasis(word, taught=bool(sizes)) for word in words] + [DRAWN_EMPHASIS] * len(fabrics or [])
         self._factors = np.array(factors, np.float32)
         self._sizes = [len(factors), *sizes]
 

@@ -50,8 +50,8 @@ def test_it_has_no_imagenet_weights():
     with pytest.raises(UserError) as caught:
         backbones.load("mini", weights="imagenet")
     assert str(caught.value) == (
-        "`weights` must be 'pretrained', 'random' or a path for mini. Received: imagenet. Only the backbones of "
-        "keras.applications have ImageNet weights."
+        "`weights` must be 'pretrained', 'random' or a path for mini. Received: imagenet. Only "
+        "efficientnet_lite0 and the backbones of keras.applications have ImageNet weights."
     )
 
 

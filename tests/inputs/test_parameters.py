@@ -34,7 +34,7 @@ OWN = {
 
 DIFFERENT = set(
     "by channel channels classes count dimension dimensions id image images layer margin masks method neighbours pairs "
-    "path per_class pool seeds source steps top where".split()
+    "join path per_class pool seeds source steps top where".split()
 )
 """Names that stand for another thing in each command that has them."""
 

@@ -109,6 +109,7 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
             name="new", group="colour", run="small", images=[picture], backbone=path, **runs
         ),
         "see": lambda path: stages.see(images=picture, backbone=path, **plain, **runs),
+        "predict": lambda path: stages.predict(images=picture, backbone=path, size=32, preprocessing="tf", **runs),
         "see of a run": lambda path: stages.see(images=picture, **plain, **theirs),
         "faithfulness": lambda path: stages.faithfulness(images=picture, backbone=path, **plain, **runs),
         "activations": lambda path: stages.activations(images=picture, backbone=path, **plain, **runs),
