@@ -87,7 +87,7 @@ def main(
     *,
     path: str,
     epochs: int = 30,
-    taught_epochs: int = 8,
+    taught_epochs: int = 7,
     teacher: str = "efficientnet_lite0",
     preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto",
     seed: int = 0,

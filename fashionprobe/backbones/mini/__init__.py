@@ -11,13 +11,13 @@ import keras
 import numpy as np
 
 NAME = "mini"
-SIZE = (80, 80)
+SIZE = (96, 96)
 """(height, width) in pixels it takes when no size is asked for."""
 
 WIDTHS = (32, 64, 128, 160, 224)
 """Channels of the blocks."""
 
-SHA256 = "d02b6c8e4fb7096807ce5ad5d26ddc313d37852c8bd31848cb0ea42d0042be88"
+SHA256 = "508087379712cf5403af6202f89e22ee567a73c4800a6e13a81bd8c77558e5f7"
 """Of `weights.npz`."""
 
 
