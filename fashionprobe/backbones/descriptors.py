@@ -108,28 +108,33 @@ def pooled(feature_map: tf.Tensor, pool: str, weights: tf.Tensor | None = None) 
     """
     if feature_map.shape.rank != 4:
         return tf.concat([feature_map, tf.zeros_like(feature_map)], axis=1) if pool == "mean_std" else feature_map
-    if weights is None:
-        shares = None
-    else:
-        small = tf.image.resize(weights, tf.shape(feature_map)[1:3], method="area")
-        shares = small / tf.reduce_sum(small, axis=(1, 2), keepdims=True)
+    shares = None if weights is None else _shares(weights, feature_map)
     if pool == "max":
         seen = feature_map if shares is None else tf.where(shares > 0, feature_map, feature_map.dtype.min)
         return tf.reduce_max(seen, axis=(1, 2))
     if pool == "gem":
-        return _mean(tf.maximum(feature_map, GEM_LEAST) ** GEM_EXPONENT, shares) ** (1 / GEM_EXPONENT)
+        powers = tf.maximum(feature_map, GEM_LEAST)
+        return _mean(powers * powers * powers, shares) ** (1 / 3)
     mean = _mean(feature_map, shares)
     if pool == "mean":
         return mean
-    # Over the distances from the mean: of squares there would be little left where the variance is small.
-    variance = _mean((feature_map - mean[:, None, None, :]) ** 2, shares)
+    variance = _mean(tf.math.squared_difference(feature_map, mean[:, None, None, :]), shares)
     return tf.concat([mean, tf.sqrt(variance)], axis=1)
 
 
+def _shares(weights: tf.Tensor, feature_map: tf.Tensor) -> tf.Tensor:
+    """Return how much each place of a map counts, (batch, rows, columns, 1), 1 in all."""
+    small = tf.image.resize(weights, tf.shape(feature_map)[1:3], method="area")
+    return small / tf.reduce_sum(small, axis=(1, 2), keepdims=True)
+
+
 def _mean(values: tf.Tensor, shares: tf.Tensor | None) -> tf.Tensor:
+    """Return the mean over space, as a product of matrices where places count differently: one pass, nothing copied."""
     if shares is None:
         return tf.reduce_mean(values, axis=(1, 2))
-    return tf.einsum("bijc,bijd->bc", values, shares)
+    shape = tf.shape(values)
+    flat = tf.reshape(values, (shape[0], -1, values.shape[-1]))
+    return tf.squeeze(tf.matmul(tf.reshape(shares, (shape[0], 1, -1)), flat), axis=1)
 
 
 def foreground(images: tf.Tensor) -> tf.Tensor:
@@ -202,8 +207,8 @@ def _centre(images: tf.Tensor) -> tf.Tensor:
 
 _REGIONS = {"foreground": foreground, "centre": _centre}
 
-GEM_EXPONENT, GEM_LEAST = 3.0, 1e-6
-"""Of the generalised mean; what is less, such as negative values of maps without a ReLU, counts as this."""
+GEM_LEAST = 1e-6
+"""For the generalised mean, of exponent 3: what is less, such as negative values without a ReLU, counts as this."""
 
 EDGE, PIXELS, TOLERANCE, PLAIN, LEAST, WHITE = 2, 56, 24.0, 0.75, 0.01, 254.0
 """Of the foreground: width of the border in pixels; how many pixels of each of its lines are looked at; how far a
