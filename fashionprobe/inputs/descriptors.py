@@ -210,6 +210,24 @@ class RunDescriptors:
         left_out = {str(name): int(count) for name, count in rare.items()}
         return Choice(rows, column.to_numpy(str)[rows], int((~there).sum()), left_out)
 
+    def records(self, tfrecords_root: str) -> RecordSet:
+        """Return the record set that was described.
+
+        Args:
+            tfrecords_root: Folder that holds the record sets.
+
+        Raises:
+            UserError: If it is gone or was recreated since.
+        """
+        records = records_of(self.artifact, tfrecords_root)
+        if records is None:
+            name = self.artifact.facts["dataset"]
+            raise UserError(
+                "dataset", expected=f"the record set '{name}' that was described", received="none, or a recreated one",
+                remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
+            )  # fmt: skip
+        return records
+
     def thumbnails(self, rows: "Sequence[int] | np.ndarray", tfrecords_root: str, *, height: int = 72) -> list[bytes]:
         """Return small pictures of some images, each a JPEG file, in the order of `rows`.
 
@@ -223,13 +241,7 @@ class RunDescriptors:
         """
         from fashionprobe.records.thumbnails import thumbnail
 
-        records = records_of(self.artifact, tfrecords_root)
-        if records is None:
-            name = self.artifact.facts["dataset"]
-            raise UserError(
-                "dataset", expected=f"the record set '{name}' that was described", received="none, or a recreated one",
-                remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
-            )  # fmt: skip
+        records = self.records(tfrecords_root)
         ids = self.items["id"].to_numpy(str)[list(rows)]
         found: dict[str, bytes] = {}
         with progress.bar(total=len(set(ids)), unit="image", description="thumbnails") as bar:

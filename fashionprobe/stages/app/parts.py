@@ -26,14 +26,13 @@ from fashionprobe.feedback.masks import drawings
 from fashionprobe.feedback.masks.files import read_png
 from fashionprobe.feedback.significance import heat_inside
 from fashionprobe.inputs.classifier import open_data, open_trained
-from fashionprobe.inputs.descriptors import RunDescriptors, read_descriptors, records_of
+from fashionprobe.inputs.descriptors import read_descriptors
 from fashionprobe.inputs.index import normalized, open_classes, open_index, readable
 from fashionprobe.inputs.masks import TABLE, fitted
 from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.inputs.new_images import describer, resizing_of
 from fashionprobe.plots.overlays import outlined, overlay
 from fashionprobe.records.image_files import read
-from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages import attribute
 from fashionprobe.stages.masks import masks
 from fashionprobe.stages.masks.sources import APP
@@ -166,7 +165,7 @@ def exploring(place: Place, marking: Marking | None) -> Exploring:
     if marking is not None:
         return Exploring(marking.classifier, marking.pictures, marking.label, maximized)
     described = read_descriptors(place.run)
-    records = _described(described, place)
+    records = described.records(place.tfrecords_root)
     opened = NetworkSpec.of_manifest(described.artifact.manifest, trust=place.trust).open()
     if not opened.is_classifier:
         raise UserError(
@@ -179,22 +178,6 @@ def exploring(place: Place, marking: Marking | None) -> Exploring:
     return Exploring(
         ServedClassifier(opened.backbone, classes, fit), Pictures(records), (described.labels or ["id"])[0], maximized
     )
-
-
-def _described(described: RunDescriptors, place: Place) -> RecordSet:
-    """Return the record set that was described.
-
-    Raises:
-        UserError: If it is gone or was recreated since.
-    """
-    records = records_of(described.artifact, place.tfrecords_root)
-    if records is None:
-        name = described.artifact.facts["dataset"]
-        raise UserError(
-            "dataset", expected=f"the record set '{name}' that was described", received="none, or a recreated one",
-            remedy=f"Make it again: fashionprobe ingest --dataset {name}, with the same arguments.",
-        )  # fmt: skip
-    return records
 
 
 def mapping(place: Place) -> Mapping:
@@ -214,7 +197,7 @@ def mapping(place: Place) -> Mapping:
         if there:
             load(run / name, stage=name, remedy=f"Make it again with --overwrite: fashionprobe {name}.")
     described = read_descriptors(run)
-    records = _described(described, place)
+    records = described.records(place.tfrecords_root)
     return Mapping(
         Pictures(records), described.items, functools.cache(described.matrix), described.blocks,
         run / "reduce" if maps else None, run / "wall" if walls else None,
