@@ -14,6 +14,7 @@ import pandas as pd
 from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_neighbours, identical
 from fashionprobe.attributes.joined import Joined, widths_of
 from fashionprobe.attributes.normalization import NORMALIZATIONS, fit
+from fashionprobe.attributes.votes import majority
 from fashionprobe.backbones.pooling import Block
 from fashionprobe.errors import UserError
 from fashionprobe.intervals import wilson_of_folds
@@ -147,7 +148,6 @@ def _answers(
     known, asked = known.astype(np.float64), asked.astype(np.float64)
     present = np.unique(answers)
     means = np.stack([known[answers == number].mean(axis=0) for number in present])
-    classes = np.arange(answers.max() + 1)
     for metric in metrics:
         yield (metric, "nearest_mean", ""), present[_ranks(asked, means, metric).argmin(axis=1)]
         # Between points of length 1 both distances give the same neighbours, so one of them is enough.
@@ -157,10 +157,8 @@ def _answers(
         near = np.argpartition(ranks, max(neighbours) - 1, axis=1)[:, : max(neighbours)]
         order = np.take_along_axis(ranks, near, axis=1).argsort(axis=1, kind="stable")
         found = answers[np.take_along_axis(near, order, axis=1)]
-        # One vote a neighbour; ties go to the class first in order.
-        votes = (found[:, :, None] == classes).cumsum(axis=1)
-        for k in neighbours:
-            yield (metric, "knn", str(k)), votes[:, k - 1].argmax(axis=1)
+        for k, answer in majority(found, int(answers.max()) + 1, neighbours):
+            yield (metric, "knn", str(k)), answer
 
 
 def _ranks(asked: np.ndarray, known: np.ndarray, metric: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from fashionprobe.attributes.folds import assign_folds, check_classes, fitting_n
 from fashionprobe.attributes.joined import Joined
 from fashionprobe.attributes.linear import CrossValidatedProbe
 from fashionprobe.attributes.normalization import fit
+from fashionprobe.attributes.votes import majority
 from fashionprobe.errors import UserError
 from fashionprobe.intervals import wilson
 
@@ -44,6 +45,7 @@ class Scores:
             (metric, k or "nested"), accuracy_mean and accuracy_std over the folds, folds, images.
         confusion: True class (rows) by predicted class (columns) of the best block and classifier, in images.
         per_class: class, images, correct, accuracy, low, high of the best: the 95 % interval is Wilson's.
+        by_neighbours: block, k, and the columns of `per_class`, for k-NN in every block and with every k.
         best: The row of `accuracy` with the highest mean; the shallowest block and the simplest classifier among
             equals.
         linear: One row per block of the linear probe: block, C (the median over the folds, a value of the grid),
@@ -55,6 +57,7 @@ class Scores:
     accuracy: pd.DataFrame
     confusion: pd.DataFrame
     per_class: pd.DataFrame
+    by_neighbours: pd.DataFrame
     best: dict[str, object]
     linear: pd.DataFrame
 
@@ -81,8 +84,8 @@ def cross_validate(
         rows: The row of each item in the descriptors, int (items,). Default: all rows, in order.
         name: Name of the label, for messages.
         folds: Number of stratified folds.
-        neighbours: Values of k for k-NN (euclidean, majority; ties go to the class first in order). Default: those of
-            `NEIGHBOURS` for which there are training items.
+        neighbours: Values of k for k-NN (euclidean, majority; see `votes.majority`). Default: those of `NEIGHBOURS`
+            for which there are training items.
         normalization: One of `normalization.NORMALIZATIONS`, fitted on the training folds.
         linear: Classify by a linear probe, too.
         same: For each item the index of the first item with the same picture, which shares its fold. Default: found in
@@ -115,13 +118,17 @@ def cross_validate(
             predictions.append(answer)
     accuracy = pd.DataFrame(found, columns=["block", *CLASSIFIER, *SCORE])
     best = int(accuracy["accuracy_mean"].to_numpy().argmax())
-    confusion = pd.DataFrame(
-        confusion_matrix(task.numbers, predictions[best], labels=range(len(task.classes))),
-        index=task.classes,
-        columns=task.classes,
-    )
+    confusion = task.confusion(predictions[best])
+    by_neighbours = [
+        _per_class(task.confusion(answer)).assign(block=block, k=int(parameter))
+        for (block, classifier, parameter, *_), answer in zip(found, predictions, strict=True)
+        if classifier == "knn"
+    ]
+    by_neighbours = pd.concat(by_neighbours, ignore_index=True)
+    by_neighbours = by_neighbours[["block", "k", *by_neighbours.columns.drop(["block", "k"])]]
     top = dict(zip(accuracy.columns, found[best], strict=True))
-    return Scores(accuracy, confusion, _per_class(confusion), top, pd.DataFrame(probed, columns=["block", *PROBED]))
+    linear_table = pd.DataFrame(probed, columns=["block", *PROBED])
+    return Scores(accuracy, confusion, _per_class(confusion), by_neighbours, top, linear_table)
 
 
 def cross_validate_reduced(
@@ -210,6 +217,11 @@ class _Task:
         by_fold = [right[self.fold == number].mean() for number in range(self.folds)]
         return float(np.mean(by_fold)), float(np.std(by_fold)), self.folds, len(self.numbers)
 
+    def confusion(self, answer: np.ndarray) -> pd.DataFrame:
+        """Count true classes (rows) by predicted ones (columns)."""
+        counts = confusion_matrix(self.numbers, answer, labels=range(len(self.classes)))
+        return pd.DataFrame(counts, index=self.classes, columns=self.classes)
+
 
 class _Answers:
     """The class that each classifier gives each item, filled fold by fold."""
@@ -271,12 +283,8 @@ def _predict(
         yield ("nearest_mean", metric), nearest.predict(test)
     # One search for the largest k serves them all; the nearest k are the first k columns.
     found = NearestNeighbors(n_neighbors=max(neighbours)).fit(train).kneighbors(test, return_distance=False)
-    votes = np.zeros((len(test), classes), np.int32)
-    rows = np.arange(len(test))
-    for place in range(max(neighbours)):
-        votes[rows, numbers[found[:, place]]] += 1
-        if place + 1 in neighbours:
-            yield ("knn", str(place + 1)), votes.argmax(axis=1)
+    for k, answer in majority(numbers[found], classes, neighbours):
+        yield ("knn", str(k)), answer
 
 
 def _per_class(confusion: pd.DataFrame) -> pd.DataFrame:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import NearestNeighbors
 
 from fashionprobe.attributes.folds import assign_folds, check_classes, identical
+from fashionprobe.attributes.votes import majority
 from fashionprobe.channels.rankings import RANKINGS, rank_channels
 from fashionprobe.errors import UserError, unknown_name
 
@@ -134,8 +135,9 @@ def _right(
         train, test = fold != number, fold == number
         # In their own order the channels of the whole block give the distances of the whole block to the last digit.
         part = descriptors[:, np.sort(channels)]
-        model = KNeighborsClassifier(neighbours).fit(part[train], numbers[train])
-        right[test] = model.predict(part[test]) == numbers[test]
+        found = NearestNeighbors(n_neighbors=neighbours).fit(part[train]).kneighbors(part[test], return_distance=False)
+        ((_, answer),) = majority(numbers[train][found], int(numbers.max()) + 1, (neighbours,))
+        right[test] = answer == numbers[test]
     return right
 
 

@@ -109,6 +109,46 @@ def _write(ax: "Axes", rows: "pd.DataFrame", places: np.ndarray) -> None:
         )
 
 
+@style.house_style()
+def accuracy_by_neighbours(table: "pd.DataFrame", *, ends: int = 15, title: str = "") -> "Figure":
+    """Draw the accuracy of each class for each k as coloured cells with numbers, the best class on top.
+
+    Args:
+        table: Columns class, k, images, accuracy; one row per class and k.
+        ends: With more than twice as many classes, only this many of the best and of the worst are drawn.
+        title: Heading.
+
+    Returns:
+        The figure.
+    """
+    by_k = table.pivot(index="class", columns="k", values="accuracy")
+    images = table.groupby("class")["images"].first()
+    mean = by_k.mean(axis=1).rename("mean").reset_index()
+    rows, places, hidden = _ends(mean, "mean", ends)
+    cells = np.full((places[-1] + 1, len(by_k.columns)), np.nan)
+    cells[places] = by_k.loc[rows["class"]].to_numpy()
+    longest = max(_letters(style.short(name)) for name in rows["class"])
+    width = 2.6 + 0.75 * len(by_k.columns) + longest / 11
+    figure, ax = style.axes_of(None, width=width, height=1.6 + 0.34 * len(cells))
+    image = ax.imshow(cells, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="none")
+    for (row, column), share in np.ndenumerate(cells):
+        if np.isfinite(share):
+            color = "white" if share > 0.6 else "black"
+            ax.text(column, row, f"{share:.2f}", ha="center", va="center", color=color, fontsize=11)
+    names = [f"{style.short(name)} ({images[name]})" for name in rows["class"]]
+    ax.set_yticks(places, names, parse_math=False)
+    ax.set_xticks(range(len(by_k.columns)), by_k.columns)
+    ax.tick_params(length=0)
+    ax.set_xlabel("Neighbours that vote (k)")
+    ax.set_ylabel("Class (images)")
+    bar = figure.colorbar(image, ax=ax, fraction=0.05, pad=0.03)
+    bar.set_label("Accuracy")
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    _say_hidden(ax, hidden, ends)
+    ax.set_title(style.short(title, 60), parse_math=False)
+    return figure
+
+
 # Column, name, colour, marker, size, filled. Hollow ones let each other through where scores are equal.
 _SCORES = (
     ("precision", "precision", style.GREEN, "^", 11, False),

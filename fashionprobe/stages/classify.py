@@ -282,7 +282,7 @@ def _write_reduced(draft: Path, table: "pd.DataFrame", chances: dict[str, float]
 def _write_label(draft: Path, name: str, scores: "Scores") -> None:
     """Write the tables and figures of one label."""
     from fashionprobe.plots.accuracy_by_block import accuracy_by_block
-    from fashionprobe.plots.per_class import confusion, per_class
+    from fashionprobe.plots.per_class import accuracy_by_neighbours, confusion, per_class
     from fashionprobe.plots.save import save
 
     scores.confusion.rename_axis("true / predicted").to_csv(draft / f"confusion_{name}.csv")
@@ -291,6 +291,10 @@ def _write_label(draft: Path, name: str, scores: "Scores") -> None:
     save(accuracy_by_block(scores.accuracy, chance=chance, title=name), draft / f"accuracy_{name}")
     save(confusion(scores.confusion, title=name), draft / f"confusion_{name}")
     save(per_class(scores.per_class, chance=chance, title=name), draft / f"per_class_{name}")
+    scores.by_neighbours.to_csv(draft / f"neighbours_{name}.csv", index=False, float_format="%.6f")
+    block = scores.by_neighbours.groupby("block", sort=False)["correct"].sum().idxmax()
+    rows = scores.by_neighbours[scores.by_neighbours["block"] == block]
+    save(accuracy_by_neighbours(rows, title=f"{name}, block {block}"), draft / f"neighbours_{name}")
 
 
 def _result(artifact: Artifact) -> Classification:

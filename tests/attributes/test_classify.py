@@ -40,6 +40,11 @@ def reference(points, labels, model, folds):
     return np.array(found)
 
 
+def nearer_first(distances):
+    """Weigh the k-th neighbour by 1 + 0.001 / 2^k: a tie of votes goes to the class with the nearest one."""
+    return np.tile(1 + 1e-3 * 0.5 ** np.arange(distances.shape[1]), (len(distances), 1))
+
+
 def test_points_on_a_line_worked_by_hand():
     # Two folds, one point of each pair in each; "b" lies near 10, but for the intruder at 1.
     points = np.array([[0.0], [0.3], [10.0], [10.4], [1.0], [11.0]], np.float32)
@@ -50,7 +55,7 @@ def test_points_on_a_line_worked_by_hand():
     # Means: a 0, b (10 + 1) / 2 = 5.5. Nearest of 0.3: 0; of 10.4 and 11: 10.
     assert answers["nearest_mean", "euclidean"].tolist() == [0, 1, 1]
     assert answers["knn", "1"].tolist() == [0, 1, 1]
-    # Two neighbours of 0.3: 0 (a) and 1 (b), a tie that goes to a. Of the others: 10 and 1, both b.
+    # Two neighbours of 0.3: 0 (a) and 1 (b), a tie that goes to the nearer, a. Of the others: 10 and 1, both b.
     assert answers["knn", "2"].tolist() == [0, 1, 1]
     # All three train points vote: b wins two to one, everywhere.
     assert answers["knn", "3"].tolist() == [1, 1, 1]
@@ -87,21 +92,38 @@ def test_knn_equals_scikit_learn(k):
     points, labels = blobs()
     folds = folds_of(labels, points)
     scores = cross_validate({1: points}, labels)
-    expected = reference(points, labels, KNeighborsClassifier(k), folds)
+    expected = reference(points, labels, KNeighborsClassifier(k, weights=nearer_first), folds)
     assert accuracy(scores, "knn", str(k)) == pytest.approx(expected.mean())
     row = scores.accuracy[scores.accuracy["parameter"] == str(k)]
     assert row["accuracy_std"].item() == pytest.approx(expected.std())
 
 
-def test_ties_of_votes_go_to_the_class_first_in_order():
+def test_ties_of_votes_go_to_the_nearer():
     train = np.array([[0.0], [1.0], [5.0], [6.0]], np.float32)
     numbers = np.array([1, 0, 2, 1])
     test = np.array([[0.4], [5.6], [3.1]], np.float32)
-    answers = dict(classify._predict(train, numbers, test, 3, (2, 4)))
+    answers = dict(classify._predict(train, numbers, test, 3, (1, 2, 4)))
     for k in (2, 4):
-        expected = KNeighborsClassifier(k).fit(train, numbers).predict(test)
+        expected = KNeighborsClassifier(k, weights=nearer_first).fit(train, numbers).predict(test)
         assert answers["knn", str(k)].tolist() == expected.tolist()
-    assert answers["knn", "2"].tolist() == [0, 1, 0]
+    # Two neighbours decide as one does.
+    assert answers["knn", "2"].tolist() == answers["knn", "1"].tolist() == [1, 1, 2]
+
+
+def test_classes_by_number_of_neighbours_add_up_to_the_accuracy():
+    points, labels = blobs(seed=4)
+    scores = cross_validate({1: points, 2: points[:, :1]}, labels, neighbours=(1, 4))
+    by_k = scores.by_neighbours
+    assert by_k.groupby(["block", "k"]).size().to_dict() == {
+        (block, k): len(set(labels)) for block in (1, 2) for k in (1, 4)
+    }
+    sums = by_k.groupby(["block", "k"])[["correct", "images"]].sum()
+    for (block, k), row in sums.iterrows():
+        folds = folds_of(labels, points)
+        matrix = points if block == 1 else points[:, :1]
+        found = reference(matrix, labels, KNeighborsClassifier(k, weights=nearer_first), folds)
+        sizes = np.bincount(folds)
+        assert row["correct"] == pytest.approx((found * sizes[sizes > 0]).sum())
 
 
 def test_nearest_mean_equals_nearest_centroid():

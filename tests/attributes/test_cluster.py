@@ -42,6 +42,17 @@ def test_agreement_worked_by_hand():
     assert (same.ari, same.ami) == (1.0, pytest.approx(1.0))
 
 
+def test_ami_is_divided_by_the_greater_entropy():
+    from sklearn.metrics import mutual_info_score
+    from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
+
+    classes, clusters = np.repeat([0, 1], 6), np.array([0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 3, 0])
+    entropies = [-sum(p * np.log(p) for p in np.bincount(each) / 12) for each in (classes, clusters)]
+    chance = expected_mutual_information(contingency_matrix(classes, clusters, sparse=True), 12)
+    expected = (mutual_info_score(classes, clusters) - chance) / (max(entropies) - chance)
+    assert agreement(classes, clusters).ami == pytest.approx(expected)
+
+
 def test_ami_of_independent_clusters_is_about_zero_and_mutual_information_is_not():
     rng = np.random.default_rng(0)
     found = agreement(rng.integers(0, 5, 400).astype(str), rng.integers(0, 40, 400))

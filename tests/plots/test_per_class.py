@@ -1,8 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.per_class import per_class
+from fashionprobe.plots.per_class import accuracy_by_neighbours, per_class
 
 
 def names(ax):
@@ -46,3 +47,12 @@ def test_chance_is_drawn(classes):
 def test_wrong_arguments_are_refused(classes, rows, ends, text):
     with pytest.raises(UserError, match=text):
         per_class(classes(rows), ends=ends)
+
+
+def test_cells_by_class_and_neighbours_equal_the_table():
+    rows = [("a", 1, 10, 0.5), ("a", 4, 10, 0.6), ("b", 1, 20, 0.9), ("b", 4, 20, 0.8)]
+    table = pd.DataFrame(rows, columns=["class", "k", "images", "accuracy"])
+    ax = accuracy_by_neighbours(table).axes[0]
+    assert names(ax) == ["b (20)", "a (10)"]
+    assert [text.get_text() for text in ax.texts] == ["0.90", "0.80", "0.50", "0.60"]
+    np.testing.assert_allclose(ax.images[0].get_array(), [[0.9, 0.8], [0.5, 0.6]])
