@@ -289,7 +289,7 @@ def agreement(classes: np.ndarray, clusters: np.ndarray) -> Agreement:
 
 
 def _ami(classes: np.ndarray, clusters: np.ndarray) -> float:
-    """Return (MI - E) / (max(H(U), H(V)) - E), formula 3.8.2 of the attribute thesis; scikit-learn's default is above."""
+    """Return (MI - E) / (max(H(U), H(V)) - E), formula 3.8.2 of the attribute thesis."""
     return float(adjusted_mutual_info_score(classes, clusters, average_method="max"))
 
 

@@ -33,7 +33,7 @@ class RefitData:
             too few.
         validation: Images that choose the iteration.
         donors: Images whose pixels fill masked regions.
-        paints: What else fills them, by name.
+        paints: What else fills them, by name; given the number of the filling, from 0.
         fresh: Sets new weights, given a seed; raises a UserError where that cannot be.
         augment: Makes what changes float32 images at random, given a seed.
     """
@@ -57,12 +57,14 @@ class Bench:
         data: What the methods may use.
         plan: How they are run.
         fresh_plan: How those that start from new weights are run.
+        fillings: How often each masked region is filled by methods that can fill it in several ways.
     """
 
     network: Correctable
     data: RefitData
     plan: Plan
     fresh_plan: Plan
+    fillings: int = 1
     _base: list[np.ndarray] = field(default_factory=list)
     _steppers: dict[tuple[str, str], Stepper] = field(default_factory=dict)
 
@@ -70,13 +72,17 @@ class Bench:
         if not self._base:
             self._base.extend(self.network.model.get_weights())
 
-    def run(self, method: Method, seed: int, *, report: Callable[[int], object] = lambda iterations: None) -> Refit:
+    def run(
+        self, method: Method, seed: int, *, report: Callable[[int], object] = lambda iterations: None,
+        watch: Callable[[int], object] = lambda iteration: None,
+    ) -> Refit:  # fmt: skip
         """Run one method from the trained weights, and leave the network as it made it.
 
         Args:
             method: The method.
             seed: Seed of all that is random in it.
             report: Called with 1 after each iteration.
+            watch: Called with the iteration before the first one and wherever the network is measured.
 
         Raises:
             UserError: If the network, the masks or the data do not allow it.
@@ -86,7 +92,7 @@ class Bench:
             self.network.need_head("head")
         measure = self._check(seed)
         if method.iterate:
-            found = self._iterate(method, seed, measure, report)
+            found = self._iterate(method, seed, measure, report, watch)
         else:
             history = pd.DataFrame([{"iteration": 0, "loss": np.nan, **measure()}])
             found = Refit(history, pd.DataFrame({"iteration": [], "id": [], "probability": []}), 0, 0.0)
@@ -106,7 +112,7 @@ class Bench:
         """Measure the network as it is: `val`, `swapped`, and their mean, `score`."""
         return self._check(seed)()
 
-    def _iterate(self, method: Method, seed: int, measure: Any, report: Any) -> Refit:
+    def _iterate(self, method: Method, seed: int, measure: Any, report: Any, watch: Any) -> Refit:
         plan = replace(self.fresh_plan if method.fresh else self.plan, loss=method.loss)
         if method.pool == "train+val":
             # Its validation images are no longer unseen, so they choose nothing.
@@ -114,30 +120,41 @@ class Bench:
         batches = self.data.batches(method.pool, seed)
         if method.fresh:
             self.data.fresh(seed)
+        if method.augment:
             change = self.data.augment(seed)
             batches = ((change(images), labels) for images, labels in batches)
         compiled = (method.loss, plan.optimizer)
         if compiled not in self._steppers:
             self._steppers[compiled] = Stepper(self.network, *compiled)
-        masked = self._edited(method, seed) if method.masked else None
+        masked = self.edited(method, seed) if method.masked else None
         stepper = self._steppers[compiled]
-        return refit(self.network, stepper, batches, masked, plan, check=measure, seed=seed, report=report)
+        return refit(self.network, stepper, batches, masked, plan, check=measure, seed=seed, report=report, watch=watch)
 
-    def _edited(self, method: Method, seed: int) -> MaskedImages:
-        """Return the masked images as a method wants them: as they are, or filled and without a mask."""
+    def edited(self, method: Method, seed: int) -> MaskedImages:
+        """Return the masked images as a method wants them: as they are, or filled and without a mask.
+
+        With several fillings all first ones come first, then all second ones.
+        """
         given = self.data.masked
         if not method.replace:
             return given
         rng = np.random.default_rng([seed, 1])
         images = given.images.astype(np.float32)
-        if method.replace == "crops":
-            filled = crops(images, given.masks, given.labels, *self.data.donors, rng, place="anywhere")
-        elif method.replace == "noise":
-            filled = noise(images, given.masks, rng)
-        else:
-            filled = painted(images, given.masks, self.data.paints[method.replace](seed))
-        nothing = np.zeros_like(given.masks)
-        return MaskedImages(given.ids, filled, given.labels, nothing, np.zeros_like(given.at_tap))
+
+        def filled(number: int) -> np.ndarray:
+            if method.replace == "crops":
+                return crops(images, given.masks, given.labels, *self.data.donors, rng, place="anywhere")
+            if method.replace == "noise":
+                return noise(images, given.masks, rng)
+            return painted(images, given.masks, self.data.paints[method.replace](number))
+
+        # What fills a region in one way only does so once.
+        times = 1 if method.replace in ("telea", "navier_stokes", "function") else self.fillings
+        together = given.take(np.tile(np.arange(len(given)), times))
+        return MaskedImages(
+            together.ids, np.concatenate([filled(number) for number in range(times)]), together.labels,
+            np.zeros_like(together.masks), np.zeros_like(together.at_tap),
+        )  # fmt: skip
 
     def _check(self, seed: int) -> Callable[[], dict[str, float]]:
         """Make the measurement that chooses the iteration."""

@@ -26,7 +26,8 @@ class Method:
         masked: Whether the masked images join the batches.
         replace: What fills their masked regions; "" leaves them as they are.
         pool: What the other images of a batch are: random ones of train, 70 % wrong ones, or those of train and val.
-        fresh: Whether it starts from new weights, trains as long as the network was trained, and sees changed images.
+        fresh: Whether it starts from new weights and trains as long as the network was trained.
+        augment: Whether it sees images that are changed at random.
         head: Whether the last layer is fitted again at the end.
         iterate: Whether there are iterations at all.
     """
@@ -39,6 +40,7 @@ class Method:
     replace: str = ""
     pool: Literal["train", "wrong", "train+val"] = "train"
     fresh: bool = False
+    augment: bool = False
     head: bool = False
     iterate: bool = True
 
@@ -76,15 +78,19 @@ def method(loss: Loss = "pasa", *, replace: str = "", head: bool = False) -> Met
         loss, names, titles, family = "ce", [replace], [REPLACEMENT_TITLES[replace]], "replacement"
     if head:
         names, titles, family = [*names, "head"], [*titles, "head"], "head"
-    return Method("_".join(names), " + ".join(titles), family, loss, replace=replace, head=head)
+    # Continued training knows nothing of the masked images.
+    masked = loss != "ce" or bool(replace)
+    return Method("_".join(names), " + ".join(titles), family, loss, masked=masked, replace=replace, head=head)
 
 
 RIVALS: dict[str, Method] = {
     each.name: each
     for each in (
         method("ce"),
+        Method("masked_images", "Masked images, no penalty", "reference"),
         Method("misclassified", "Emphasis on errors", "reference", masked=False, pool="wrong"),
-        Method("augmentation", "From scratch, augmented", "reference", masked=False, fresh=True),
+        Method("augmentation", "From scratch, augmented", "reference", masked=False, fresh=True, augment=True),
+        Method("all_data", "From scratch, with validation", "reference", masked=False, pool="train+val", fresh=True),
         Method("with_validation", "With validation data", "reference", masked=False, pool="train+val"),
         *(method("ce", replace=replace) for replace in REPLACEMENTS[:-1]),
         method("dropout"), method("rrr"), method("rrr_g"),

@@ -1,6 +1,7 @@
 """Refitting: some more iterations of training, in which a few masked images stand in every batch."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from fashionprobe.feedback.methods import LOSSES, Loss
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 """Yields images, float32 (batch, height, width, 3) in [0, 255], and class numbers, int (batch,), without end."""
 
+Scale = Literal["formula", "relative", "absolute"]
+
 Check = Callable[[], dict[str, float]]
 """Measures the network as it is now; `score` decides which iteration is kept, the rest goes to the history."""
 
@@ -33,8 +36,8 @@ class Plan:
         optimizer: The family that trained the network.
         learning_rate: Its rate.
         decay: Keep the rate, or lower it to 0 along half a cosine.
-        lam: Weight of the penalty.
-        relative: Whether `lam` is relative: at 1 the penalty weighs as much as the cross-entropy at the start.
+        lam: Weight of the penalty, in the unit of `scale`.
+        scale: What `lam` is multiplied with; see `unit`.
         b: Base of PASA.
         th: Threshold of PASA.
         dropped: Channels that selective dropout sets to 0.
@@ -50,7 +53,7 @@ class Plan:
     learning_rate: float = 1e-3
     decay: Literal["none", "cosine"] = "none"
     lam: float = 1.0
-    relative: bool = True
+    scale: Scale = "formula"
     b: float = 0.4
     th: float = 0.7
     dropped: int = 20
@@ -214,6 +217,27 @@ class Stepper:
         return tf.where(tf.reduce_any(at_tap > 0, axis=(1, 2))[:, None], dropped, scores)
 
 
+def unit(loss: Loss, scale: Scale, shape: tuple[int, ...], entropy: float, penalty: float) -> float:
+    """Return what `lam` is multiplied with.
+
+    Args:
+        loss: The loss.
+        scale: "formula": at lam 1 the penalty has the weight that its source gives it, 1 / (5 * rows * columns *
+            channels) for PAS and 1 for PASA; RRR names none, but asks for a penalty of the order of the cross-entropy,
+            so that it is taken as "relative". "relative": at lam 1 the penalty weighs as much as the cross-entropy at
+            the start. "absolute": 1.
+        shape: Of the feature map: rows, columns, channels.
+        entropy: The mean cross-entropy of the first batch.
+        penalty: The mean penalty of it, not multiplied.
+
+    Reference:
+        docs/formulas.md, "Correcting a network"; Ross et al. 2017, section 3, https://arxiv.org/abs/1703.03717.
+    """
+    if scale == "relative" or (scale == "formula" and loss in ("rrr", "rrr_g")):
+        return entropy / penalty if penalty > 0 else 1.0
+    return losses.LAMBDA / math.prod(shape) if scale == "formula" and loss == "pas" else 1.0
+
+
 def kept_channels(feature_map: tf.Tensor, weights: tf.Tensor, at_tap: tf.Tensor, dropped: Any) -> tf.Tensor:
     """Choose the channels of selective dropout.
 
@@ -250,6 +274,7 @@ def refit(
     check: Check,
     seed: int = 0,
     report: Callable[[int], object] = lambda iterations: None,
+    watch: Callable[[int], object] = lambda iteration: None,
 ) -> Refit:
     """Refit a network, and leave it with the weights of the iteration that was kept.
 
@@ -262,6 +287,7 @@ def refit(
         check: Measures the network.
         seed: Seed of the order of the masked images, and of dropout in the network.
         report: Called with 1 after each iteration.
+        watch: Called with the iteration before the first one, 0, and wherever the network is measured.
 
     Returns:
         What happened.
@@ -274,12 +300,11 @@ def refit(
     drawn = _endless(0 if masked is None else len(masked), plan.masked, np.random.default_rng(seed))
     first = _joined(network, *next(batches), masked, next(drawn))
     entropy, penalty = (float(term) for term in stepper.terms(*first))
-    strength = plan.lam
-    if plan.relative and penalty > 0:
-        strength *= entropy / penalty
+    strength = plan.lam * unit(plan.loss, plan.scale, network.shape, entropy, penalty)
     stepper.strength(strength)
     rows = [{"iteration": 0, "cross_entropy": entropy, "penalty": strength * penalty, **check()}]
     probabilities = [_certainties(network, masked, 0)]
+    watch(0)
     best, kept = -np.inf, (0, network.model.get_weights())
     batch = first
     for iteration in range(1, plan.iterations + 1):
@@ -296,6 +321,7 @@ def refit(
         if iteration % plan.check_every == 0 or iteration == plan.iterations:
             row |= check()
             probabilities.append(_certainties(network, masked, iteration))
+            watch(iteration)
             if not plan.keep_best or row["score"] >= best:
                 best, kept = row["score"], (iteration, network.model.get_weights())
         rows.append(row)
@@ -350,6 +376,8 @@ def _endless(count: int, together: int, random: np.random.Generator) -> Iterator
 def _certainties(network: Correctable, masked: MaskedImages | None, iteration: int) -> pd.DataFrame:
     if masked is None:
         return pd.DataFrame({"iteration": [], "id": [], "probability": []})
+    # Of an image with several fillings the first is followed.
+    masked = masked.take(np.sort(np.unique(masked.ids, return_index=True)[1]))
     found = network.probabilities(masked.images)
     of_class = np.take_along_axis(found, masked.labels[:, None], axis=1)[:, 0]
     return pd.DataFrame({"iteration": iteration, "id": masked.ids, "probability": of_class})

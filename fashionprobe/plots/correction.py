@@ -82,6 +82,67 @@ def before_after(rows: Sequence[Corrected], *, title: str = "", scale: str = "re
     return figure
 
 
+@dataclass(frozen=True)
+class Line:
+    """A row of `masked_table`.
+
+    Attributes:
+        name: What made it, such as a method.
+        pictures: One for each masked image, uint8 (height, width, 3), RGB.
+        captions: One for each.
+        outlined: Whether the masks are outlined.
+    """
+
+    name: str
+    pictures: Sequence[np.ndarray]
+    captions: Sequence[str]
+    outlined: bool = True
+
+
+@style.house_style()
+def masked_table(lines: Sequence[Line], masks: Sequence[np.ndarray], *, title: str = "", scale: str = "") -> "Figure":
+    """Draw a column for each masked image and a row for each thing that was made of them.
+
+    Args:
+        lines: The rows, from top to bottom.
+        masks: Of the images, bool (height, width).
+        title: Heading.
+        scale: What the colours of heatmaps stand for; "" when there are none.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+    across = len(masks)
+    side = 1.25 * max(mask.shape[0] / mask.shape[1] for mask in masks)
+    names = 0.5 + max(len(line.name) for line in lines) / 14
+    figure = Figure(
+        figsize=(max(1.4 * across + names, 4.6), len(lines) * (side + 0.3) + 0.4 * bool(title) + 0.7 * bool(scale)),
+        layout="constrained",
+    )
+    figure.set_layout_engine("constrained", h_pad=0.02, w_pad=0.03)
+    axes = figure.subplots(len(lines), across, squeeze=False)
+    nothing = np.zeros((1, 1), bool)
+    for row, line in zip(axes, lines, strict=True):
+        for ax, shown, mask, caption in zip(row, line.pictures, masks, line.captions, strict=True):
+            _picture(ax, shown, mask if line.outlined else np.broadcast_to(nothing, mask.shape), caption)
+            ax.title.set_fontsize(9.5)
+        row[0].text(
+            -0.08, 0.5, line.name, transform=row[0].transAxes, ha="right", va="center", fontsize=11, parse_math=False
+        )
+    if title:
+        heading = figure.suptitle(style.short(title, 60), x=0.01, ha="left", fontsize=14, fontweight="bold")
+        heading.set_parse_math(False)
+    if scale:
+        bar = figure.colorbar(
+            ScalarMappable(cmap=COLOURS), ax=list(axes.flat), location="bottom", shrink=0.7, aspect=40, pad=0.01
+        )
+        bar.set_label(f"{scale}; white and black: outline of the mask", fontsize=11)
+    return figure
+
+
 def _check(rows: Sequence[Corrected]) -> None:
     """Refuse an empty list, and arrays of several sizes."""
     if not rows:

@@ -8,7 +8,7 @@ from fashionprobe.errors import UserError, unknown_name
 if TYPE_CHECKING:
     import keras
 
-AUGMENTATIONS = ("flip", "shift", "zoom", "rotate", "brightness", "contrast")
+AUGMENTATIONS = ("flip", "shift", "zoom", "rotate", "brightness", "contrast", "hue", "saturation")
 FILL = "nearest"
 """Where a picture was moved away its edge is extended: white for product photographs, black for those on black."""
 
@@ -29,7 +29,8 @@ def layers(names: Sequence[str], *, seed: int, xla: bool = False) -> "list[keras
 
     Args:
         names: Of `AUGMENTATIONS`: flip (left to right), shift (up to 10 % of height and width), zoom (up to 20 %),
-            rotate (up to 10 degrees), brightness and contrast (up to 20 %).
+            rotate (up to 10 degrees), brightness and contrast (up to 20 %), hue (up to 20 % of half the circle) and
+            saturation (up to 40 %).
         seed: Seed; each layer gets one of its own.
         xla: Whether they will be compiled with XLA.
 
@@ -40,7 +41,8 @@ def layers(names: Sequence[str], *, seed: int, xla: bool = False) -> "list[keras
         UserError: If there is no such augmentation, or XLA cannot compile one.
     """
     check(names)
-    made = [_layer(name, seed * len(AUGMENTATIONS) + AUGMENTATIONS.index(name)) for name in names]
+    # Six, as many as there were at first: the same seed draws the same changes as ever.
+    made = [_layer(name, seed * 6 + AUGMENTATIONS.index(name)) for name in names]
     blocked = [name for name, layer in zip(names, made, strict=True) if not layer.supports_jit]
     if xla and blocked:
         raise UserError(
@@ -67,4 +69,8 @@ def _layer(name: str, seed: int) -> "keras.Layer":
             return keras.layers.RandomRotation(10 / 360, **moved)
         case "brightness":
             return keras.layers.RandomBrightness(0.2, value_range=(0, 255), **given)
+        case "hue":
+            return keras.layers.RandomHue(0.2, value_range=(0, 255), **given)
+        case "saturation":
+            return keras.layers.RandomSaturation(0.2, value_range=(0, 255), **given)
     return keras.layers.RandomContrast(0.2, value_range=(0, 255), **given)

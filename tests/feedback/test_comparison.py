@@ -156,8 +156,8 @@ def test_a_seed_gives_the_same_network_twice(workbench, name):
 def test_pools_and_plans(workbench, seen):
     workbench.pools.clear()
     expected = {
-        "continued": "train", "misclassified": "wrong", "augmentation": "train", "with_validation": "train+val",
-        "crops": "train", "pasa": "train",
+        "continued": "train", "masked_images": "train", "misclassified": "wrong", "augmentation": "train",
+        "all_data": "train+val", "with_validation": "train+val", "crops": "train", "pasa": "train",
     }  # fmt: skip
     for name in expected:
         workbench.run(name, seed=7)
@@ -165,12 +165,14 @@ def test_pools_and_plans(workbench, seen):
     by_name = dict(zip(expected, seen, strict=True))
     assert all(given["seed"] == 7 for given in seen)
     assert [name for name, given in by_name.items() if given["masked"] is None] == [
-        "misclassified", "augmentation", "with_validation",
+        "continued", "misclassified", "augmentation", "all_data", "with_validation",
     ]  # fmt: skip
     # Validation images that were trained with choose nothing.
-    assert [name for name, given in by_name.items() if not given["plan"].keep_best] == ["with_validation"]
+    assert [name for name, given in by_name.items() if not given["plan"].keep_best] == [
+        "all_data", "with_validation",
+    ]  # fmt: skip
     assert {name: given["plan"].iterations for name, given in by_name.items()} == {
-        name: 3 if name == "augmentation" else 2 for name in expected
+        name: 3 if name in ("augmentation", "all_data") else 2 for name in expected
     }
     assert by_name["pasa"]["plan"].loss == "pasa"
     assert by_name["pasa"]["masked"] is workbench.data.masked
@@ -187,6 +189,9 @@ def test_from_scratch_means_new_weights_and_changed_images(workbench, seen):
     workbench.run("continued", seed=3)
     np.testing.assert_array_equal(seen[1]["batch"][0], plain)
     assert workbench.freshened == workbench.augmented == [3]
+    workbench.run("all_data", seed=3)
+    np.testing.assert_array_equal(seen[2]["batch"][0], plain)
+    assert (workbench.freshened, workbench.augmented) == ([3, 3], [3])
 
 
 @pytest.mark.parametrize("name", ["telea", "navier_stokes", "generative", "crops", "noise"])
@@ -208,8 +213,26 @@ def test_replaced_regions_have_no_mask_any_more(workbench, seen, name):
         np.testing.assert_array_equal(seen[1]["masked"].images, edited.images)
         assert (seen[2]["masked"].images != edited.images).any()
     else:
-        assert workbench.painted == [5]
+        # The number of the filling.
+        assert workbench.painted == [0]
         assert (edited.images[given.masks] == 7).all()
+
+
+def test_a_region_is_filled_several_times_and_each_time_differently(workbench):
+    given, count = workbench.data.masked, len(workbench.data.masked)
+    bench = dataclasses.replace(workbench.bench, fillings=3)
+    filled = bench.edited(named("noise"), 0)
+    assert filled.ids.tolist() == given.ids.tolist() * 3 and filled.labels.tolist() == given.labels.tolist() * 3
+    first, second, _ = filled.images.reshape(3, count, *given.images.shape[1:])
+    assert (first != second)[given.masks].any(axis=1).all()
+    np.testing.assert_array_equal(first[~given.masks], given.images[~given.masks])
+    workbench.painted.clear()
+    assert len(bench.edited(named("generative"), 0)) == 3 * count and workbench.painted == [0, 1, 2]
+    # What fills a region in one way only does so once.
+    assert len(bench.edited(named("telea"), 0)) == count
+    found = bench.run(named("noise"), 0)
+    assert found.probabilities.groupby("iteration")["id"].nunique().eq(count).all()
+    assert not found.probabilities.duplicated(["iteration", "id"]).any()
 
 
 def test_the_score_is_the_mean_of_validation_and_swapped_copies(workbench):
@@ -332,7 +355,7 @@ def test_a_network_without_the_head(seen):
 def test_own_functions_fill_regions_like_the_others(workbench, seen):
     workbench.painted.clear()
     workbench.bench.run(method(replace="function"), 2)
-    assert workbench.painted == [2]
+    assert workbench.painted == [0]
     assert (seen[0]["masked"].images[workbench.data.masked.masks] == 7).all()
 
 

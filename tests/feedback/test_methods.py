@@ -20,8 +20,8 @@ def names(chosen):
 
 def test_all_rivals_in_their_order():
     assert names(choose(["all"], method("pasa"))) == [
-        "base", "pasa", "continued", "misclassified", "augmentation", "with_validation", "telea", "navier_stokes",
-        "generative", "crops", "noise", "dropout", "rrr", "rrr_g", "head", "pas", "pasa_head",
+        "base", "pasa", "continued", "masked_images", "misclassified", "augmentation", "all_data", "with_validation",
+        "telea", "navier_stokes", "generative", "crops", "noise", "dropout", "rrr", "rrr_g", "head", "pas", "pasa_head",
     ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_the_main_method_stands_once():
 
 def test_unknown_names():
     with pytest.raises(
-        UserError, match=r"`rivals` must be one of 18 names.*Did you mean 'telea'.*fashionprobe refit --help"
+        UserError, match=r"`rivals` must be one of 20 names.*Did you mean 'telea'.*fashionprobe refit --help"
     ):
         choose(["tela"], method())
     with pytest.raises(UserError, match=r"`rivals` must be .* Received: all"):
@@ -79,7 +79,7 @@ def test_every_method_that_can_be_asked_for_has_a_name_and_a_title_of_its_own():
 def test_what_a_method_is_made_of(made, name, title, family, loss):
     assert (made.name, made.title, made.family, made.loss) == (name, title, family, loss)
     assert made.head is name.endswith("head")
-    assert made.masked and made.iterate and not made.fresh and made.pool == "train"
+    assert made.masked is not name.startswith("continued") and made.iterate and not made.fresh and made.pool == "train"
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -89,10 +89,11 @@ def test_a_replacement_leaves_no_mask_to_look_into(loss):
 
 def test_references_see_no_mask():
     seen = {name for name, each in RIVALS.items() if not each.masked}
-    assert seen == {"misclassified", "augmentation", "with_validation"}
+    assert seen == {"continued", "misclassified", "augmentation", "all_data", "with_validation"}
     assert RIVALS["misclassified"].pool == "wrong"
     assert RIVALS["with_validation"].pool == "train+val"
-    assert [name for name, each in RIVALS.items() if each.fresh] == ["augmentation"]
+    assert [name for name, each in RIVALS.items() if each.fresh] == ["augmentation", "all_data"]
+    assert [name for name, each in RIVALS.items() if each.augment] == ["augmentation"]
     assert [name for name, each in RIVALS.items() if not each.iterate] == ["head"]
     assert not (BASE.masked or BASE.iterate or BASE.head)
     assert methods.LOSS_TITLES["pasa"] == RIVALS["pasa"].title

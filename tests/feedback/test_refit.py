@@ -73,12 +73,12 @@ class Lab:
     def fresh(self):
         self.network.model.set_weights(self.base)
 
-    def refit(self, masked, /, loss="ce", *, optimizer="adam", stepper=None, check=None, seed=0, **plan):
+    def refit(self, masked, /, loss="ce", *, optimizer="adam", stepper=None, check=None, seed=0, watch=int, **plan):
         self.fresh()
         given = {"iterations": 6, "masked": 3, "check_every": 3, "learning_rate": 0.01, "dropped": 2, **plan}
         return refit(
             self.network, stepper or self.stepper(loss, optimizer), batches(), masked, Plan(loss=loss, **given),
-            check=check or (lambda: {"score": 0.0}), seed=seed,
+            check=check or (lambda: {"score": 0.0}), seed=seed, watch=watch,
         )  # fmt: skip
 
 
@@ -174,16 +174,16 @@ def test_one_step_follows_the_gradient_of_the_loss(lab, masked):
 
 
 @pytest.mark.parametrize("loss", PENALTIES)
-def test_at_lam_1_the_penalty_starts_as_large_as_the_cross_entropy(lab, masked, loss):
-    first = lab.refit(masked, loss, iterations=1).history.iloc[0]
+def test_at_a_relative_lam_of_1_the_penalty_starts_as_large_as_the_cross_entropy(lab, masked, loss):
+    first = lab.refit(masked, loss, iterations=1, scale="relative").history.iloc[0]
     assert first["penalty"] == pytest.approx(first["cross_entropy"], rel=1e-5)
     assert first["loss"] == pytest.approx(2 * first["cross_entropy"], rel=1e-5)
-    half = lab.refit(masked, loss, iterations=1, lam=0.5).history.iloc[0]
+    half = lab.refit(masked, loss, iterations=1, lam=0.5, scale="relative").history.iloc[0]
     assert half["penalty"] == pytest.approx(first["cross_entropy"] / 2, rel=1e-5)
 
 
 def test_an_absolute_lam_is_taken_as_it_is(lab, masked):
-    found = lab.refit(masked, "pas", iterations=1, lam=0.001, relative=False)
+    found = lab.refit(masked, "pas", iterations=1, lam=0.001, scale="absolute")
     assert found.strength == 0.001
     stepper = started(lab, "pas")
     # The same first batch: six random images, then three masked ones, in the order of the seed.
@@ -195,6 +195,41 @@ def test_an_absolute_lam_is_taken_as_it_is(lab, masked):
         np.zeros((9, SIDE, SIDE), np.float32),
     )  # fmt: skip
     assert found.history["penalty"].iloc[0] == pytest.approx(0.001 * float(penalty), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["pas", "pasa"])
+def test_by_default_the_first_penalty_is_that_of_the_thesis(lab, masked, loss):
+    found = lab.refit(masked, loss, iterations=1)
+    first = found.history.iloc[0]
+    # The same first batch: six random images, then three masked ones, in the order of the seed.
+    images, labels = next(batches())
+    part = masked.take(np.random.default_rng(0).permutation(7)[:3])
+    given, numbers = np.concatenate([images, part.images]), np.concatenate([labels, part.labels])
+    lab.fresh()
+    maps, scores = (np.asarray(each) for each in lab.network(given.astype(np.float32), training=False))
+    tap = np.concatenate([np.zeros((6, *maps.shape[1:3])), part.at_tap])
+    of_true = np.exp(log_softmax(scores, axis=1))[range(9), numbers]
+    inside = (np.abs(maps) * tap[..., None]).sum(axis=(1, 2, 3))
+    rows, columns, channels = maps.shape[1:]
+    if loss == "pas":
+        penalty = inside / (5 * rows * columns * channels)
+    else:
+        penalty = inside / (channels * (tap.sum(axis=(1, 2)) + 1)) * 0.4 ** (of_true / 0.7)
+    assert first["penalty"] == pytest.approx(penalty.mean(), rel=1e-5)
+    assert first["cross_entropy"] == pytest.approx(-np.log(of_true).mean(), rel=1e-5)
+    assert found.strength == pytest.approx(1 / (5 * rows * columns * channels) if loss == "pas" else 1)
+
+
+@pytest.mark.parametrize("loss", ["rrr", "rrr_g"])
+def test_rrr_asks_for_a_penalty_of_the_order_of_the_cross_entropy(lab, masked, loss):
+    first = lab.refit(masked, loss, iterations=1).history.iloc[0]
+    assert first["penalty"] == pytest.approx(first["cross_entropy"], rel=1e-5)
+
+
+def test_it_can_be_watched(lab, masked):
+    seen = []
+    lab.refit(masked, "pas", iterations=5, check_every=2, watch=seen.append)
+    assert seen == [0, 2, 4, 5]
 
 
 def scripted(lab, scores, weights):

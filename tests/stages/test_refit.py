@@ -121,8 +121,8 @@ def test_tables_of_iterations_and_masked_images(refitted):
     assert list(one["iteration"]) == [0, 1, 2, 3]
     assert one["val"].notna().tolist() == [True, False, True, True]
     assert one["loss"].to_numpy() == pytest.approx((one["cross_entropy"] + one["penalty"]).to_numpy(), abs=1e-5)
-    # Relative: at the start the penalty weighs as much as the cross-entropy.
-    assert one["penalty"].iloc[0] == pytest.approx(one["cross_entropy"].iloc[0], abs=1e-5)
+    # The thesis' PASA has no lambda.
+    assert set(pd.read_csv(refitted.path / "runs.csv").query("method == 'PASA'")["strength"]) == {1.0}
     masked = pd.read_csv(refitted.path / "masked.csv")
     mine = masked[(masked["method"] == "PASA") & (masked["seed"] == 0)]
     # Of the 24 masked images a fifth chooses the iteration.
@@ -135,10 +135,45 @@ def test_tables_of_iterations_and_masked_images(refitted):
 def test_figures_are_there(refitted):
     facts = json.loads((refitted.path / "manifest.json").read_text())["facts"]
     names = {each["file"].removesuffix(".png") for each in facts["figures"]}
-    assert names == {"methods", "refit_curves", "before_after", "confusion", "per_class", "pasa"}
+    assert names == {
+        "methods", "refit_curves", "before_after", "heatmaps_by_method", "heatmaps_by_iteration", "confusion",
+        "per_class", "pasa",
+    }  # fmt: skip
     assert all(
         (refitted.path / f"{name}.svg").is_file() and (refitted.path / f"{name}.png").is_file() for name in names
     )
+
+
+def test_the_probabilities_of_the_masked_images_by_method(root, refitted):
+    table = pd.read_csv(refitted.path / "masked_by_method.csv")
+    assert set(table["method"]) == {"Base", "PASA", "Continued training", "Emphasis on errors", "Last layer alone"}
+    columns = [name for name in table if name.startswith("p ")]
+    assert columns == ["p epsilon", "p xi", "p zeta"]
+    np.testing.assert_allclose(table[columns].sum(axis=1), 1, atol=1e-4)
+    # The saved network gives the row of the seed that was kept.
+    facts = json.loads((refitted.path / "manifest.json").read_text())["facts"]
+    mine = table[(table["method"] == "PASA") & (table["seed"] == facts["kept_seed"])]
+    of_true = [row[f"p {row['class']}"] for _, row in mine.iterrows()]
+    along = pd.read_csv(refitted.path / "masked.csv").query("method == 'PASA' and seed == @facts['kept_seed']")
+    kept = pd.read_csv(refitted.path / "runs.csv").query("method == 'PASA' and seed == @facts['kept_seed']")
+    last = along[along["iteration"] == kept["iteration"].item()].set_index("id")["probability"]
+    np.testing.assert_allclose(of_true, last[mine["id"]], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_last_iteration_is_kept_and_no_mask_is_held_back(letters_copy):
+    made = call(letters_copy, keep="last", iterations=4)
+    runs = pd.read_csv(made.path / "runs.csv").query("method == 'PASA'")
+    assert runs["iteration"].tolist() == [4] and runs["swapped"].isna().all()
+    masked = pd.read_csv(made.path / "masked.csv").query("method == 'PASA'")
+    assert masked.groupby("iteration")["id"].nunique().tolist() == [24] * 5
+
+
+@pytest.mark.slow
+def test_fillings_are_drawn_and_part_of_the_request(letters_copy):
+    made = call(letters_copy, loss="ce", replace="noise", fillings=2)
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    assert "fillings.png" in manifest["files"] and manifest["arguments"]["fillings"] == 2
 
 
 def test_other_stages_know_the_classes_of_the_corrected_network(root, refitted):

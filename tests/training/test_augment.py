@@ -41,7 +41,7 @@ def test_none_makes_none_and_order_is_kept():
 
 
 def test_unknown_and_uncompilable_ones_are_refused():
-    with pytest.raises(UserError, match=r"brightness, contrast. Received: flipp. Did you mean 'flip'\?"):
+    with pytest.raises(UserError, match=r"contrast, hue, saturation. Received: flipp. Did you mean 'flip'\?"):
         layers(["flipp"], seed=0)
     with pytest.raises(UserError, match=r"`augment` must be without shift, zoom and rotate when --xla is set"):
         layers(["flip", "rotate"], seed=0, xla=True)

@@ -1,7 +1,8 @@
-"""Nets for masked training, of the visual-feedback experiments: fine last maps, all blocks of few filters, no weights.
+"""Nets for masked training: fine last maps, all blocks of few filters, no weights.
 
-A net whose last map is fine can be told where not to look. `residual` is for photographs of 224 pixels, `sketch` for
-drawings of 128, `symbol` for drawings of 72; the last trains on two processor cores.
+A net whose last map is fine can be told where not to look. `vgg_residual` and `vgg_plain` are those of the visual
+feedback thesis, for photographs of 224 pixels and drawings of 72. Ours: `residual` for photographs of 224 pixels,
+`sketch` for drawings of 128, `symbol` for drawings of 72; the last trains on two processor cores.
 """
 
 from typing import Any
@@ -10,6 +11,34 @@ import keras
 
 KERNELS = (3, 4, 5)
 FILTERS = 64
+
+VGG_RESIDUAL_WIDTHS, VGG_PLAIN_WIDTHS = (16, 24, 32, 48, 64), (16, 32, 64)
+"""Filters by block. The thesis says that there are more with depth, and 64 at the end; the other numbers are ours."""
+
+
+def vgg_residual() -> keras.Model:
+    """Build the net of the feedback thesis for animals and sketches: five blocks, the last map 14 x 14 x 64.
+
+    Each block has two convolutions of 3x3, each with batch normalisation, and adds its input before the last ReLU;
+    maximum pooling halves the map after each block but the last.
+
+    Returns:
+        A model from RGB images in [0, 255], float32 (batch, height, width, 3) of any size, made for 224 pixels, to the
+        feature map of block 5; block k ends in the layer `block{k}_out`.
+    """
+    return _vgg("vgg_residual", VGG_RESIDUAL_WIDTHS, plain=False)
+
+
+def vgg_plain() -> keras.Model:
+    """Build the net of the feedback thesis for symbols: three blocks, the last map 18 x 18 x 64 for 72 pixels.
+
+    Each block has two convolutions of 3x3 with ReLU, without batch normalisation and without residual sums; maximum
+    pooling halves the map after each block but the last.
+
+    Returns:
+        A model as that of `vgg_residual`, made for 72 pixels; block k ends in the layer `block{k}_out`.
+    """
+    return _vgg("vgg_plain", VGG_PLAIN_WIDTHS, plain=True)
 
 
 def residual() -> keras.Model:
@@ -64,6 +93,25 @@ def symbol() -> keras.Model:
         shortcut = _convolution(x, width, 1, f"{name}_shortcut")
         x = keras.layers.ReLU(name=f"{name}_out")(keras.layers.Add(name=f"{name}_add")([shortcut, y]))
     return keras.Model(image, x, name="symbol")
+
+
+def _vgg(name: str, widths: tuple[int, ...], *, plain: bool) -> keras.Model:
+    """Build blocks of two convolutions, with pooling between them."""
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, -1.0, name="rescaling")(image)
+    for number, width in enumerate(widths, 1):
+        block = f"block{number}"
+        if number > 1:
+            x = keras.layers.MaxPooling2D(2, padding="same", name=f"{block}_pool")(x)
+        if plain:
+            x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"{block}_a")(x)
+            x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"{block}_out")(x)
+            continue
+        shortcut = _convolution(x, width, 1, f"{block}_shortcut")
+        x = keras.layers.ReLU(name=f"{block}_a_relu")(_convolution(x, width, 3, f"{block}_a"))
+        x = keras.layers.Add(name=f"{block}_add")([shortcut, _convolution(x, width, 3, f"{block}_b")])
+        x = keras.layers.ReLU(name=f"{block}_out")(x)
+    return keras.Model(image, x, name=name)
 
 
 def _ink(image: Any) -> Any:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 RUNS = ".runs"
 """Folder of the draft in which each method and seed is kept when it is done."""
 
-VALIDATION, TRAINING, DONORS, HEATMAPS = 400, 1000, 200, 40
-"""Images at most: that choose an iteration, that measure training, that give pixels, whose heat is measured."""
+VALIDATION, TRAINING, DONORS, HEATMAPS, WATCHED = 400, 1000, 200, 40, 5
+"""Images at most: that choose an iteration, that measure training, that give pixels, whose heat is measured, whose
+fillings and heatmaps along the refit are kept."""
 
 HELD_OUT, MIN_TO_HOLD_OUT = 0.2, 20
 """Share of the masked images that chooses an iteration, from this number of masks on."""
@@ -96,6 +97,7 @@ class Experiment:
         swept: Values to try of lam, b and th.
         mask_counts: Numbers of masks to try; [] for all of them.
         freeze: Blocks 1 to this one keep their weights.
+        fillings: How often a masked region is filled.
         paint: Where the user's own function is; None for none.
         augment: Names of the changes of the rival from scratch.
         seeds: The seeds.
@@ -109,6 +111,7 @@ class Experiment:
     swept: dict[str, list[float]]
     mask_counts: list[int]
     freeze: int
+    fillings: int
     paint: str | None
     augment: list[str]
     seeds: list[int]
@@ -121,6 +124,7 @@ class Experiment:
             "method": self.main.name, "rivals": [each.name for each in self.methods[2:]], **plan,
             "random": self.random, **self.swept, "mask_count": self.mask_counts, "freeze": self.freeze,
             "paint": self.paint, "augment": self.augment, "seeds": self.seeds, "by": self.by,
+            **({} if self.fillings == 1 else {"fillings": self.fillings}),
         }  # fmt: skip
 
     def check(self, subject: Subject) -> None:
@@ -167,6 +171,15 @@ class Run:
         with np.load(self.folder / "found.npz", allow_pickle=False) as file:
             return dict(file)
 
+    def along(self) -> dict[str, np.ndarray]:
+        """Return its heatmaps and probabilities along the refit, by `iteration`."""
+        with np.load(self.folder / "along.npz", allow_pickle=False) as file:
+            return dict(file)
+
+    def filled(self) -> np.ndarray:
+        """Return the first masked images as it filled them, uint8 (fillings, images, height, width, 3)."""
+        return np.load(self.folder / "filled.npy", allow_pickle=False)
+
     def noted(self) -> dict[str, Any]:
         """Return its numbers: iteration, strength, seconds, val, swapped, score."""
         return json.loads((self.folder / "noted.json").read_text(encoding="utf-8"))
@@ -211,7 +224,7 @@ def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
     network = subject.network(experiment.freeze)
     explainer = grad_cam(network.model, network.tap)
     refit_data = _refit_data(experiment, subject, network)
-    bench = Bench(network, refit_data, experiment.plan, _fresh_plan(experiment, subject))
+    bench = Bench(network, refit_data, experiment.plan, _fresh_plan(experiment, subject), experiment.fillings)
     train = subject.data.sample("train", TRAINING, 0)
     masked = refit_data.masked.take(np.arange(min(HEATMAPS, len(refit_data.masked))))
     runs, left_out, tried = [], {}, []
@@ -227,7 +240,12 @@ def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
                         bar.update(bench.iterations(method))
                         continue
                     with _whole(done[-1].folder) as folder:
-                        outcome, seconds = _timed(best, method, seed, bar.update)
+                        along = _Along(network, explainer, masked) if method == experiment.main else None
+                        outcome, seconds = _timed(best, method, seed, bar.update, along or (lambda iteration: None))
+                        if along is not None and method.iterate:
+                            along.save(folder / "along.npz")
+                        if method.replace:
+                            np.save(folder / "filled.npy", _fillings(best, method, seed))
                         _measure(folder, best, outcome, subject.data, explainer, train, masked)
                         noted = {"iteration": outcome.iteration, "strength": outcome.strength, "seconds": seconds}
                         (folder / "noted.json").write_text(json.dumps(noted | best.score(seed)), encoding="utf-8")
@@ -243,10 +261,38 @@ def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
     return Outcome(network, runs, left_out, pd.DataFrame(tried), masked, train[1])
 
 
-def _timed(bench: Bench, method: Method, seed: int, report: Callable[[int], object]) -> "tuple[Any, float]":
+class _Along:
+    """The heatmaps of the first masked images, and their probabilities, at each measurement of a refit."""
+
+    def __init__(self, network: Correctable, explainer: "ExplainFunction", masked: MaskedImages) -> None:
+        self._network, self._explainer = network, explainer
+        self._masked = masked.take(np.arange(min(WATCHED, len(masked))))
+        self._found: dict[str, list[Any]] = {"iteration": [], "heat": [], "certain": []}
+
+    def __call__(self, iteration: int) -> None:
+        images, labels = self._masked.images, self._masked.labels
+        self._found["iteration"].append(iteration)
+        self._found["heat"].append(heatmap(self._explainer(images, labels), images.shape[1:3]).astype(np.float16))
+        self._found["certain"].append(self._network.probabilities(images))
+
+    def save(self, path: Path) -> None:
+        """Write iteration (n,), heat (n, images, height, width) and certain (n, images, classes)."""
+        np.savez(path, **{name: np.array(values) for name, values in self._found.items()})
+
+
+def _fillings(bench: Bench, method: Method, seed: int) -> np.ndarray:
+    """Return the fillings of the first masked images, uint8 (fillings, images, height, width, 3)."""
+    filled, count = bench.edited(method, seed).images, len(bench.data.masked)
+    apart = filled.reshape(len(filled) // count, count, *filled.shape[1:])
+    return np.rint(apart[:, :WATCHED]).clip(0, 255).astype(np.uint8)
+
+
+def _timed(
+    bench: Bench, method: Method, seed: int, report: Callable[[int], object], watch: Callable[[int], object]
+) -> "tuple[Any, float]":
     """Run one method with one seed; return what came out, and the seconds."""
     started = tf.timestamp()
-    outcome = bench.run(method, seed, report=report)
+    outcome = bench.run(method, seed, report=report, watch=watch)
     return outcome, float(tf.timestamp() - started)
 
 
@@ -344,7 +390,7 @@ def _wrong(experiment: Experiment, subject: Subject, network: Correctable) -> li
 
 def _refit_data(experiment: Experiment, subject: Subject, network: Correctable) -> RefitData:
     """Gather what the methods may use."""
-    masked, held_out = _split_masks(subject, network)
+    masked, held_out = _split_masks(subject, network, chooses=experiment.plan.keep_best)
     wrong = _wrong(experiment, subject, network)
     data, donors = subject.data, subject.data.sample("train", DONORS, 1)
 
@@ -379,18 +425,18 @@ def _refit_data(experiment: Experiment, subject: Subject, network: Correctable) 
     return RefitData(batches, masked, held_out, validation, donors, paints, fresh, changed)
 
 
-def _split_masks(subject: Subject, network: Correctable) -> tuple[MaskedImages, MaskedImages | None]:
-    """Return the masked images to train with, and those that choose the iteration: of val, else some of train."""
+def _split_masks(subject: Subject, network: Correctable, *, chooses: bool) -> tuple[MaskedImages, MaskedImages | None]:
+    """Return the masked images to train with, and those that measure: of val, else some of train if they choose."""
     given = subject.masks
     data, ids = subject.data, np.array(given.ids)
     labels = subject.number_of(ids.tolist())
     together = mask_at_tap(network, ids, data.pictures(list(ids)), labels, given.fitted(data.size, data.fit))
     held_out = np.array([split == "val" for split in given.splits])
-    if not held_out.any() and len(ids) >= MIN_TO_HOLD_OUT:
+    if chooses and not held_out.any() and len(ids) >= MIN_TO_HOLD_OUT:
         order = np.random.default_rng(0).permutation(len(ids))
         held_out[order[: round(HELD_OUT * len(ids))]] = True
-    chooses = len(np.unique(labels[held_out])) > 1
-    return together.take(np.flatnonzero(~held_out)), together.take(np.flatnonzero(held_out)) if chooses else None
+    several = len(np.unique(labels[held_out])) > 1
+    return together.take(np.flatnonzero(~held_out)), together.take(np.flatnonzero(held_out)) if several else None
 
 
 def _paints(experiment: Experiment, data: Data) -> dict[str, Callable[[int], Paint]]:
@@ -403,13 +449,14 @@ def _paints(experiment: Experiment, data: Data) -> dict[str, Callable[[int], Pai
         side = tuple(max(8, number // 8 * 8) for number in data.size)
         return as_paint(train_inpainter(images, (side[0], side[1]), steps=INPAINTER_STEPS, seed=seed, width=12))
 
-    first = functools.cache(lambda: generative(experiment.seeds[0]))
+    # All seeds share the networks that fill; each filling has one of its own.
+    trained = functools.cache(lambda number: generative(experiment.seeds[0] + number))
     paints: dict[str, Callable[[int], Paint]] = {
-        "telea": lambda seed: telea, "navier_stokes": lambda seed: navier_stokes, "generative": lambda seed: first(),
+        "telea": lambda number: telea, "navier_stokes": lambda number: navier_stokes, "generative": trained,
     }  # fmt: skip
     own = experiment.paint
     if own is not None:
-        paints["function"] = lambda seed: _own_function(own)
+        paints["function"] = lambda number: _own_function(own)
     return paints
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from fashionprobe.feedback.methods import BASE
 from fashionprobe.feedback.significance import GROUP, mcnemar, summary
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.refit.experiment import Experiment, Outcome, Run, Subject
+from fashionprobe.stages.refit.experiment import WATCHED, Experiment, Outcome, Run, Subject
 from fashionprobe.training.scores import Scores, score
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SHOWN = 6
 """Masked images in the figure of heatmaps."""
+
+STEPS = 8
+"""Iterations at most in the figure of heatmaps along the refit."""
 
 
 def write(draft: Path, experiment: Experiment, subject: Subject, outcome: Outcome) -> dict[str, Any]:
@@ -40,6 +43,8 @@ def write(draft: Path, experiment: Experiment, subject: Subject, outcome: Outcom
     iterations.to_csv(draft / "iterations.csv", index=False, float_format="%.6f")
     masked = pd.concat([each.table("masked.csv") for each in found], ignore_index=True)
     masked.to_csv(draft / "masked.csv", index=False, float_format="%.6f")
+    by_method = pd.concat([_probabilities(subject, outcome, each) for each in found], ignore_index=True)
+    by_method.to_csv(draft / "masked_by_method.csv", index=False, float_format="%.6f")
     per_class = _per_class(found, scores)
     per_class.to_csv(draft / "per_class.csv", index=False, float_format="%.6f")
     if len(tried):
@@ -148,6 +153,7 @@ def _draw(
         "before_after", _heatmaps(experiment, subject, outcome, kept), "What it looks at, before and after",
         "Grad-CAM of the true class for masked images of the training. The outline is the mask.",
     )  # fmt: skip
+    _draw_masked(figures, subject, outcome, kept)
     before, after = scores[BASE.name, kept.seed]["test"], scores[experiment.main.name, kept.seed]["test"]
     heading = f"{title}, test images"
     drawn = confusion_change(before.confusion, after.confusion, title=heading)
@@ -167,6 +173,65 @@ def _draw(
     if len(mine):
         what = "What was chosen has the best mean of validation and swapped."
         figures.add("sweep", sweep(mine, title=title), "Values tried", what)
+
+
+def _probabilities(subject: Subject, outcome: Outcome, each: Run) -> pd.DataFrame:
+    """Return what one network says of each masked image: method, seed, id, class, and the probability of each class."""
+    names = subject.trained.classes
+    table = pd.DataFrame(each.arrays()["certain"], columns=[f"p {name}" for name in names])
+    truth = [names[number] for number in outcome.masked.labels]
+    table.insert(0, "class", truth)
+    table.insert(0, "id", outcome.masked.ids)
+    table.insert(0, "seed", each.seed)
+    table.insert(0, "method", each.method.title)
+    return table
+
+
+def _draw_masked(figures: Figures, subject: Subject, outcome: Outcome, kept: Run) -> None:
+    """Draw the first masked images: their heatmaps by method and along the refit, and what filled their regions."""
+    from fashionprobe.plots.correction import Line, masked_table
+    from fashionprobe.plots.overlays import overlay
+
+    masked = outcome.masked.take(np.arange(min(WATCHED, len(outcome.masked))))
+    pictures, names = masked.images.astype(np.uint8), subject.trained.classes
+    first = Line("Image", pictures, [names[number] for number in masked.labels])
+
+    def heat(name: str, maps: np.ndarray, certain: np.ndarray) -> Line:
+        shown = [overlay(each, one.astype(np.float32)) for each, one in zip(pictures, maps, strict=False)]
+        of_true = certain[np.arange(len(masked)), masked.labels]
+        return Line(name, shown, [f"p = {value:.2f}" for value in of_true])
+
+    seeded = [each for each in outcome.runs if each.seed == kept.seed]
+    lines = []
+    for each in seeded:
+        arrays = each.arrays()
+        lines.append(heat(each.method.title, arrays["heat"], arrays["certain"]))
+    figures.add(
+        "heatmaps_by_method", masked_table([first, *lines], masked.masks, scale="Grad-CAM"),
+        "What each method looks at", "Grad-CAM of the true class for the first masked images, and its probability p. "
+        "masked_by_method.csv has the probabilities of all classes.",
+    )  # fmt: skip
+    if kept.method.iterate:
+        along = kept.along()
+        shown = np.unique(np.linspace(0, len(along["iteration"]) - 1, STEPS).round().astype(int))
+        lines = [heat(f"Iteration {along['iteration'][n]}", along["heat"][n], along["certain"][n]) for n in shown]
+        figures.add(
+            "heatmaps_by_iteration", masked_table([first, *lines], masked.masks, scale="Grad-CAM"),
+            "The heatmaps along the refit", f"{kept.method.title}: Grad-CAM of the true class, and its probability p.",
+        )  # fmt: skip
+    lines = [
+        Line(
+            each.method.title + (f", {number + 1}" if len(filled) > 1 else ""), one, [""] * len(one), outlined=False
+        )
+        for each in seeded if each.method.replace
+        for filled in [each.filled()]
+        for number, one in enumerate(filled)
+    ]  # fmt: skip
+    if lines:
+        figures.add(
+            "fillings", masked_table([first, *lines], masked.masks), "What the masked regions were filled with",
+            "The first masked images. Where a filling shows what it should hide, edit the mask.",
+        )  # fmt: skip
 
 
 def _heatmaps(experiment: Experiment, subject: Subject, outcome: Outcome, kept: Run) -> "Figure":

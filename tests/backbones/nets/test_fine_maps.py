@@ -21,6 +21,8 @@ def maps(name):
     ("name", "size", "expected"),
     [
         ("residual", 224, [(224, 224, 64), (112, 112, 64), (56, 56, 64), (28, 28, 64), (14, 14, 64)]),
+        ("vgg_residual", 224, [(224, 224, 16), (112, 112, 24), (56, 56, 32), (28, 28, 48), (14, 14, 64)]),
+        ("vgg_plain", 72, [(72, 72, 16), (36, 36, 32), (18, 18, 64)]),
         ("sketch", 128, [(128, 128, 64), (64, 64, 64), (32, 32, 64), (16, 16, 64), (16, 16, 64)]),
         ("symbol", 72, [(72, 72, 16), (36, 36, 32), (18, 18, 48), (18, 18, 64)]),
     ],
@@ -41,6 +43,24 @@ def test_each_large_block_convolves_with_three_sizes_and_skips(name):
     assert sorted(kernels) == [1, *[3] * 5, *[4] * 5, *[5] * 5]
     assert {layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)} == {64}
     assert sum(isinstance(layer, keras.layers.Add) for layer in model.layers) == 5
+
+
+def kinds(model, kind):
+    return [layer for layer in model.layers if isinstance(layer, kind)]
+
+
+def test_the_net_of_the_animals_has_two_convolutions_a_block_with_normalisation_and_sums():
+    model = nets.NETS["vgg_residual"][0]()
+    three = [layer for layer in kinds(model, keras.layers.Conv2D) if layer.kernel_size == (3, 3)]
+    assert [layer.filters for layer in three] == [16, 16, 24, 24, 32, 32, 48, 48, 64, 64]
+    assert len(kinds(model, keras.layers.Add)) == 5
+    assert len(kinds(model, keras.layers.BatchNormalization)) == len(kinds(model, keras.layers.Conv2D))
+
+
+def test_the_net_of_the_symbols_has_neither_normalisation_nor_sums():
+    model = nets.NETS["vgg_plain"][0]()
+    assert [layer.kernel_size for layer in kinds(model, keras.layers.Conv2D)] == [(3, 3)] * 6
+    assert not kinds(model, keras.layers.Add) and not kinds(model, keras.layers.BatchNormalization)
 
 
 def multiplications(model, size):
