@@ -127,8 +127,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, line, message)
          "stand in quotes."),
         ("dataset: [1]", "`dataset` must be text. Received: [1]."),
         ("coutn: 3", "`c.yaml` must be a file of arguments of ingest. Received: coutn. Did you mean 'count'?"),
-        ("ingest:\n  count: 3", "`c.yaml` must be a file of arguments of ingest. Received: ingest. "
-         "Write the arguments of ingest without a level above them."),
+        ("count: 3\ntrain:\n  epochs: 3", "`c.yaml` must be a file of arguments of ingest. Received: train. "
+         "Write all arguments below the name of their command, or those of train alone and no name."),
+        ("train:\n  epochs: 3\nrefit:\n  b: 5", "`c.yaml` must be a file with arguments of ingest. Received: those of "
+         "train, refit."),
         ("", f"{NO_CONFIG} Received: 'c.yaml', which holds nothing."),
         ("- a", f"{NO_CONFIG} Received: 'c.yaml', which holds ['a']."),
         ("a: [1,\nb: 2: 3", f"{NO_CONFIG} "
@@ -143,6 +145,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, line, message)
 def test_a_mistake_in_a_configuration_file(command, tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
     assert command("ingest", "--config", "c.yaml") == (2, "", f"fashionprobe: error: {message}\n")
+
+
+def test_each_command_reads_its_own_part_of_a_file_with_several(command, tmp_path):
+    (tmp_path / "c.yaml").write_text("ingest:\n  dataset: a\n  source: garments\n  count: 12\ntrain:\n  epochs: 3\n")
+    code, out, _ = command("ingest", "--config", "c.yaml", "--size", "32", "--print-config")
+    assert code == 0 and {"count: 12", "dataset: a", "size: 32"} <= set(out.splitlines())
 
 
 def test_a_configuration_file_that_is_no_text(command, tmp_path):

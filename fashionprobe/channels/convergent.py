@@ -29,6 +29,10 @@ class Correlations:
         other_alive: Which channels of the other layer are not constant, bool (other channels,).
         pooled: Whether they are of descriptors, instead of all places of the feature maps.
         samples: Number of descriptors or places.
+        means: Mean of each channel of the first layer, float64 (channels,).
+        deviations: Its standard deviation, float64 (channels,).
+        other_means: Mean of each channel of the other layer, float64 (other channels,).
+        other_deviations: Its standard deviation, float64 (other channels,).
     """
 
     between: np.ndarray
@@ -38,6 +42,10 @@ class Correlations:
     other_alive: np.ndarray
     pooled: bool
     samples: int
+    means: np.ndarray
+    deviations: np.ndarray
+    other_means: np.ndarray
+    other_deviations: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -108,9 +116,10 @@ def correlate(
         raise UserError("batches", expected="two images or more", received=f"{count} samples")
     correlations, alive = _correlations(count, mean, products)
     first, second = slice(None, width), slice(width, None)
+    deviation = np.sqrt(np.diag(products).clip(0) / count)
     return Correlations(
         correlations[first, second], correlations[first, first], correlations[second, second], alive[first],
-        alive[second], pooled, count,
+        alive[second], pooled, count, mean[first], deviation[first], mean[second], deviation[second],
     )  # fmt: skip
 
 

@@ -140,14 +140,19 @@ def _values(name: str, pending: list[str], call: Call) -> list[str]:
 
 
 def _from_file(path: str, call: Call) -> dict[str, Any]:
-    """Read a configuration file that holds arguments of this command and nothing else."""
+    """Read the arguments of this command: all that a file holds, or what stands there below the command's name."""
     content, parameters = config.read(path), call.parameters
+    if content and all(name in COMMANDS and isinstance(value, dict) for name, value in content.items()):
+        if call.command not in content:
+            expected = f"a file with arguments of {call.command or call.program}"
+            raise UserError(path, expected=expected, received=f"those of {', '.join(content)}")
+        content = content[call.command]
     for name in content:
         if name not in parameters:
             near = _meant(str(name), [*parameters])
             remedy = f"Did you mean {near!r}?" if near else f"`{call.program} --help` lists them."
             if name in COMMANDS:
-                remedy = f"Write the arguments of {name} without a level above them."
+                remedy = f"Write all arguments below the name of their command, or those of {name} alone and no name."
             raise UserError(
                 path, expected=f"a file of arguments of {call.command or call.program}", received=name, remedy=remedy
             )

@@ -67,6 +67,48 @@ def class_profiles(
     return figure
 
 
+@style.house_style()
+def all_channels(means: np.ndarray, classes: Sequence[str], *, title: str = "") -> "Figure":
+    """Draw the mean activation of every channel, a panel per class, with the numbers of the strongest three.
+
+    Of many classes only those are drawn that differ most from the mean of all.
+
+    Args:
+        means: float (classes, channels).
+        classes: Names of the classes.
+        title: Heading.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    apart = np.linalg.norm(means - means.mean(axis=0), axis=1)
+    rows = np.sort(np.argsort(-apart, kind="stable")[:_MOST_CLASSES])
+    across = 2 if len(rows) > 1 else 1
+    down = -(-len(rows) // across)
+    figure = Figure(figsize=(10.4, 0.9 + 1.75 * down), layout="constrained")
+    axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    highest = float(means[rows].max())
+    for ax in axes.flat[len(rows) :]:
+        ax.set_axis_off()
+    for ax, row in zip(axes.flat, rows, strict=False):
+        ax.fill_between(np.arange(means.shape[1]), means[row], step="mid", color=style.BLUE, linewidth=0.4)
+        for channel in np.argsort(-means[row], kind="stable")[:_NAMED]:
+            ax.annotate(
+                str(channel), (channel, means[row, channel]), (0, 2), textcoords="offset points", ha="center",
+                fontsize=9, color=style.VERMILLION,
+            )  # fmt: skip
+        ax.set_title(style.short(classes[row], 30), fontsize=11, fontweight="normal", parse_math=False)
+        ax.set_xlim(-0.5, means.shape[1] - 0.5)
+        ax.set_ylim(min(0.0, float(means[rows].min())), 1.18 * highest if highest > 0 else None)
+    figure.supxlabel("Channel", fontsize=12)
+    figure.supylabel("Mean activation", fontsize=12)
+    heading = figure.suptitle(style.short(title, 90), fontsize=14, fontweight="bold", x=0.02, ha="left")
+    heading.set_parse_math(False)
+    return figure
+
+
 def _lines(ax: "Axes", means: np.ndarray, peaks: np.ndarray, names: Sequence[str]) -> None:
     """Draw a line per class, with rings at the peaks that not all classes have."""
     places = np.arange(means.shape[1])

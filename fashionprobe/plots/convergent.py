@@ -62,6 +62,79 @@ def correlation_matrices(
 
 
 @style.house_style()
+def within_matrices(matrices: tuple[np.ndarray, np.ndarray], *, names: tuple[str, str], title: str = "") -> "Figure":
+    """Draw the correlations of the channels of two layers, each among themselves.
+
+    Args:
+        matrices: float (channels, channels) in [-1, 1], of either layer.
+        names: What the layers are.
+        title: Heading.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.4, 5.6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    # The diagonal, which is 1, would leave all else white.
+    apart = [np.abs(matrix - np.diag(np.diag(matrix))).max(initial=0) for matrix in matrices]
+    limit = max(float(max(apart)), 0.01)
+    for ax, matrix, name in zip(axes, matrices, names, strict=True):
+        picture = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", aspect="equal")
+        ax.set_title(style.short(name, 44), fontsize=12, fontweight="normal", loc="center", parse_math=False)
+        ax.set_xlabel("Channel")
+        ax.spines[:].set_visible(True)
+    axes[0].set_ylabel("Channel")
+    bar = figure.colorbar(picture, ax=list(axes), shrink=0.8, aspect=30, pad=0.02, extend="max")
+    bar.set_label("Correlation")
+    heading = figure.suptitle(style.short(title, 90), fontsize=14, fontweight="bold", x=0.02, ha="left")
+    heading.set_parse_math(False)
+    return figure
+
+
+@style.house_style()
+def channel_statistics(
+    means: tuple[np.ndarray, np.ndarray],
+    deviations: tuple[np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    columns: np.ndarray,
+    *,
+    names: tuple[str, str],
+    title: str = "",
+) -> "Figure":
+    """Draw mean against mean, and deviation against deviation, of the matched channels of two layers.
+
+    Args:
+        means: Of the channels of either layer, float (channels,).
+        deviations: Likewise.
+        rows: Matched channels of the first layer, int (pairs,).
+        columns: Their partners, int (pairs,).
+        names: What the layers are.
+        title: Heading.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.4, 5.4), layout="constrained")
+    for ax, (one, other), what in zip(
+        figure.subplots(1, 2), (means, deviations), ("mean", "standard deviation"), strict=True
+    ):
+        x, y = one[rows], other[columns]
+        low, high = min(x.min(initial=0), y.min(initial=0)), max(x.max(initial=0), y.max(initial=0))
+        ax.plot([low, high], [low, high], color=style.GREY, linestyle=":", linewidth=1.8)
+        ax.scatter(x, y, s=14, color=style.BLUE, alpha=0.6, linewidths=0)
+        ax.set_title(f"{what} (dotted: equal)", fontsize=12, fontweight="normal", loc="center")
+        ax.set_xlabel(style.short(names[0], 44), parse_math=False)
+        ax.set_ylabel(style.short(names[1], 44), parse_math=False)
+    heading = figure.suptitle(style.short(title, 90), fontsize=14, fontweight="bold", x=0.02, ha="left")
+    heading.set_parse_math(False)
+    return figure
+
+
+@style.house_style()
 def matched_correlations(
     bipartite: np.ndarray, semi: np.ndarray, *, names: tuple[str, str], title: str = "", ax: "Axes | None" = None
 ) -> "Figure":

@@ -18,7 +18,7 @@ from fashionprobe.errors import UserError, conflict, unknown_name
 from fashionprobe.records import copies
 from fashionprobe.records.image_files.info import Resizing
 from fashionprobe.records.record_set import SPLITS, RecordSet
-from fashionprobe.records.select import assign_splits, check_parts, label_columns, select
+from fashionprobe.records.select import assign_splits, check_parts, label_columns, matching, select
 from fashionprobe.records.sources import (
     MARKED,
     PROCEDURAL,
@@ -59,6 +59,7 @@ class Request:
     source: str
     path: str | None = None
     where: str | None = None
+    test_where: str | None = None
     label: str | None = None
     classes: Sequence[str] | None = None
     per_class: int | None = None
@@ -93,14 +94,7 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
         OSError: If a file cannot be written.
     """
     catalogue = _catalogue(request)
-    items = select(
-        catalogue.items,
-        where=request.where,
-        label=request.label,
-        classes=request.classes,
-        per_class=request.per_class,
-        seed=request.seed,
-    )
+    items = _selected(request, catalogue)
     if request.split is not None:
         check_parts(request.split)
     if request.near_copies is not None and (catalogue.contents is None or not _draws_splits(request, catalogue)):
@@ -130,6 +124,29 @@ def pack(request: Request, path: Path, *, threads: int | None = None, overwrite:
             remedy="Fix or remove them, or drop --strict.",
         )  # fmt: skip
     return RecordSet(artifact.path, artifact.manifest, reused=artifact.reused)
+
+
+def _selected(request: Request, catalogue: Catalogue) -> pd.DataFrame:
+    """Return the items asked for; with `test_where`, `per_class` counts in the test images and in the others."""
+    choice = {"where": request.where, "label": request.label, "classes": request.classes}
+    if request.test_where is None:
+        return select(catalogue.items, **choice, per_class=request.per_class, seed=request.seed)
+    if catalogue.split_is_fixed:
+        raise conflict("test_where", f"source {request.source}, whose splits are fixed", request.test_where)
+    if request.split is not None and list(request.split)[2:] != [0]:
+        raise UserError(
+            "split", expected="parts of train and val, and 0 for test, which `test_where` chooses",
+            received=list(request.split), remedy="For example --split 70,30,0.",
+        )  # fmt: skip
+    items = select(catalogue.items, **choice, seed=request.seed)
+    test = items.index.isin(matching(items, request.test_where, argument="test_where").index)
+    if test.all():
+        raise UserError(
+            "test_where", expected="a query that leaves images to train on",
+            received=f"{request.test_where!r}, which is true for all {len(items)}",
+        )  # fmt: skip
+    sides = {"label": request.label, "per_class": request.per_class, "seed": request.seed}
+    return pd.concat([select(items[side], **sides) for side in (~test, test)]).sort_index()
 
 
 def _changed_since(there: Artifact, request: Request, catalogue: Catalogue) -> str:
@@ -238,8 +255,9 @@ def _result_changing(request: Request) -> dict[str, Any]:
     drawn = request.source in PROCEDURAL
     for neutral in ("path", "strict", "rate", "marks") if drawn else ("path", "strict", "rate", "marks", "count"):
         del arguments[neutral]
-    if request.near_copies is None:
-        del arguments["near_copies"]  # as in record sets of earlier versions
+    for later in ("near_copies", "test_where"):
+        if arguments[later] is None:
+            del arguments[later]  # as in record sets of earlier versions
     if drawn:
         arguments["size"] = _drawn_size(request)
     if request.source in MARKED:
@@ -293,7 +311,11 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
 
 
 def _draws_splits(request: Request, catalogue: Catalogue) -> bool:
-    return "split" not in catalogue.items or (request.split is not None and not catalogue.split_is_fixed)
+    return (
+        request.test_where is not None
+        or "split" not in catalogue.items
+        or (request.split is not None and not catalogue.split_is_fixed)
+    )
 
 
 def _with_splits(
@@ -312,8 +334,24 @@ def _with_splits(
             found["near"] = len(names) - len(set(copies.joined(equal, near))) - found["equal"]
             contents = copies.joined(contents, near).tolist()
     parts, label = request.split or catalogue.split, request.label or catalogue.stratify
-    split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
+    if request.test_where is None:
+        split = assign_splits(items, parts, label=label, contents=contents, seed=request.seed)
+    else:
+        split = _with_chosen_test(items, request, parts, label, contents)
     return items.assign(split=split), {kind: count for kind, count in found.items() if count}
+
+
+def _with_chosen_test(
+    items: pd.DataFrame, request: Request, parts: Sequence[float], label: str | None, contents: list[Any] | None
+) -> pd.Series:
+    """Return splits in which the images of `test_where` are test, and copies of them, and the others are drawn."""
+    keys = pd.Series(range(len(items)) if contents is None else contents, index=items.index)
+    test = items.index.isin(matching(items, str(request.test_where), argument="test_where").index)
+    test = keys.isin(set(keys[test]))
+    drawn = assign_splits(
+        items[~test], (parts[0], parts[1], 0), label=label, contents=keys[~test].tolist(), seed=request.seed
+    )
+    return drawn.reindex(items.index, fill_value="test")
 
 
 def _describe(column: pd.Series) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def select(
         UserError: If the query is not valid or selects nothing, or a column or class is not there.
     """
     if where is not None:
-        items = _query(items, where)
+        items = matching(items, where)
     if label is None:
         if classes is not None or per_class is not None:
             named = "classes" if classes is not None else "per_class"
@@ -142,34 +142,44 @@ def _every(total: int, count: int) -> np.ndarray:
     return np.diff(steps) > 0
 
 
-def _query(items: pd.DataFrame, where: str) -> pd.DataFrame:
-    _check_query(where)
+def matching(items: pd.DataFrame, where: str, *, argument: str = "where") -> pd.DataFrame:
+    """Return the items for which a pandas query is true.
+
+    Args:
+        items: One row per image, string columns.
+        where: The query.
+        argument: What it is called in messages.
+
+    Raises:
+        UserError: If the query is not valid, or true for none.
+    """
+    _check_query(where, argument)
     try:
         chosen = items.eval(where, engine="python")
     except Exception as error:  # pandas raises SyntaxError, NameError, TypeError, KeyError and errors of its own
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            "where", expected=f"a pandas query over the columns {', '.join(items.columns)}",
+            argument, expected=f"a pandas query over the columns {', '.join(items.columns)}",
             received=f"{where!r} ({message})",
             remedy="All columns are text: year == '2012'. Names that Python reserves stand in backticks: `class`.",
         ) from error  # fmt: skip
     if not isinstance(chosen, pd.Series) or chosen.dtype != bool:
         raise UserError(
-            "where", expected="a condition, true or false for each image", received=repr(where),
+            argument, expected="a condition, true or false for each image", received=repr(where),
             remedy="Compare with ==, not with =.",
         )  # fmt: skip
     if not chosen.any():
         raise UserError(
-            "where", expected="a query that keeps an item", received=f"{where!r}, which keeps none",
+            argument, expected="a query that keeps an item", received=f"{where!r}, which keeps none",
             remedy="Values are text and their case counts: year == '2012'.",
         )  # fmt: skip
     return items[chosen]
 
 
-def _check_query(where: str) -> None:
+def _check_query(where: str, argument: str) -> None:
     """Refuse what would let a query, which may come with somebody else's config, reach beyond the table."""
     if "@" in where or "__" in where:
-        raise UserError("where", expected="a query over the columns, without '@' and '__'", received=repr(where))
+        raise UserError(argument, expected="a query over the columns, without '@' and '__'", received=repr(where))
     try:
         # A name in backticks may hold anything, so it is none of Python's.
         tree = ast.parse(re.sub("`[^`]*`", "name", where).strip(), mode="eval")
@@ -178,6 +188,6 @@ def _check_query(where: str) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr not in QUERY_METHODS:
             raise UserError(
-                "where", expected=f"a query without other methods than {', '.join(QUERY_METHODS)}",
+                argument, expected=f"a query without other methods than {', '.join(QUERY_METHODS)}",
                 received=f"{where!r}, with {node.attr}",
             )  # fmt: skip

@@ -193,6 +193,13 @@ def _write(
         for name, match in matchings.items()
     ]  # fmt: skip
     pd.concat(tables, ignore_index=True).to_csv(draft / "pairs.csv", index=False, float_format="%.6f")
+    statistics = [
+        pd.DataFrame({"side": side, "channel": np.arange(len(mean)), "mean": mean, "deviation": deviation})
+        for side, mean, deviation in (
+            ("first", found.means, found.deviations), ("second", found.other_means, found.other_deviations),
+        )
+    ]  # fmt: skip
+    pd.concat(statistics).to_csv(draft / "channels.csv", index=False, float_format="%.6g")
     figures = Figures(draft)
     _draw_correlations(figures, found, matchings, sides)
     tops = [
@@ -222,7 +229,12 @@ def _draw_correlations(
     figures: Figures, found: "Correlations", matchings: "dict[str, Pairs]", sides: tuple[_Side, _Side]
 ) -> None:
     """Draw how alike matched channels are, and the correlation of every channel with every other."""
-    from fashionprobe.plots.convergent import correlation_matrices, matched_correlations
+    from fashionprobe.plots.convergent import (
+        channel_statistics,
+        correlation_matrices,
+        matched_correlations,
+        within_matrices,
+    )
 
     names = (sides[0].name, sides[1].name)
     both = " and ".join(names)
@@ -240,6 +252,20 @@ def _draw_correlations(
         "correlation", correlation_matrices(found.between, one.channels, one.others, names=names, title=title),
         "Correlation of channels",
         f"Correlation of every channel with every other, of {both}, before and after the channels were matched.",
+    )  # fmt: skip
+    title = "Correlation of channels within each layer"
+    figures.add(
+        "correlation_within", within_matrices((found.first, found.second), names=names, title=title), title,
+        f"Correlation of the channels of {both}, each among themselves.",
+    )  # fmt: skip
+    title = "Mean and deviation of each channel"
+    of_pairs = channel_statistics(
+        (found.means, found.other_means), (found.deviations, found.other_deviations), one.channels, one.others,
+        names=names, title=title,
+    )  # fmt: skip
+    figures.add(
+        "channels", of_pairs, title, f"Mean and standard deviation of matched channels of {both}, one dot per pair. "
+        "Alike channels may differ in scale: correlation does not see it.",
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def ingest(
     source: str | None = None,
     path: str | None = None,
     where: str | None = None,
+    test_where: str | None = None,
     label: str | None = None,
     classes: list[str] | str | None = None,
     per_class: int | None = None,
@@ -65,6 +66,9 @@ def ingest(
         path: Folder or zip file of the source (fashion_mnist: folder only); for decoy the folder of the record set. Not
             needed for garments and symbols; without it kaggle is downloaded with kagglehub, fashion_mnist with Keras.
         where: Keep the images for which this pandas query over the label columns is true.
+        test_where: Measure on the images for which this query is true, and train on the others: they become test,
+            and so do copies of them; `split` then divides the rest into train and val, as 80,20,0. With `per_class`,
+            at most so many of each class in either.
         label: The column that `classes`, `per_class`, the stratified split and the marks of decoy go by. Default for
             the split: articleType for kaggle; class for folder, symbols, quickdraw, xray and fashion_mnist; the
             column class or label, else the first, for sprites. Default for the marks: the column by which the record
@@ -108,6 +112,7 @@ def ingest(
         source=_source(source, dataset),
         path=path,
         where=where and spelled(where),
+        test_where=test_where and spelled(test_where),
         label=label and spelled(label),
         classes=listed("classes", classes),
         per_class=per_class,

@@ -63,7 +63,7 @@ class _Job:
     pairs: int
     metric: str
     normalization: str
-    dimensions: int | None
+    dimensions: int | list[int] | None
     bins: int
     min_images: int | None
     seed: int
@@ -78,7 +78,7 @@ def pairs(
     pairs: int = 3000,
     metric: Literal["euclidean", "cosine"] = "euclidean",
     normalization: Literal["none", "l2", "standard", "whiten", "sqrt", "sqrt_whiten"] = "none",
-    dimensions: int | None = None,
+    dimensions: int | list[int] | None = None,
     bins: int = 50,
     min_images: int | None = None,
     seed: int = 0,
@@ -92,8 +92,8 @@ def pairs(
 
     Args:
         pairs: Number of pairs within each class, and of pairs of it with another class; all pairs if there are fewer.
-        dimensions: Also measure, by euclidean distance, in a UMAP reduction to this many dimensions. Default: no
-            reduction.
+        dimensions: Also measure, by euclidean distance, in UMAP reductions to this many dimensions, or to several as
+            2,8,32. Default: no reduction.
         bins: Number of bins of the histograms, equal ones over all distances of a block.
 
     Returns:
@@ -110,7 +110,10 @@ def pairs(
     described = read_descriptors(folder, evaluating=True)
     blocks = sorted(described.choose_blocks(shared.numbers(block)))
     chosen = {name: described.choose(name, min_images) for name in labels}
-    job = _Job(labels, blocks, pairs, metric, normalization, dimensions, bins, min_images, seed)
+    spaces = list(dict.fromkeys(shared.numbers(dimensions) or []))
+    # One number stands alone, as when there could be but one.
+    reduced = spaces if len(spaces) > 1 else spaces[0] if spaces else None
+    job = _Job(labels, blocks, pairs, metric, normalization, reduced, bins, min_images, seed)
     artifact = build(
         folder / "pairs",
         Recipe("pairs", asdict(job), {"extract": described.artifact.fingerprint}),
@@ -171,11 +174,11 @@ def _spaces(descriptors: "np.ndarray", drawn: list[Any], job: _Job) -> "Iterator
     # Nothing is predicted here, so that nothing leaks when all images have their part in the normalization.
     points = fit(job.normalization, descriptors)(descriptors)
     yield "original", overlaps(points, drawn, metric=job.metric, bins=job.bins, seed=job.seed)
-    if job.dimensions is not None:
+    for number in shared.numbers(job.dimensions) or []:
         from fashionprobe.attributes.reduce import reduce
 
-        points = reduce(points, job.dimensions, seed=job.seed).points
-        yield f"umap{job.dimensions}", overlaps(points, drawn, bins=job.bins, seed=job.seed)
+        reduced = reduce(points, number, seed=job.seed).points
+        yield f"umap{number}", overlaps(reduced, drawn, bins=job.bins, seed=job.seed)
 
 
 def _with(table: "pd.DataFrame", where: dict[str, Any]) -> "pd.DataFrame":
@@ -199,7 +202,7 @@ def _draw(figures: Figures, label: str, table: "pd.DataFrame", histogram: "pd.Da
     for space in table["space"].unique():
         rows, bars = (part[part["space"] == space] for part in (table, histogram))
         metric = job.metric if space == "original" else "euclidean"
-        where = "the space of the block" if space == "original" else f"{job.dimensions} dimensions (UMAP)"
+        where = "the space of the block" if space == "original" else f"{space.removeprefix('umap')} dimensions (UMAP)"
         name, title = f"{shared.file_name(label)}_{space}", f"{label}: pairs in {where}"
         together = rows[rows["class"] == ALL]
         distance = f"Distance of the two images ({metric})"

@@ -169,7 +169,7 @@ def _write_block(
     import pandas as pd
 
     from fashionprobe.channels.profiles import profiles, separation
-    from fashionprobe.plots.channels import class_profiles, separating_channels
+    from fashionprobe.plots.channels import all_channels, class_profiles, separating_channels
 
     name = f"{shared.file_name(label)}_block{block}"
     found = profiles(descriptors, classes)
@@ -183,6 +183,7 @@ def _write_block(
     peaks.to_csv(figures.folder / f"peaks_{name}.csv", index=False, float_format="%.6g")
     title = f"{label}, block {block}"
     figures.write(f"profile_{name}", class_profiles(found.means, found.peaks, found.classes, title=title))
+    figures.write(f"channels_{name}", all_channels(found.means, found.classes, title=title))
     areas = separation(descriptors, classes, seed=seed).table()
     areas.to_csv(figures.folder / f"separating_{name}.csv", index=False, float_format="%.6f")
     figures.write(f"separating_{name}", separating_channels(areas, title=title))
@@ -242,6 +243,11 @@ def _describe(figures: Figures, answer: Attribute, job: _Job) -> None:
     )
     figures.describe(f"neurons_{name}", f"Attribute neurons of {label}", neurons)
     figures.describe(f"separating_{name}_block{block}", f"Channels that separate a class of {label}", separating)
+    channels = (
+        f"Mean activation of all channels of block {block}, a panel per class, as in figures 5.8 and 5.9 of the "
+        "attribute thesis; the numbers are those of the three strongest channels."
+    )
+    figures.describe(f"channels_{name}_block{block}", f"All channels by {label}", channels)
     figures.describe(f"profile_{name}_block{block}", f"Activation of channels by {label}", profile)
 
 

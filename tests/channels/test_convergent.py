@@ -42,6 +42,8 @@ def test_correlations_worked_out_by_hand():
     expected = [[1, -2 / np.sqrt(40), 0], [-2 / np.sqrt(40), 1, 0], [0, 0, 0]]
     for part in (found.between, found.first, found.second):
         np.testing.assert_allclose(part, expected, atol=1e-12)
+    np.testing.assert_allclose(found.means, [2.5, 2, 5])
+    np.testing.assert_allclose(found.other_deviations, [np.sqrt(5 / 4), np.sqrt(2), 0], atol=1e-12)
     assert found.alive.tolist() == found.other_alive.tolist() == [True, True, False]
     assert (found.samples, found.pooled) == (4, False)
 
@@ -55,6 +57,8 @@ def test_equals_numpy_over_all_places(network, many, size):
     np.testing.assert_allclose(found.between, expected[:8, 8:], atol=1e-6)
     np.testing.assert_allclose(found.first, expected[:8, :8], atol=1e-6)
     np.testing.assert_allclose(found.second, expected[8:, 8:], atol=1e-6)
+    np.testing.assert_allclose(found.means, first.mean(0), atol=1e-5)
+    np.testing.assert_allclose(found.other_deviations, second.std(0), atol=1e-5)
     assert (found.samples, found.pooled) == (23 * 64, False)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fashionprobe.errors import UserError
 from fashionprobe.plots import save
-from fashionprobe.plots.channels import class_profiles, separating_channels
+from fashionprobe.plots.channels import all_channels, class_profiles, separating_channels
 
 
 def names(ax):
@@ -25,6 +25,16 @@ def test_lines_are_sorted_by_mean_and_marks_are_at_the_peaks():
     assert [text.get_text() for text in upper.get_legend().get_texts()] == ["$a", "_b"]
     np.testing.assert_allclose(lower.images[0].get_array(), [[-1, 0.5, -0.5], [1, -0.5, 0.5]])
     assert names(lower) == ["$a", "_b"]
+
+
+def test_every_channel_is_drawn_in_a_panel_per_class():
+    means = np.arange(80.0).reshape(2, 40) % 17
+    panels = all_channels(means, ["$a", "b"]).axes[:2]
+    for ax, row, name in zip(panels, means, ["$a", "b"], strict=True):
+        drawn = ax.collections[0].get_paths()[0].vertices
+        assert set(row) <= set(drawn[:, 1]) and ax.get_xlim() == (-0.5, 39.5)
+        assert ax.get_title(loc="left") == name or ax.get_title() == name
+        assert {text.get_text() for text in ax.texts} == {str(n) for n in np.argsort(-row, kind="stable")[:3]}
 
 
 def test_the_strongest_channels_and_the_most_different_classes_are_drawn():

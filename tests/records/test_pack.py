@@ -286,6 +286,53 @@ def test_copies_of_an_x_ray_stay_on_one_side_of_a_split_asked_for(put, photo, ta
     assert min(made.facts["splits"].values()) > 8
 
 
+def splits_of(records):
+    items = pd.read_csv(records.path / "items.csv", dtype=str)
+    return items.groupby("split")["id"].apply(sorted).to_dict()
+
+
+def test_images_of_a_query_are_test_with_their_copies(put, photo, target):
+    """A network is to be measured on another kind of photograph; a copy of one must not be trained on."""
+    names = [f"train/{kind}/B00{series}_{kind}{n:03d}.jpg" for kind in "12" for series in (49, 79) for n in range(4)]
+    source = put({name: photo(number) for number, name in enumerate(names)} | {"train/1/LB0079_1009.jpg": photo(4)})
+    request_ = Request("xray", str(source), test_where="background == 'plain'", split=(50, 50, 0))
+    found = splits_of(pack(request_, target))
+    assert found["test"] == sorted(name for name in names if "B0049" in name)
+    assert len(found["train"]) == len(found["val"]) + 1 == 5
+    # Photograph 4 is that of a cluttered one; where it is test, so is its copy.
+    query = "original == 'B0079_1000'"
+    found = splits_of(pack(Request("xray", str(source), test_where=query), target, overwrite=True))
+    assert found["test"] == ["train/1/B0079_1000.jpg", "train/1/LB0079_1009.jpg"]
+
+
+def test_per_class_counts_on_either_side_of_a_query(put, photo, target):
+    names = [f"{kind}/B00{series}_{n:04d}.jpg" for kind in "ab" for series in (49, 79) for n in range(4)]
+    source = put({name: photo(number) for number, name in enumerate(names)})
+    request_ = Request("xray", str(source), label="class", per_class=3, test_where="background == 'plain'")
+    assert {split: len(ids) for split, ids in splits_of(pack(request_, target)).items() if split == "test"} == {
+        "test": 6
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test_where": "`class` == 'c'"}, "`test_where` must be a query that keeps an item"),
+        ({"test_where": "`class` != 'c'"}, "`test_where` must be a query that leaves images to train on"),
+        ({"test_where": "klass == 'a'"}, "`test_where` must be a pandas query over the columns id, class"),
+        ({"test_where": "`class` == 'a'", "split": (80, 10, 10)}, "`split` must be parts of train and val, and 0"),
+        ({"source": "symbols", "test_where": "`class` == 'xi'"}, "`test_where` cannot be combined with source symbols"),
+    ],
+)
+def test_queries_for_test_that_do_not_work(put, photo, target, options, message):
+    source = put({"a/1.jpg": photo(1), "b/2.jpg": photo(2)})
+    given = {"source": "folder", "path": str(source)} | options
+    if given["source"] == "symbols":
+        del given["path"]
+    with pytest.raises(UserError, match=message):
+        pack(Request(**given), target)
+
+
 def test_every_source_can_be_opened():
     assert tuple(CATALOGUES) == SOURCES
 

@@ -24,10 +24,10 @@ def made(options, tmp_path_factory):
 
 def test_the_files_of_the_artifact(made):
     names = {path.name for path in made.path.iterdir()}
-    figures = ("correlation", "matched_correlations", "best_pairs", "worst_pairs")
+    figures = ("correlation", "correlation_within", "channels", "matched_correlations", "best_pairs", "worst_pairs")
     arrays = ("correlation", "correlation_within", "correlation_within_other")
     assert names == {
-        "manifest.json", "pairs.csv", *(f"{name}.npy" for name in arrays),
+        "manifest.json", "pairs.csv", "channels.csv", *(f"{name}.npy" for name in arrays),
         *(f"{name}.{ending}" for name in figures for ending in ("svg", "png")),
     }  # fmt: skip
 

@@ -104,6 +104,16 @@ def test_the_reduced_space(run, empty_figures, monkeypatch, caplog):
     assert "at block 2" in caplog.messages[-1]
 
 
+def test_several_reduced_spaces(run, empty_figures, monkeypatch):
+    monkeypatch.setattr(
+        "fashionprobe.attributes.reduce.reduce",
+        lambda points, dimensions, *, seed: SimpleNamespace(points=np.repeat(points[:, :1], dimensions, axis=1)),
+    )
+    made = of(run, label="colour", min_images=5, block=2, dimensions=[4, 2], overwrite=True)
+    assert list(dict.fromkeys(row["space"] for row in table(made.table))) == ["original", "umap2", "umap4"]
+    assert (made.path / "histograms_colour_umap4.png").is_file()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -76,9 +76,10 @@ def test_the_answer_and_the_files(run, caplog):
 
     figures = json.loads((made.path / "manifest.json").read_text())["facts"]["figures"]
     assert [each["file"] for each in figures] == [
-        "neurons_colour.png", "separating_colour_block2.png", "profile_colour_block2.png"]  # fmt: skip
+        "neurons_colour.png", "separating_colour_block2.png", "channels_colour_block2.png",
+        "profile_colour_block2.png"]  # fmt: skip
     assert "In block 2 that is 2 of 6; 2 if luck is left out of account." in figures[0]["caption"]
-    drawn = {f"{kind}_colour_block{block}" for kind in ("profile", "separating") for block in (1, 2)}
+    drawn = {f"{kind}_colour_block{block}" for kind in ("profile", "channels", "separating") for block in (1, 2)}
     assert {path.stem for path in made.path.glob("*.png")} == {*drawn, "neurons_colour"}
     assert {path.stem for path in made.path.glob("*.svg")} == {*drawn, "neurons_colour"}
     assert of(run, label="colour", min_images=5).reused
