@@ -92,9 +92,10 @@ def summary(
 
     Returns:
         Columns method, family, seeds (their number), `<metric>_mean` and `<metric>_std` of each metric, p (the largest
-        of the seeds), points and points_std (percentage points of `metric` over the base, over the seeds), and gap
-        (the share of the way from the base to `upper` that was made; NaN without `upper`, or if it is not above the
-        base). All three are NaN when the runs lack the base.
+        of the seeds), points and points_std (percentage points of `metric` over the base, over the seeds),
+        points_low and points_high (the 95 % interval of their mean by Student's t, NaN with one seed), and gap (the
+        share of the way from the base to `upper` that was made; NaN without `upper`, or if it is not above the base).
+        All five are NaN when the runs lack the base.
 
     Raises:
         UserError: If there is no row, a method has a seed twice, or `metric` is not a column.
@@ -111,7 +112,11 @@ def summary(
     table["p"] = grouped["p"].max()
     of_base = runs.loc[runs["method"] == base].set_index("seed")[metric]
     compared = [_compared(rows.set_index("seed")[metric], of_base, upper) for _, rows in grouped]
-    compared = pd.DataFrame(compared, columns=["points", "points_std", "gap"], index=[name for name, _ in grouped])
+    compared = pd.DataFrame(
+        compared,
+        columns=["points", "points_std", "points_low", "points_high", "gap"],
+        index=[name for name, _ in grouped],
+    )
     return table.join(compared).reset_index()
 
 
@@ -127,8 +132,10 @@ def _check(runs: "pd.DataFrame", metric: str) -> None:
         raise UserError("runs", expected="a table with one row per method and seed", received=received)
 
 
-def _compared(values: "pd.Series", of_base: "pd.Series", upper: float | None) -> tuple[float, float, float]:
-    """Return points over the base, their deviation over seeds, and the share of the gap."""
+def _compared(values: "pd.Series", of_base: "pd.Series", upper: float | None) -> tuple[float, ...]:
+    """Return points over the base, their deviation over seeds, the interval of their mean, and the share of the gap."""
+    from scipy.stats import t
+
     known = of_base.dropna()
     common = values.dropna().index.intersection(known.index)
     if len(common):
@@ -138,7 +145,9 @@ def _compared(values: "pd.Series", of_base: "pd.Series", upper: float | None) ->
         start, gain = known, values - known.mean()
     room = upper - start.mean() if upper is not None else np.nan
     gap = gain.mean() / room if room > 0 else np.nan
-    return 100 * gain.mean(), 100 * gain.std(), gap
+    count = len(gain)
+    half = t.ppf(0.975, count - 1) * gain.std() / np.sqrt(count) if count > 1 else np.nan
+    return 100 * gain.mean(), 100 * gain.std(), 100 * (gain.mean() - half), 100 * (gain.mean() + half), gap
 
 
 def heat_inside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
