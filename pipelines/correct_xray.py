@@ -4,8 +4,8 @@ After the visual-feedback thesis, on GDXray: guns, shuriken, razor blades and ot
 
 - Ours: trained on photographs before plain and cluttered grounds and measured on cluttered ones, with masks of clutter.
   Of the cluttered training photographs only those that are not flipped copies are taken, so that there are few of them.
-- `--thesis`: the thesis' own direction, by configs/feedback_xray.yaml: trained on objects among other things, measured on
-  objects alone, with some masks on empty areas of class other, and the last of 100 iterations kept.
+- `--thesis`: the thesis' own direction, by configs/feedback_xray.yaml: trained on objects among other things, measured
+  on objects alone, with some masks on empty areas of class other, and the last of 100 iterations kept.
 
     python pipelines/correct_xray.py --path gdxray_objects.zip
     python pipelines/correct_xray.py --path gdxray_objects.zip --thesis --networks 8

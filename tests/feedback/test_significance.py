@@ -60,6 +60,9 @@ def test_points_are_paired_by_seed():
     # 10 and 20 points.
     assert paired.loc["PAS", "points"] == pytest.approx(15)
     assert paired.loc["PAS", "points_std"] == pytest.approx(50**0.5)
+    # Student's t with one degree of freedom: 12.706 standard errors of 5 points.
+    assert paired.loc["PAS", "points_low"] == pytest.approx(15 - 12.7062 * 5, abs=1e-3)
+    assert paired.loc["PAS", "points_high"] == pytest.approx(15 + 12.7062 * 5, abs=1e-3)
     assert paired.loc["Base", "points"] == paired.loc["Base", "points_std"] == 0
 
 
