@@ -101,6 +101,7 @@ COMMANDS: dict[str, str] = {
     "activations": "feature-maps featuremaps",
     "faithfulness": "insertion deletion sanity metrics",
     "masks": "mark annotate mask draw",
+    "propose": "active-learning active ask query-strategy rank suggest",
     "verify": "check validate checksum",
     "report": "html summary",
     "converge": "compare cka svcca",

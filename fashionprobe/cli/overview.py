@@ -33,6 +33,7 @@ GROUPS = {
     },
     "Correct": {
         "train": "Train a classifier of one label.",
+        "propose": "Rank the images in which to mark regions first.",
         "masks": "Collect masks of irrelevant regions.",
         "refit": "Correct a network with masks; compare with other methods.",
         "relevance": "Rank the filters of the last feature map by relevance.",

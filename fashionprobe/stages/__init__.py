@@ -17,6 +17,7 @@ from fashionprobe.stages.maximize import maximize
 from fashionprobe.stages.pairs import pairs
 from fashionprobe.stages.predict import predict
 from fashionprobe.stages.profile import profile
+from fashionprobe.stages.propose import propose
 from fashionprobe.stages.reduce import reduce
 from fashionprobe.stages.refit import refit
 from fashionprobe.stages.relevance import relevance
@@ -50,6 +51,7 @@ __all__ = [
     "pairs",
     "predict",
     "profile",
+    "propose",
     "reduce",
     "refit",
     "relevance",

@@ -51,6 +51,7 @@ EXHIBITED = {
     "maximize": "What its channels want to see",
     "selectivity": "What its channels select",
     "converge": "Channels that two networks share",
+    "propose": "Where to ask the expert first",
     "masks": "Masks of irrelevant regions",
     "refit": "Correcting what it looks at",
     "relevance": "Which filters matter",

@@ -122,6 +122,7 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
         "masks": lambda path: stages.masks(
             dataset="small", source="filter", channel=0, backbone=path, **plain, **roots
         ),
+        "propose": lambda path: stages.propose(**theirs, **data),
         "refit": lambda path: stages.refit(**theirs, **data),
         "relevance": lambda path: stages.relevance(dataset="small", backbone=path, **plain, **theirs, **data),
         "relevance after": lambda path: stages.relevance(
