@@ -262,3 +262,35 @@ def _contours(ax: "Axes", b: float, th: float, activation: float) -> object:
 def _fraction(value: float) -> str:
     """Write a power of two, one below 1 as a fraction."""
     return f"{value:g}" if value >= 1 else f"1/{1 / value:g}"
+
+
+@style.house_style()
+def accuracy_by_masks(table: "pd.DataFrame", *, title: str = "") -> "Figure":
+    """Draw the accuracy by the number of masks, a line for each order in which they were asked for.
+
+    Args:
+        table: Columns network, order, masks, accuracy; one row per network, order and number.
+        title: Heading.
+
+    Returns:
+        The figure: means over the networks, and bars of one standard error.
+    """
+    figure, ax = style.axes_of(None, width=7.6, height=4.6)
+    counts = np.sort(table["masks"].unique())
+    places = {count: place for place, count in enumerate(counts)}
+    orders = table["order"].unique()
+    for number, order in enumerate(orders):
+        found = table[table["order"] == order].groupby("masks")["accuracy"].agg(["mean", "sem"])
+        shift = 0.06 * (number - (len(orders) - 1) / 2)
+        ax.errorbar(
+            [places[count] + shift for count in found.index], found["mean"], yerr=found["sem"].fillna(0),
+            color=style.CYCLE[number], marker=style.MARKERS[number], capsize=3, linewidth=2, markersize=7, label=order,
+        )  # fmt: skip
+    ax.set_xticks(range(len(counts)), counts)
+    ax.set_xlabel("Masks")
+    networks = table["network"].nunique()
+    ax.set_ylabel(f"Accuracy on test\n(mean ± standard error, {networks} networks)")
+    ax.grid(axis="y")
+    ax.legend(loc="lower right", title="Asked in the order of")
+    ax.set_title(style.short(title, 70), parse_math=False)
+    return figure

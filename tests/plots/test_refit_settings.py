@@ -4,7 +4,7 @@ import pytest
 
 from fashionprobe.errors import UserError
 from fashionprobe.plots import style
-from fashionprobe.plots.refit_settings import sweep
+from fashionprobe.plots.refit_settings import accuracy_by_masks, sweep
 
 FIXED = {"b": 0.4, "th": 0.7, "masks": 100, "val": 0.9, "swapped": np.nan}
 
@@ -78,3 +78,15 @@ def test_nothing_swept_is_a_list_of_one():
 def test_wrong_tables_are_refused(table, text):
     with pytest.raises(UserError, match=text):
         sweep(table)
+
+
+def test_accuracy_by_masks_shows_means_and_standard_errors():
+    rows = [(0, "heat", 0, 0.4), (1, "heat", 0, 0.6), (0, "heat", 8, 0.7), (1, "heat", 8, 0.9), (0, "random", 8, 0.5)]
+    table = pd.DataFrame(rows, columns=["network", "order", "masks", "accuracy"])
+    (ax,) = accuracy_by_masks(table).axes
+    heat, random = ax.containers
+    np.testing.assert_allclose(np.asarray(heat.lines[0].get_ydata(), float), [0.5, 0.8])
+    np.testing.assert_allclose(np.asarray(random.lines[0].get_ydata(), float), [0.5])
+    # Half the difference of two values is the standard error of their mean.
+    np.testing.assert_allclose(np.asarray(heat.lines[2][0].get_segments()[1], float)[:, 1], [0.7, 0.9])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "8"]
