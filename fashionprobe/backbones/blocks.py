@@ -15,7 +15,9 @@ DEFAULT_SIZE = (224, 224)
 
 NETS = {
     **dict.fromkeys(("residual", "sketch"), tuple(f"block{number}_out" for number in range(1, 6))),
-    **dict.fromkeys(("symbol", "light", "light_bn"), tuple(f"block{number}_out" for number in range(1, 5))),
+    **dict.fromkeys(
+        ("symbol", "light_model", "light", "light_bn"), tuple(f"block{number}_out" for number in range(1, 5))
+    ),
     **dict.fromkeys(("resnet18", "resnet34"), ("conv1_relu", *(f"stage{number}_out" for number in range(1, 5)))),
 }
 """The layer that ends each block of the nets that are built here, in `backbones.nets`, and have no weights."""

@@ -10,6 +10,7 @@ NETS: dict[str, tuple[Callable[[], keras.Model], tuple[int, int]]] = {
     "residual": (fine_maps.residual, (224, 224)),
     "sketch": (fine_maps.sketch, (128, 128)),
     "symbol": (fine_maps.symbol, (72, 72)),
+    "light_model": (light.light_model, (28, 28)),
     "light": (light.light, (28, 28)),
     "light_bn": (light.light_bn, (28, 28)),
     "resnet18": (resnet.resnet18, (224, 224)),
