@@ -285,9 +285,37 @@ def test_a_search_finds_values_without_the_test_images(root, made, caplog):
     assert "--overwrite" in caplog.text and (found.path / "trials.png").is_file()
 
 
+def test_a_grid_measures_each_point_and_says_what_losses_cannot_tell(root, made, caplog):
+    given = {"run": "e", "grid": True, "folds": 2, "epochs": 1, "neighbours": 1, "overwrite": True, **roots(root)}
+    with caplog.at_level("INFO"):
+        found = tune(objective="loss", margin=[0.5, 0.001], dimension=[2, 3], **given)
+    table = pd.read_csv(found.path / "grid.csv")
+    assert table[["margin", "dimension"]].to_numpy().tolist() == [[0.5, 2], [0.5, 3], [0.001, 2], [0.001, 3]]
+    assert set(table["learning_rate"]) == {3e-3} and (table[["loss_std", "accuracy_std"]] >= 0).all(axis=None)
+    least = table.loc[table["loss"].idxmin()]
+    assert found.loss == pytest.approx(least["loss"]) and found.best["margin"] == least["margin"] == 0.001
+    assert f"least loss {least['loss']:.3g} with --margin 0.001 --learning-rate 0.003 --dimension" in caplog.text
+    assert "it cannot compare points of different margins" in caplog.text and (found.path / "grid.png").is_file()
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        found = tune(learning_rate=[0.001, 0.01], **given)
+    table = pd.read_csv(found.path / "grid.csv")
+    assert len(table) == 2 and found.accuracy == pytest.approx(table["accuracy"].max())
+    assert "different margins" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"grid": True, "margin": [0.1, -1.0]}, r"`margin` must be a number above 0, or soft. Received: -1.0"),
+        ({"grid": True, "learning_rate": [0.1, 0.0]}, r"`learning_rate` must be a number in the range \(0, inf\)"),
+        ({"grid": True, "dimension": [2, 1]}, r"`dimension` must be an int in the range \[2, 512\]. Received: 1"),
+        ({"grid": True, "trials": 5}, r"`trials` cannot be combined with --grid"),
+        ({"objective": "loss"}, r"`objective` must be accuracy for a search over ranges. Received: loss. Pass --grid"),
+        (
+            {"grid": True, "objective": "loss", "folds": 12},
+            r"`folds` must be \d+ or fewer, for a loss needs two classes",
+        ),
         ({"run": "nothing"}, r"fashionprobe embed --dataset DATASET --run nothing"),
         ({"margin": [2.0, 1.0]}, r"`margin` must be two numbers above 0, the lower first"),
         ({"learning_rate": 0.1}, r"`learning_rate` must be two numbers above 0"),
