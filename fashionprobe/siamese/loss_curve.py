@@ -56,7 +56,8 @@ class LossCurve(keras.callbacks.Callback):
         if (batch + 1) % self._every and batch + 1 != self._steps:
             return
         # Keras sums the losses of an epoch, each times its images.
-        tracker: Any = next(metric for metric in self.model.metrics if metric.name == "loss")
+        model: Any = self.model
+        tracker = next(metric for metric in model.metrics if metric.name == "loss")
         total, images = float(tracker.total), float(tracker.count)
         loss = (total - self._before[0]) / (images - self._before[1])
         self._before = total, images

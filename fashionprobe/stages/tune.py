@@ -187,6 +187,8 @@ def _tune_grid(
 def _write_grid(
     draft: Path, job: "EmbeddingTraining", values: dict[str, list[Any]], options: dict[str, Any]
 ) -> dict[str, Any]:
+    import numpy as np
+
     from fashionprobe.plots.embedding import grid as draw
     from fashionprobe.siamese.tuning import grid
 
@@ -199,8 +201,9 @@ def _write_grid(
     with progress.bar(total=total, unit="fold", description="tune") as bar:
         table = grid(measure, values, draft, folds=options["folds"], report=bar.update)
     table.to_csv(draft / "grid.csv", index=False, float_format="%.10g")
-    least = table.loc[table["loss"].idxmin()] if table["loss"].notna().any() else None
-    highest = table.loc[table["accuracy"].idxmax()]
+    losses, accuracies = table["loss"].to_numpy(), table["accuracy"].to_numpy()
+    least = None if np.isnan(losses).all() else table.iloc[int(np.nanargmin(losses))]
+    highest = table.iloc[int(accuracies.argmax())]
     best = highest if least is None or options["objective"] == "accuracy" else least
     figures = Figures(draft)
     drawn = draw(

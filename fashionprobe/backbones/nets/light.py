@@ -4,6 +4,8 @@
 each convolution.
 """
 
+from typing import Any
+
 import keras
 
 FILTERS = (4, 8, 16, 32)
@@ -65,7 +67,7 @@ def _pooled(name: str, *, normalized: bool) -> keras.Model:
     return keras.Model(image, x, name=name)
 
 
-def _grey() -> tuple[keras.KerasTensor, keras.KerasTensor]:
+def _grey() -> tuple[Any, Any]:
     """Return the input, RGB in [0, 255], and its luminance in [0, 1]."""
     image = keras.Input((None, None, 3), name="image")
     return image, keras.ops.image.rgb_to_grayscale(keras.layers.Rescaling(1 / 255, name="rescaling")(image))
