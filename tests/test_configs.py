@@ -65,7 +65,7 @@ def test_every_config_of_a_document_is_compared():
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_head_says_what_is_the_documents_and_what_is_ours(path):
     head = path.read_text().split("\n\n")[0]
-    if path.stem.startswith(("attributes_", "feedback_", "siamese_report")):
+    if path.stem.startswith(("attributes_", "feedback_")):
         assert "# The document's:" in head and "# Ours:" in head and "# Run" in head
     else:
         assert "The document's:" not in head

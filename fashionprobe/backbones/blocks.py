@@ -15,7 +15,9 @@ DEFAULT_SIZE = (224, 224)
 
 NETS = {
     **dict.fromkeys(("residual", "sketch", "vgg_residual"), tuple(f"block{number}_out" for number in range(1, 6))),
-    **dict.fromkeys(("symbol", "light", "light_bn"), tuple(f"block{number}_out" for number in range(1, 5))),
+    **dict.fromkeys(
+        ("symbol", "light_model", "light", "light_bn"), tuple(f"block{number}_out" for number in range(1, 5))
+    ),
     "vgg_plain": tuple(f"block{number}_out" for number in range(1, 4)),
     **dict.fromkeys(("resnet18", "resnet34"), ("conv1_relu", *(f"stage{number}_out" for number in range(1, 5)))),
 }

@@ -80,7 +80,7 @@ def open_embedding(run: Path, tfrecords_root: str, *, trust: bool = False) -> Ru
         )  # fmt: skip
     plan = Plan(**{name: given[name] for name in Plan.__dataclass_fields__})
     names = [name for name in Settings.__dataclass_fields__ if name != "plan"]
-    settings = Settings(**{name: given[name] for name in names}, plan=plan)
+    settings = Settings(**{name: given[name] for name in names if name in given}, plan=plan)
     classes = Classes(given["label"], tuple(facts["classes"]), given["classes"], facts["rare"], False, facts["missing"])
     network = NetworkSpec.of_manifest(artifact.manifest, trust=trust)
     return RunEmbedding(artifact, make_job(records, classes, network, given["fit"], settings))

@@ -16,8 +16,8 @@ TEXTS = {
     "augment": "Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast,hue,"
     "saturation or some of them.",
     "backbone": "efficientnet_lite0, mini, resnet50, any other name of keras.applications, or the path of a .keras "
-    "file; with random weights also residual, sketch, symbol, vgg_residual, vgg_plain, light, light_bn, resnet18 or "
-    "resnet34.",
+    "file; with random weights also residual, sketch, symbol, vgg_residual, vgg_plain, light_model, light, light_bn, "
+    "resnet18 or resnet34.",
     "batch_size": "Images per batch.",
     "block": "Block number, or several as 1,4.",
     "dataset": "Name of the record set; in a script also what `ingest` returned.",
@@ -78,8 +78,8 @@ DEFAULTS = {
 _NAMES = {
     "[0, inf)": "blur channel easy_epochs freeze hidden jitter l2 randomization total_variation warmup weight_decay",
     "[1, inf)": "batch_size check_every classes_per_batch count curve_steps dimension dimensions dropped epochs "
-    "every features fillings filters images iterations masked min_images neighbours noise_samples pairs "
-    "per_class queries random samples score_channels seeds shard_size steps threads top trials",
+    "every features fillings filters images iterations loss_every masked min_images neighbours noise_samples pairs "
+    "per_class queries random samples score_channels seeds shard_size steps threads top trials triplets",
     "[2, inf)": "bins folds mask_count min_cluster_size",
     "[8, inf)": "cell",
     "(0, inf)": "learning_rate",

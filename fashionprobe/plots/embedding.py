@@ -64,6 +64,68 @@ def trials(
 
 
 @style.house_style()
+def grid(table: "pd.DataFrame", *, best: int, neighbours: int, title: str = "") -> "Figure":
+    """Draw loss and accuracy of each point of a grid over its learning rate.
+
+    Args:
+        table: One row per point: point, learning_rate, dimension, margin where there is one, loss, loss_std, accuracy
+            and accuracy_std (over the folds).
+        best: The point with a star.
+        neighbours: k of the accuracy.
+        title: Heading.
+
+    Returns:
+        The figure: a column of panels per dimension, losses above, accuracies below, a line per margin.
+
+    Raises:
+        UserError: If the best point is not in the table.
+    """
+    from matplotlib.figure import Figure
+
+    if best not in set(table["point"]):
+        raise UserError("best", expected="a point of the table", received=best)
+    dimensions, rates = sorted(table["dimension"].unique()), sorted(table["learning_rate"].unique())
+    margins = sorted(table["margin"].unique()) if "margin" in table else [None]
+    figure = Figure(figsize=(2.6 + 3.2 * len(dimensions), 6.4), layout="constrained")
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.09)
+    panels = figure.subplots(2, len(dimensions), sharex=True, sharey="row", squeeze=False)
+    shifts = style.shifts(len(margins), min(0.09, 0.5 / len(margins)))
+    handles = []
+    for column, dimension in enumerate(dimensions):
+        for row, name in enumerate(("loss", "accuracy")):
+            ax, lines = panels[row, column], []
+            for place, margin in enumerate(margins):
+                points = table[table["dimension"] == dimension]
+                points = points if margin is None else points[points["margin"] == margin]
+                points = points.sort_values("learning_rate")
+                x = np.array([rates.index(rate) for rate in points["learning_rate"]]) + shifts[place]
+                mean, reach = points[name].to_numpy(float), points[f"{name}_std"].to_numpy(float)
+                color, marker = style.look(place)
+                lines.append(style.Line("" if margin is None else f"{margin:g}", x, mean, reach, color, marker))
+                starred = (points["point"] == best).to_numpy()
+                ax.plot(x[starred], mean[starred], "*", color=style.BLACK, markersize=15, zorder=6)
+            handles = style.curves(ax, lines)
+            ax.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
+            ax.set_xlim(-0.5, len(rates) - 0.5)
+            ax.grid(axis="y")
+        panels[0, column].set_title(f"{dimension} dimensions", fontsize=12, weight="normal")
+        panels[1, column].set_xlabel("Learning rate")
+    if (table["loss"] > 0).all():
+        panels[0, 0].set_yscale("log")
+        low, high = table["loss"].min(), (table["loss"] + table["loss_std"]).max()
+        # A deviation as large as its mean reaches down to 0, which is far below.
+        panels[0, 0].set_ylim(low / 2, 1.5 * high)
+        style.decades(panels[0, 0].yaxis)
+    panels[0, 0].set_ylabel("Triplet loss (unit of the distance)")
+    panels[1, 0].set_ylabel(f"Accuracy of {neighbours}-NN")
+    panels[1, 0].set_ylim(0, 1)
+    if margins != [None]:
+        style.legend(panels[0, -1], handles, [f"{margin:g}" for margin in margins], title="margin")
+    figure.suptitle(style.short(title, 60), parse_math=False, fontsize=14, weight="bold", x=0.02, ha="left")
+    return figure
+
+
+@style.house_style()
 def unseen_classes(table: "pd.DataFrame", *, title: str = "", ax: "Axes | None" = None) -> "Figure":
     """Draw the area under the ROC curve of each class, by networks that were trained with it and without it.
 

@@ -1,4 +1,4 @@
-"""A training by epoch: loss and accuracy of a classifier; loss, triplets and distances of an embedding."""
+"""A training by epoch: loss and accuracy of a classifier; loss, triplets and distances of an embedding; by batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -295,3 +295,42 @@ def _line(ax: "Axes", history: "pd.DataFrame", column: str, color: str, line: st
     epochs, values = history["epoch"].to_numpy(int), history[column].to_numpy(float)
     shown = marker if len(epochs) <= _MOST_MARKED else None
     return ax.plot(epochs, np.where(np.isfinite(values), values, np.nan), line, color=color, marker=shown, zorder=3)[0]
+
+
+@style.house_style()
+def loss_curves(losses: "pd.DataFrame", *, title: str = "", ax: "Axes | None" = None) -> "Figure":
+    """Draw the triplet loss of training, and of images that were not trained on, over the batches.
+
+    Args:
+        losses: Columns batch (ascending), loss, and val_loss or test_loss where there are such images.
+        title: Heading.
+        ax: Axes to draw on; new ones by default.
+
+    Returns:
+        The figure; the axis of the loss is logarithmic where all losses are above 0.
+
+    Raises:
+        UserError: If there is no row.
+    """
+    if not len(losses):
+        raise UserError("losses", expected="a table with a row or more", received="no rows")
+    figure, ax = style.axes_of(ax, width=8.4)
+    names = {"loss": "training", "val_loss": "validation", "test_loss": "test (val is empty)"}
+    looks = {"loss": (style.ORANGE, "--", 1.4, "s"), "val_loss": (style.BLUE, "-", 2.0, "o")}
+    drawn = []
+    for column in [name for name in names if name in losses and losses[name].notna().any()]:
+        color, line, width, marker = looks.get(column, looks["val_loss"])
+        shown = marker if len(losses) <= _MOST_MARKED else None
+        look = {"color": color, "linestyle": line, "linewidth": width, "marker": shown, "markersize": 5}
+        drawn.append((ax.plot(losses["batch"], losses[column], zorder=3, **look)[0], names[column], losses[column]))
+    ax.set_xlabel("Batch")
+    ax.set_ylabel("Triplet loss (unit of the distance)")
+    ax.grid(axis="y")
+    if all((values.dropna() > 0).all() for *_, values in drawn):
+        ax.set_yscale("log")
+        style.decades(ax.yaxis)
+    else:
+        ax.set_ylim(bottom=0)
+    ax.set_title(style.short(title, 60), parse_math=False, pad=12)
+    style.legend(ax, [handle for handle, *_ in drawn], [name for _, name, _ in drawn])
+    return figure

@@ -5,13 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score, silhouette_score
+from sklearn.metrics import (
+    confusion_matrix,
+    pairwise_distances_chunked,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    silhouette_score,
+)
 from sklearn.neighbors import NearestNeighbors
 
+from fashionprobe.attributes.votes import majority
 from fashionprobe.intervals import wilson
 
 MAX_FOR_SILHOUETTE = 10_000
-"""Images that the silhouette is measured on: its cost grows with their square."""
+"""Images that scikit-learn's silhouette is measured on: its cost grows with their square."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +28,15 @@ class Evaluation:
     Attributes:
         table: One row per split and classifier: split, classifier ("knn" or "nearest_mean"), k (0 for the mean),
             images, accuracy, low, high (95 % Wilson interval), auc (macro, one against the rest).
-        silhouette: By split, in [-1, 1]; NaN where there are not two classes.
+        silhouette: By split, in [-1, 1], as scikit-learn has it; NaN where there are not two classes.
+        silhouette_nearest_point: The same as the siamese report writes it; see `silhouette_nearest_point`.
         per_class: split, classifier, k, class, images, precision, recall, f1, auc.
         confusions: By split, of the k-nearest neighbours asked for first: true class (rows) by predicted class.
     """
 
     table: pd.DataFrame
     silhouette: dict[str, float]
+    silhouette_nearest_point: dict[str, float]
     per_class: pd.DataFrame
     confusions: dict[str, pd.DataFrame]
 
@@ -62,27 +71,28 @@ def evaluate(
     if metric == "cosine":
         embeddings = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     train = splits == "train"
-    rows, details, confusions, silhouettes = [], [], {}, {}
+    rows, details, confusions, silhouettes, to_points = [], [], {}, {}, {}
     for split in [name for name in ("train", "val", "test") if (splits == name).any()]:
         of = splits == split
         asked, truth = embeddings[of], numbers[of]
         answers = _by_neighbours(embeddings[train], numbers[train], asked, len(classes), neighbours, split == "train")
-        answers["nearest_mean", 0] = _by_means(
+        to_means = _by_means(
             embeddings[train], numbers[train], asked, len(classes), truth if split == "train" else None
         )
-        for (classifier, k), scores in answers.items():
-            predicted = scores.argmax(axis=1)
+        answers["nearest_mean", 0] = to_means, to_means.argmax(axis=1)
+        for (classifier, k), (scores, predicted) in answers.items():
             right = int((predicted == truth).sum())
             low, high = wilson(np.array([right]), np.array([len(truth)]))
             auc = _auc(truth, scores, relative=classifier == "nearest_mean")
             mean = np.nanmean(auc) if np.isfinite(auc).any() else np.nan
             rows.append((split, classifier, k, len(truth), right / len(truth), low[0], high[0], mean))
             details.append(_per_class(truth, predicted, auc, classes).assign(split=split, classifier=classifier, k=k))
-        confusions[split] = _confusion(truth, answers["knn", neighbours[0]].argmax(axis=1), classes)
+        confusions[split] = _confusion(truth, answers["knn", neighbours[0]][1], classes)
         silhouettes[split] = _silhouette(asked, truth, seed)
+        to_points[split] = silhouette_nearest_point(asked, truth)
     columns = ["split", "classifier", "k", "images", "accuracy", "low", "high", "auc"]
     return Evaluation(
-        pd.DataFrame(rows, columns=columns), silhouettes, pd.concat(details, ignore_index=True), confusions
+        pd.DataFrame(rows, columns=columns), silhouettes, to_points, pd.concat(details, ignore_index=True), confusions
     )
 
 
@@ -105,20 +115,51 @@ def class_auc(
     return float(roc_auc_score(asked_numbers == number, others.min(axis=1) - distances[:, number]))
 
 
+def silhouette_nearest_point(points: np.ndarray, numbers: np.ndarray) -> float:
+    """Return the silhouette whose b is the least distance to a single point of another class.
+
+    Mean of (b - a) / max(a, b) over the points: a is the mean distance to the others of the class, 0 counts for the
+    only point of one. Rousseeuw and scikit-learn take the least mean distance to another class for b, which is never
+    less: their silhouette is never lower. All distances are measured, some rows at a time.
+
+    Args:
+        points: float (points, dimensions).
+        numbers: Class number of each, int (points,).
+
+    Returns:
+        In [-1, 1]; NaN without two classes, or where each point is a class of its own.
+
+    Reference:
+        The siamese report (2022), section on the silhouette; Rousseeuw, Silhouettes, 1987,
+        https://doi.org/10.1016/0377-0427(87)90125-7.
+    """
+    classes, counts = np.unique(numbers, return_counts=True)
+    if len(classes) < 2 or counts.max() < 2:
+        return float("nan")
+    # Far from the origin the differences of a narrow embedding would drown in rounding.
+    points = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    total = 0.0
+    for number in classes[counts > 1]:
+        own, others = points[numbers == number], points[numbers != number]
+        summed = pairwise_distances_chunked(own, reduce_func=lambda rows, start: rows.sum(axis=1))
+        a = np.concatenate([*summed]) / (len(own) - 1)
+        b = NearestNeighbors(n_neighbors=1).fit(others).kneighbors(own)[0][:, 0]
+        greater = np.maximum(a, b)
+        total += np.divide(b - a, greater, out=np.zeros_like(a), where=greater > 0).sum()
+    return float(total / len(points))
+
+
 def _by_neighbours(
     known: np.ndarray, numbers: np.ndarray, asked: np.ndarray, classes: int, neighbours: Sequence[int], same: bool
-) -> dict[tuple[str, int], np.ndarray]:
-    """Return the share of each class among the k nearest, float64 (asked, classes), by ("knn", k)."""
+) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+    """Return the share of each class among the k nearest, (asked, classes), and the class, (asked,), by ("knn", k)."""
     # Without points to ask for, each known one is asked for and left out of its own neighbours.
     search = NearestNeighbors(n_neighbors=max(neighbours)).fit(known)
     found = search.kneighbors(None if same else asked, return_distance=False)
-    votes = np.zeros((len(asked), classes))
-    rows, shares = np.arange(len(asked)), {}
-    for place in range(max(neighbours)):
-        votes[rows, numbers[found[:, place]]] += 1
-        if place + 1 in neighbours:
-            shares["knn", place + 1] = votes / (place + 1)
-    return {("knn", k): shares["knn", k] for k in neighbours}
+    nearest = numbers[found]
+    chosen = dict(majority(nearest, classes, neighbours))
+    return {("knn", k): (np.stack([(nearest[:, :k] == n).mean(axis=1) for n in range(classes)], axis=1), chosen[k])
+            for k in neighbours}  # fmt: skip
 
 
 def _by_means(

@@ -1,4 +1,4 @@
-"""Which images go into a batch: P classes with K images each, or triplets drawn beforehand."""
+"""Which images go into a batch: P classes with K images each, any images, or triplets drawn beforehand."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
+
+NO_PLACE = -1
+"""Ends a batch that is smaller than the others."""
 
 
 def balanced(
@@ -40,6 +43,35 @@ def balanced(
         rows, columns = np.nonzero(chosen == number)
         batches[rows, columns] = _dealt(mine, len(rows), per_class, rng)
     return batches.reshape(steps, -1)
+
+
+def random_batches(numbers: np.ndarray, *, size: int, steps: int, seed: int = 0, epoch: int = 0) -> np.ndarray:
+    """Draw the batches of one epoch with no regard to classes.
+
+    All images come in a random order that is cut into batches, the last one smaller; when more are asked for, they come
+    in another order.
+
+    Args:
+        numbers: Class number of each image, int (images,).
+        size: Images a batch; all there are when they are fewer.
+        steps: Number of batches.
+        seed: Seed of the draw.
+        epoch: Number of the epoch, which has a draw of its own.
+
+    Returns:
+        Places in `numbers`, int64 (steps, size), `NO_PLACE` behind the last one of a smaller batch.
+
+    Raises:
+        UserError: If there is only one class, or a class has one image.
+    """
+    _by_class(numbers, 2)
+    rng = np.random.default_rng([seed, epoch])
+    images = len(numbers)
+    size = min(size, images)
+    in_pass = -(-images // size)
+    drawn = np.full((-(-steps // in_pass), in_pass * size), NO_PLACE, np.int64)
+    drawn[:, :images] = rng.permuted(np.tile(np.arange(images), (len(drawn), 1)), axis=1)
+    return drawn.reshape(-1, size)[:steps]
 
 
 def random_triplets(numbers: np.ndarray, *, size: int, steps: int, seed: int = 0, epoch: int = 0) -> np.ndarray:
@@ -109,7 +141,7 @@ def batches(
     Args:
         pictures: uint8 (all, height, width, 3); a memory map is read a batch at a time.
         numbers: Class number of each, int (all,).
-        draw: Returns the batches of an epoch as places in `pictures`, int64 (steps, batch).
+        draw: Returns the batches of an epoch as places in `pictures`, int64 (steps, batch); `NO_PLACE` is left out.
         epochs: Numbers of the epochs.
 
     Returns:
@@ -122,10 +154,12 @@ def batches(
         drawn = tf.numpy_function(lambda number: draw(int(number)), [epoch], tf.int64)
         return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(drawn, (None, None)))
 
+    def taken(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = places[places != NO_PLACE]
+        return pictures[rows], of_class[rows]
+
     def gather(places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        found, classes = tf.numpy_function(
-            lambda rows: (pictures[rows], of_class[rows]), [places], [tf.uint8, tf.int32], stateful=False
-        )
+        found, classes = tf.numpy_function(taken, [places], [tf.uint8, tf.int32], stateful=False)
         return tf.cast(tf.ensure_shape(found, shape), tf.float32), tf.ensure_shape(classes, (None,))
 
     chosen = tf.data.Dataset.range(epochs.start, epochs.stop, epochs.step).flat_map(order)

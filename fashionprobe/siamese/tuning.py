@@ -1,5 +1,10 @@
-"""Search over margin, learning rate and dimension by cross-validation, with hopeless trials ended early (Optuna)."""
+"""Search over margin, learning rate and dimension by cross-validation.
 
+`search` tries what looks promising and ends hopeless trials early (Optuna); `grid` tries each point of a grid once.
+"""
+
+import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fashionprobe.artifacts import write_text
 from fashionprobe.errors import require
 
 STUDY = ".study.log"
+FOLDS = ".folds.json"
 SEEN_FIRST = 4
 """Trials that are never ended early: the later ones are compared with them."""
 
@@ -101,6 +108,46 @@ def best_of(table: pd.DataFrame) -> pd.Series:
     """Return the best row among the trials with all folds."""
     whole = table[~table["pruned"]]
     return whole.iloc[int(whole["mean"].to_numpy().argmax())]
+
+
+def grid(
+    measure: Callable[[dict[str, Any], int], dict[str, float]],
+    values: Mapping[str, Sequence[Any]],
+    folder: Path,
+    *,
+    folds: int,
+    report: Callable[[int], object] = lambda folds: None,
+) -> pd.DataFrame:
+    """Measure each combination of values once, in every fold.
+
+    What is done is kept in a file: the same call after a kill resumes with the fold that was interrupted.
+
+    Args:
+        measure: Returns what a set of values reaches in a fold, by name of the measure.
+        values: The values of each setting; the last setting varies fastest.
+        folder: Where the state is kept.
+        folds: Number of folds.
+        report: Called with the number of folds that are done.
+
+    Returns:
+        One row per combination: point (from 1), a column per setting, and for each measure its mean over the folds and
+        its standard deviation, "NAME_std".
+    """
+    points = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+    path = folder / FOLDS
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    report(len(rows))
+    for point, fold in [*itertools.product(range(len(points)), range(folds))][len(rows) :]:
+        rows.append({"point": point + 1, "fold": fold, **measure(points[point], fold)})
+        write_text(path, json.dumps(rows))
+        report(1)
+    by_point = pd.DataFrame(rows).drop(columns="fold").groupby("point")
+    means, deviations = by_point.mean(), by_point.std(ddof=0).add_suffix("_std")
+    order = [column for name in means for column in (name, f"{name}_std")]
+    measured = means.join(deviations)[order].reset_index(drop=True)
+    table = pd.DataFrame(points).join(measured)
+    table.insert(0, "point", range(1, len(points) + 1))
+    return table
 
 
 def _distributions(optuna: Any, space: Space) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.backbones import architectures, blocks
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, conflict
 from fashionprobe.inputs.embedding import choose, make_job
 from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.plots.save import Figures
@@ -19,6 +19,7 @@ from fashionprobe.training.augment import check as check_augmentations
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from fashionprobe.siamese.embedding_training import EmbeddingOutcome, EmbeddingTraining
     from fashionprobe.siamese.evaluate import Evaluation
@@ -39,7 +40,7 @@ class Embedding(Result):
         dimension: Dimensions of the embedding.
         accuracy: Share of the test images (of val or train where there are none) whose class the k nearest neighbours
             in train tell, for the first k.
-        auc: Macro area under the ROC curve of the nearest class means, on the same images.
+        auc: Macro area under the ROC curve of the shares of each class among these neighbours, on the same images.
         silhouette: Silhouette of the classes on the same images, in [-1, 1].
         states: The epoch in which it "collapsed" or "stalled" first, when it did.
     """
@@ -52,7 +53,7 @@ class Embedding(Result):
     states: dict[str, int]
 
 
-@shared.stage
+@shared.stage(batch_size="[2, inf)")
 def embed(
     *,
     dataset: shared.Place,
@@ -78,8 +79,11 @@ def embed(
     easy_epochs: int = 0,
     classes_per_batch: int | None = None,
     per_class: int | None = None,
+    batch_size: int | None = None,
+    triplets: int | None = None,
     epochs: int = 20,
-    steps: int = 200,
+    steps: int | None = None,
+    loss_every: int | None = None,
     optimizer: Literal["adam", "sgd"] = "adam",
     learning_rate: float = 3e-3,
     warmup: float = 0.0,
@@ -95,9 +99,9 @@ def embed(
     """Train an embedding that pulls images of a class together.
 
     It is also evaluated. It learns from triplets of the train split: an image, another of its class, and one
-    of another class that should be farther away. Then the images of each split are classified by those of train. An
-    interrupted run resumes after its last complete epoch. When all images end on one point, it says so and suggests
-    what helps.
+    of another class that should be farther away. Then the images of each split are classified by those of train;
+    scores.csv has a row per split: accuracy, areas under the ROC curve, two silhouettes, and the loss. An interrupted
+    run resumes after its last complete epoch. When all images end on one point, it says so and suggests what helps.
 
     Args:
         label: Label column. Default: the one by which the record set was split (class for fashion_mnist).
@@ -106,8 +110,8 @@ def embed(
             weights, else random.
         taps: Names of the layers that end block 1, 2, ...; the embedding is made of the last one.
         min_images: Leave out classes with fewer images in train than this.
-        pooling: What of the last map is read: its average over space, or all its values. auto is flatten for light
-            and light_bn, else average.
+        pooling: What of the last map is read: its average over space, or all its values. auto is flatten for
+            light_model, light and light_bn, else average.
         hidden: Units of a dense layer with ReLU before the embedding; 0 for none.
         unit_norm: Bring each embedding to length 1.
         mining: Which triplets count: semi_hard (negatives farther than the positive, but not by much), batch_hard
@@ -117,7 +121,11 @@ def embed(
         easy_epochs: Mine semi-hard triplets for this many epochs first; it keeps batch_hard from collapsing.
         classes_per_batch: P, the classes in a batch. Default: all, 16 at most.
         per_class: K, the images of each class in a batch. Default: 8, or as many as the smallest class has in train.
-        steps: Batches per epoch.
+        batch_size: Images in a batch, drawn at random, in place of P classes with K images each.
+        triplets: With --mining random: triplets in a batch. Default: as many images as the other batches have.
+        steps: Batches per epoch. Default: 200; with --batch-size or --triplets one pass over the images.
+        loss_every: Note the loss every so many batches, of training and of up to 1,024 images of val (of test where
+            val is empty), in losses.csv and a figure.
         neighbours: Values of k to classify with; the first is the headline. Default: [5,1,3,10,20], as far as
             there are images.
 
@@ -167,9 +175,12 @@ def embed(
         easy_epochs=easy_epochs,
         classes_per_batch=min(len(classes.names), 16) if classes_per_batch is None else classes_per_batch,
         per_class=8 if per_class is None else per_class,
-        steps=steps,
+        steps=200 if steps is None and batch_size is None and triplets is None else steps,
         seed=seed,
         plan=Plan(epochs, optimizer, learning_rate, warmup, decay, weight_decay),
+        batch_size=batch_size,
+        triplets=triplets,
+        loss_every=loss_every,
     )
     job = make_job(records, classes, spec, fit, settings)
     if per_class is None:
@@ -202,23 +213,34 @@ def _several(neighbours: int | Sequence[int]) -> list[int]:
 
 
 def _check(given: dict[str, Any]) -> None:
-    """Check the arguments that are numbers."""
+    """Check the arguments that bind each other."""
     end, margin = given["margin_end"], given["margin"]
     if end is not None and (margin == "soft" or not isinstance(margin, int | float) or not margin <= end < math.inf):
         raise UserError("margin_end", expected=f"a number of `margin` ({margin}) or more", received=end)
+    drawn = given["mining"] == "random"
+    if given["batch_size"] is not None and drawn:
+        remedy = "Pass --triplets for the size of its batches."
+        raise conflict("batch_size", "--mining random", given["batch_size"], remedy)
+    if given["triplets"] is not None and not drawn:
+        raise conflict("triplets", f"--mining {given['mining']}", given["triplets"], "Pass --mining random.")
+    for name in ("classes_per_batch", "per_class"):
+        for other in ("batch_size", "triplets"):
+            if given[name] is not None and given[other] is not None:
+                raise conflict(name, f"--{other.replace('_', '-')}", given[name])
 
 
 def _write(draft: Path, job: "EmbeddingTraining", ks: list[int]) -> dict[str, Any]:
     """Train, measure, and fill the files of the artifact."""
-    from fashionprobe.siamese.embedding_training import decoded, embedded, train
+    from fashionprobe.siamese.embedding_training import decoded, embedded, held_out, train
     from fashionprobe.siamese.evaluate import evaluate
 
-    plan = job.settings.plan
+    steps = job.settings.plan.epochs * job.steps(len(job.numbers()))
     with progress.bar(total=len(job.numbers()), unit="image", description="decode") as bar:
         (draft / ".pictures").mkdir(exist_ok=True)
         pictures = decoded(job, draft / ".pictures", report=bar.update)
-    with progress.bar(total=plan.epochs * job.settings.steps, unit="batch", description="train") as bar:
-        trained = train(job, draft, pictures, report=bar.update)
+    held = held_out(job) if job.settings.loss_every else None
+    with progress.bar(total=steps, unit="batch", description="train") as bar:
+        trained = train(job, draft, pictures, held_out=held, report=bar.update)
     with progress.bar(total=len(job.items), unit="image", description="embed") as bar:
         points = embedded(job, trained.network, report=bar.update)
     trained.network.save(draft / "model.keras")
@@ -226,13 +248,16 @@ def _write(draft: Path, job: "EmbeddingTraining", ks: list[int]) -> dict[str, An
         points, job.items["number"].to_numpy(), job.items["split"].to_numpy(str), job.classes.names,
         neighbours=ks, metric=job.settings.metric, seed=job.settings.seed,
     )  # fmt: skip
-    _write_tables(draft, found)
+    scores = _scores(job, found, points, ks[0])
+    _write_tables(draft, found, scores)
     figures = Figures(draft)
     _draw(figures, job, trained, found, points)
-    return _facts(job, trained, found, ks[0]) | {"figures": figures.notes}
+    return _facts(job, trained, scores) | {"figures": figures.notes}
 
 
-def _write_tables(draft: Path, found: "Evaluation") -> None:
+def _write_tables(draft: Path, found: "Evaluation", scores: "pd.DataFrame") -> None:
+    # The loss of a narrow embedding is as small as the margin.
+    scores.to_csv(draft / "scores.csv", index=False, float_format="%.6g")
     found.table.to_csv(draft / "evaluation.csv", index=False, float_format="%.6f")
     found.per_class.to_csv(draft / "per_class.csv", index=False, float_format="%.6f")
     for split, counts in found.confusions.items():
@@ -247,11 +272,14 @@ def _draw(
 
     from fashionprobe.plots.maps import scatter
     from fashionprobe.plots.per_class import confusion
-    from fashionprobe.plots.training import embedding_training
+    from fashionprobe.plots.training import embedding_training, loss_curves
 
     label = job.classes.label
     curves = embedding_training(trained.history, title=f"Embedding by {label}")
     figures.add("training", curves, "Training", "Loss, triplets that fail, and distances, by epoch.")
+    if trained.losses is not None:
+        text = "Loss of the batches since the mark before, as they were trained on, and of fixed batches that were not."
+        figures.add("losses", loss_curves(trained.losses, title=f"Loss of the embedding by {label}"), "Loss", text)
     places, kind = _places(job, points)
     names = np.asarray(job.classes.names)[job.items["number"]]
     table = job.items[["id", "split"]].assign(**{label: names, "x": places[:, 0], "y": places[:, 1]})
@@ -296,18 +324,29 @@ def _places(job: "EmbeddingTraining", points: "np.ndarray") -> "tuple[np.ndarray
     return places, "UMAP"
 
 
-def _facts(job: "EmbeddingTraining", trained: "EmbeddingOutcome", found: "Evaluation", k: int) -> dict[str, Any]:
+def _scores(job: "EmbeddingTraining", found: "Evaluation", points: "np.ndarray", k: int) -> "pd.DataFrame":
+    """Return the headline numbers, one row per split."""
+    import pandas as pd
+
+    rows = {(row["split"], row["classifier"], row["k"]): row for row in found.table.to_dict("records")}
+    splits, numbers = job.items["split"].to_numpy(), job.items["number"].to_numpy()
+    table = []
+    for split in found.silhouette:
+        knn, mean, of = rows[split, "knn", k], rows[split, "nearest_mean", 0], splits == split
+        table.append({
+            "split": split, **{name: knn[name] for name in ("images", "k", "accuracy", "low", "high")},
+            "knn_auc": knn["auc"], "mean_accuracy": mean["accuracy"], "mean_auc": mean["auc"],
+            "silhouette": found.silhouette[split],
+            "silhouette_nearest_point": found.silhouette_nearest_point[split],
+            "loss": job.measured(points[of], numbers[of]),
+        })  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def _facts(job: "EmbeddingTraining", trained: "EmbeddingOutcome", scores: "pd.DataFrame") -> dict[str, Any]:
     """Gather what the manifest, the report and later stages need to know."""
     counts = job.items["split"].value_counts()
-    rows = {(row["split"], row["classifier"], row["k"]): row for row in found.table.to_dict("records")}
-    scores = {}
-    for split, silhouette in found.silhouette.items():
-        knn, mean = rows[split, "knn", k], rows[split, "nearest_mean", 0]
-        scores[split] = {
-            **{name: knn[name] for name in ("images", "k", "accuracy", "low", "high")},
-            "knn_auc": knn["auc"], "mean_accuracy": mean["accuracy"], "auc": mean["auc"],
-            "silhouette": None if math.isnan(silhouette) else silhouette,
-        }  # fmt: skip
+    known = scores.astype(object).where(scores.notna(), None).set_index("split").to_dict("index")
     return {
         "dataset": job.records.path.name,
         "label": job.classes.label,
@@ -322,7 +361,7 @@ def _facts(job: "EmbeddingTraining", trained: "EmbeddingOutcome", found: "Evalua
         "dimension": job.settings.dimension,
         "parameters": trained.network.count_params(),
         "states": trained.states,
-        "scores": scores,
+        "scores": known,
     }
 
 
@@ -330,7 +369,7 @@ def _result(artifact: Artifact) -> Embedding:
     facts = artifact.facts
     split = [name for name in ("train", "val", "test") if name in facts["scores"]][-1]
     found = facts["scores"][split]
-    silhouette = math.nan if found["silhouette"] is None else found["silhouette"]
+    auc, silhouette = (math.nan if found[name] is None else found[name] for name in ("knn_auc", "silhouette"))
     if facts["rare"]:
         log.info("%d rare classes (%d images) left out", len(facts["rare"]), sum(facts["rare"].values()))
     if facts["missing"]:
@@ -338,13 +377,13 @@ def _result(artifact: Artifact) -> Embedding:
     for state, epoch in facts["states"].items():
         log.info("The embedding has %s in epoch %d.", state, epoch)
     log.info(
-        "%s: %d dimensions, %d-NN %.3f (%.3f to %.3f) on %d %s images, AUC %.3f, silhouette %.2f. "
+        "%s: %d dimensions, %d-NN %.3f (%.3f to %.3f) on %d %s images, its AUC %.3f, silhouette %.2f. "
         "Next: fashionprobe extract --dataset %s --run %s --backbone %s --block %d",
         artifact.outcome, facts["dimension"], found["k"], found["accuracy"],
-        found["low"], found["high"], found["images"], split, found["auc"], silhouette, facts["dataset"],
+        found["low"], found["high"], found["images"], split, auc, silhouette, facts["dataset"],
         artifact.path.parent.name, artifact.path / "model.keras", facts["blocks"],
     )  # fmt: skip
     return Embedding(
-        artifact.path, artifact.path / "model.keras", facts["dimension"], found["accuracy"], found["auc"], silhouette,
+        artifact.path, artifact.path / "model.keras", facts["dimension"], found["accuracy"], auc, silhouette,
         facts["states"], reused=artifact.reused,
     )  # fmt: skip

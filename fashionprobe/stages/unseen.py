@@ -106,7 +106,7 @@ def _write(draft: Path, job: "EmbeddingTraining", chosen: list[str], seeds: int,
         rows = pd.read_csv(draft / DONE, keep_default_na=False).to_dict("records")  # pyright: ignore[reportAssignmentType]
     known = {(row["left_out"], row["seed"]) for row in rows}
     todo = [(name, job.settings.seed + number) for number in range(seeds) for name in ("", *chosen)]
-    steps = job.settings.steps * job.settings.plan.epochs
+    steps = job.steps(len(job.numbers())) * job.settings.plan.epochs
     with progress.bar(total=len(todo) * steps, done=len(known) * steps, unit="batch", description="unseen") as bar:
         for name, seed in todo:
             if (name, seed) not in known:

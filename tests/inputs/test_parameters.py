@@ -11,6 +11,7 @@ from fashionprobe.inputs import arguments, parameters
 OWN = {
     "augment": {"refit"},
     "backbone": {"attribute add", "faithfulness", "index", "masks", "predict", "relevance", "search", "tag"},
+    "batch_size": {"embed"},
     "block": {"converge", "faithfulness", "masks", "maximize", "see", "train", "wall"},
     "dataset": {"app", "ingest", "propose", "refit", "relevance"},
     "fit": {"ingest"},

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.training import embedding_training
+from fashionprobe.plots.training import embedding_training, loss_curves
 
 HISTORY = pd.DataFrame({
     "epoch": [1, 2, 3], "loss": [1.0, 0.5, 0.25], "active": [1.0, 0.6, 0.3], "spread": [0.5, 2.0, 9.0],
@@ -33,3 +33,26 @@ def test_a_soft_margin_is_not_drawn():
 def test_an_empty_history_is_refused():
     with pytest.raises(UserError, match=r"`history` must be a table with one epoch or more"):
         embedding_training(HISTORY.iloc[:0])
+
+
+LOSSES = pd.DataFrame(
+    {"epoch": [1, 1, 2], "batch": [10, 20, 30], "loss": [1.0, 0.1, 0.01], "val_loss": [1.5, 0.3, 0.2]}
+)
+
+
+def test_losses_of_training_and_validation_are_drawn_over_the_batches():
+    (ax,) = loss_curves(LOSSES, title="by $class$").axes
+    training, validation = ax.lines
+    assert training.get_xydata().tolist() == [[10, 1], [20, 0.1], [30, 0.01]]
+    assert validation.get_ydata().tolist() == [1.5, 0.3, 0.2]
+    assert ax.get_xlabel() == "Batch" and ax.get_yscale() == "log"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "validation"]
+
+
+def test_a_loss_of_0_stands_on_a_linear_axis_and_test_is_called_test():
+    table = LOSSES.rename(columns={"val_loss": "test_loss"}).assign(loss=[1.0, 0.5, 0.0])
+    (ax,) = loss_curves(table).axes
+    assert ax.get_yscale() == "linear" and ax.get_ylim()[0] == 0
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "test (val is empty)"]
+    with pytest.raises(UserError, match=r"`losses` must be a table with a row or more"):
+        loss_curves(LOSSES.iloc[:0])

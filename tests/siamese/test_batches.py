@@ -23,3 +23,9 @@ def test_pictures_come_in_the_order_that_is_drawn(tmp_path):
 def test_the_shape_is_known_beforehand():
     images, classes = batches(PICTURES, NUMBERS, lambda epoch: np.zeros((1, 2), int), range(1)).element_spec
     assert images.shape.as_list() == [None, 4, 5, 3] and classes.shape.as_list() == [None]
+
+
+def test_a_smaller_batch_holds_no_more_than_its_places():
+    images, classes = next(batches(PICTURES, NUMBERS, lambda _: np.array([[7, 2, -1]]), range(1)).as_numpy_iterator())
+    np.testing.assert_array_equal(images, PICTURES[[7, 2]])
+    assert classes.tolist() == [2, 0]

@@ -16,7 +16,7 @@ def light():
     return backbones.load("light_bn", weights="random")
 
 
-def test_the_light_net_is_as_described():
+def test_the_light_net_has_the_filters_of_light_model_but_pools_four_times():
     model = embedder(backbones.load("light", weights="random"), 2, pooling="flatten")
     kinds = [type(layer).__name__ for layer in model.layers if layer.count_params() or "Pool" in type(layer).__name__]
     assert kinds == ["Conv2D", "MaxPooling2D"] * 4 + ["Dense"]

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from fashionprobe.siamese.evaluate import class_auc, evaluate
+from fashionprobe.siamese.evaluate import class_auc, evaluate, silhouette_nearest_point
 
 RNG = np.random.default_rng(0)
 NUMBERS = np.tile([0, 1, 2], 40)
@@ -51,6 +51,46 @@ def test_the_class_mean_of_an_image_of_train_is_taken_without_it(found):
 
 def test_the_silhouette_is_that_of_scikit_learn(found):
     assert found.silhouette["test"] == pytest.approx(silhouette_score(POINTS[TEST], NUMBERS[TEST]))
+
+
+def test_the_silhouette_to_the_nearest_point_by_hand():
+    # On a line: a at 0 and 2, b at 3 and 7, c at 4 alone.
+    points, numbers = np.array([[0.0], [2.0], [3.0], [7.0], [4.0]]), np.array([0, 0, 1, 1, 2])
+    # a is 2, 2, 4, 4; b is 3 (to 3), 1 (to 3), 1 (to 2 and 4), 3 (to 4); the only one of c counts 0.
+    assert silhouette_nearest_point(points, numbers) == pytest.approx((1 / 3 - 1 / 2 - 3 / 4 - 1 / 4 + 0) / 5)
+    # scikit-learn's b, the mean distance to the nearest other class: 4 (c), 2 (a, c), ...
+    assert silhouette_nearest_point(points, numbers) < silhouette_score(points, numbers)
+
+
+def test_the_silhouette_to_the_nearest_point_far_from_the_origin(found):
+    points, numbers = POINTS[TEST], NUMBERS[TEST]
+    apart = np.sqrt(((points[:, None].astype(float) - points[None]) ** 2).sum(axis=2))
+    same = numbers[:, None] == numbers
+    a = (apart * same).sum(axis=1) / (same.sum(axis=1) - 1)
+    b = np.where(same, np.inf, apart).min(axis=1)
+    expected = np.mean((b - a) / np.maximum(a, b))
+    assert found.silhouette_nearest_point["test"] == pytest.approx(expected)
+    assert silhouette_nearest_point(points.astype(float) * 1e-7 + 100, numbers) == pytest.approx(expected, rel=1e-4)
+
+
+def test_points_that_coincide_have_a_silhouette_of_0_and_one_class_none():
+    assert silhouette_nearest_point(np.ones((6, 2), np.float32), np.arange(6) % 2) == 0
+    assert np.isnan(silhouette_nearest_point(POINTS, np.zeros(120, int)))
+    assert np.isnan(silhouette_nearest_point(POINTS[:5], np.arange(5)))
+
+
+def test_the_memory_of_the_silhouette_to_the_nearest_point_is_bounded():
+    import tracemalloc
+
+    from sklearn import config_context
+
+    points = np.random.default_rng(0).normal(size=(6000, 2)).astype(np.float32)
+    tracemalloc.start()
+    with config_context(working_memory=4):
+        silhouette_nearest_point(points, np.arange(6000) % 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 24 * 2**20, "all distances of a class are 72 MB"
 
 
 def test_tables_of_classes_and_confusions_agree(found):

@@ -105,3 +105,23 @@ def test_the_loss_is_saved_by_its_arguments():
 def test_bad_arguments(arguments, message):
     with pytest.raises(UserError, match=message):
         TripletLoss(**arguments)
+
+
+@pytest.mark.parametrize("mining", ["batch_hard", "semi_hard", "batch_all", "batch_weighted"])
+def test_a_class_of_one_image_is_a_negative_and_no_anchor(mining):
+    # On a line: 0 and 3 are of one class, 1 is the only one of another. Both anchors: 9 - 1 + 2 and 9 - 4 + 2.
+    points = tf.Variable(LINE[:3])
+    loss = TripletLoss(mining, margin=2.0)
+    with tf.GradientTape() as tape:
+        value = loss(np.array([0, 0, 1]), points)
+    assert float(value) == pytest.approx((10 + 7) / 2)
+    # d/dx of ((0 - 3)^2 - (0 - 1)^2 + (3 - 0)^2 - (3 - 1)^2) / 2.
+    np.testing.assert_allclose(tape.gradient(value, points), [[-5.0], [4.0], [1.0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mining", ["batch_hard", "semi_hard", "batch_all", "batch_weighted"])
+def test_a_batch_without_positives_moves_nothing(mining):
+    points = tf.Variable(LINE)
+    with tf.GradientTape() as tape:
+        value = TripletLoss(mining)(np.arange(4), points)
+    assert not np.asarray(tf.convert_to_tensor(tape.gradient(value, points))).any()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.siamese.sampling import balanced, random_triplets
+from fashionprobe.siamese.sampling import NO_PLACE, balanced, random_batches, random_triplets
 
 MIXED = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 3], [5, 9, 4, 20]))
 
@@ -76,3 +76,26 @@ def test_drawn_triplets_need_two_images_a_class():
         UserError, match=r"classes have two images or more.*Received: one with a class of one.*--min-im"
     ):
         random_triplets(np.array([0, 0, 1]), size=1, steps=1)
+
+
+def test_random_batches_are_one_pass_in_random_order_the_last_one_smaller():
+    drawn = random_batches(MIXED, size=16, steps=3, seed=2)
+    assert drawn.shape == (3, 16) and (drawn[2, 6:] == NO_PLACE).all()
+    assert sorted(drawn[drawn != NO_PLACE]) == list(range(len(MIXED))) and list(drawn[0]) != list(range(16))
+    assert (drawn == random_batches(MIXED, size=16, steps=3, seed=2)).all()
+    assert (drawn != random_batches(MIXED, size=16, steps=3, seed=2, epoch=1)).any()
+
+
+def test_random_batches_go_on_with_another_pass():
+    drawn = random_batches(MIXED, size=16, steps=5)
+    assert drawn.shape == (5, 16) and (drawn[3] != drawn[0]).any()
+    assert len({*drawn[3:].ravel()}) == 32
+
+
+def test_a_batch_larger_than_all_images_has_each_once():
+    assert sorted(random_batches(MIXED, size=1024, steps=1)[0]) == list(range(len(MIXED)))
+
+
+def test_random_batches_need_two_images_a_class():
+    with pytest.raises(UserError, match=r"--min-images 2"):
+        random_batches(np.array([0, 0, 1]), size=2, steps=1)

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from fashionprobe.errors import UserError
+from fashionprobe.inputs.embedding import open_embedding
+from fashionprobe.siamese.evaluate import silhouette_nearest_point
 from fashionprobe.stages import classify, embed, extract, index, ingest, retrieve, tune, unseen
 
 SMALL = {"per_class": 4, "epochs": 2, "steps": 6, "neighbours": [3, 1], "dimension": 2}
@@ -31,6 +33,8 @@ def root(tmp_path_factory):
 
 def call(root, run="e", **arguments):
     given = {"dataset": "letters", "run": run, **SMALL, **arguments}
+    if "per_class" not in arguments and {"batch_size", "triplets"} & set(arguments):
+        del given["per_class"]
     return embed(**given, tfrecords_root=str(root / "tfrecords"), runs_root=str(root / "runs"))
 
 
@@ -56,6 +60,59 @@ def test_what_is_written_agrees(root, made):
         assert (made.path / f"{name}.png").is_file() and (made.path / f"{name}.svg").is_file()
     places = pd.read_csv(made.path / "map.csv")
     assert len(places) == sum(json.loads((made.path / "manifest.json").read_text())["facts"]["images"].values())
+
+
+def test_the_scores_hold_the_headline_numbers_and_the_loss(root, made):
+    table = pd.read_csv(made.path / "evaluation.csv").set_index(["split", "classifier", "k"])
+    scores = pd.read_csv(made.path / "scores.csv").set_index("split")
+    assert list(scores.index) == ["train", "test"]
+    for split in scores.index:
+        assert scores.loc[split, "knn_auc"] == pytest.approx(table.loc[(split, "knn", 3), "auc"], abs=1e-6)
+        assert scores.loc[split, "mean_auc"] == pytest.approx(table.loc[(split, "nearest_mean", 0), "auc"], abs=1e-6)
+        places = pd.read_csv(made.path / "map.csv").query(f"split == '{split}'")
+        numbers = np.unique(places["class"], return_inverse=True)[1]
+        found = silhouette_nearest_point(places[["x", "y"]].to_numpy(), numbers)
+        assert scores.loc[split, "silhouette_nearest_point"] == pytest.approx(found, abs=1e-4)
+        job = open_embedding(made.path.parent, str(root / "tfrecords")).job
+        loss = job.measured(places[["x", "y"]].to_numpy(np.float32), numbers)
+        assert scores.loc[split, "loss"] == pytest.approx(loss, rel=1e-3)
+    assert made.auc == pytest.approx(scores.loc["test", "knn_auc"], abs=1e-6)
+    assert made.silhouette == pytest.approx(scores.loc["test", "silhouette"], abs=1e-6)
+
+
+def test_noting_the_loss_changes_no_weight(root, empty_figures):
+    random = {"mining": "batch_hard", "batch_size": 25, "epochs": 2, "augment": "flip,shift"}
+    plain, noted = (call(root, run=run, **random, loss_every=every) for run, every in (("plain", None), ("noted", 2)))
+    weights = [keras.models.load_model(each.model, compile=False).get_weights() for each in (plain, noted)]
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+    pd.testing.assert_frame_equal(*(pd.read_csv(each.path / "map.csv") for each in (plain, noted)))
+    losses = pd.read_csv(noted.path / "losses.csv")
+    assert list(losses.columns) == ["epoch", "batch", "loss", "test_loss"], "val is empty"
+    assert losses["batch"].tolist() == [2, 4, 6, 8, 10, 12] and not (plain.path / "losses.csv").exists()
+    scores = pd.read_csv(noted.path / "scores.csv").set_index("split")
+    assert losses["test_loss"].iloc[-1] == pytest.approx(scores.loc["test", "loss"], rel=1e-4)
+    assert (noted.path / "losses.png").is_file()
+
+
+def test_batches_of_any_images_are_one_pass_and_opened_again(root, empty_figures):
+    made = call(root, run="any", mining="batch_hard", batch_size=25, steps=None, epochs=2)
+    given = json.loads((made.path / "manifest.json").read_text())["arguments"]
+    assert given["batch_size"] == 25 and given["steps"] is None and "triplets" not in given
+    job = open_embedding(root / "runs/any", str(root / "tfrecords")).job
+    assert job.drawn(job.numbers(), 0).shape == (3, 25)
+    assert json.loads(json.dumps(job.arguments())) | {"neighbours": [3, 1]} == given
+
+
+def test_triplets_are_counted(root, empty_figures):
+    made = call(root, run="thirty-two", mining="random", triplets=32, steps=None, epochs=1)
+    job = open_embedding(made.path.parent, str(root / "tfrecords")).job
+    assert job.drawn(job.numbers(), 0).shape == (2, 96)
+
+
+def test_what_came_later_is_not_in_a_recipe_without_it(made):
+    given = json.loads((made.path / "manifest.json").read_text())["arguments"]
+    assert not {"batch_size", "triplets", "loss_every"} & set(given) and given["steps"] == 6
 
 
 def test_it_learns(made):
@@ -140,6 +197,17 @@ def test_drawn_triplets_and_a_cosine(root, empty_figures):
         ({"dimension": 513}, r"`dimension` must be an int in the range \[2, 512\]"),
         ({"margin": "hard"}, r"`margin` must be a number above 0, or soft. Received: hard"),
         ({"margin": 2.0, "margin_end": 1.0}, r"`margin_end` must be a number of `margin` \(2.0\) or more"),
+        ({"batch_size": 1}, r"`batch_size` must be an int in the range \[2, inf\). Received: 1"),
+        (
+            {"mining": "random", "batch_size": 64},
+            r"`batch_size` cannot be combined with --mining random. Received: 64. Pass --triplets",
+        ),
+        ({"triplets": 32}, r"`triplets` cannot be combined with --mining semi_hard.*--mining random\."),
+        (
+            {"per_class": 4, "batch_size": 64},
+            r"`per_class` cannot be combined with --batch-size. Received: 4. Leave `per_class` out",
+        ),
+        ({"per_class": 4, "mining": "random", "triplets": 32}, r"`per_class` cannot be combined with --triplets"),
         ({"neighbours": 1000}, r"`neighbours` must be numbers in 1 to"),
         ({"backbone": "lite"}, r"Did you mean 'light'\?"),
         ({"learning_rate": 0.0}, r"`learning_rate` must be a number in the range \(0, inf\)"),
@@ -217,9 +285,37 @@ def test_a_search_finds_values_without_the_test_images(root, made, caplog):
     assert "--overwrite" in caplog.text and (found.path / "trials.png").is_file()
 
 
+def test_a_grid_measures_each_point_and_says_what_losses_cannot_tell(root, made, caplog):
+    given = {"run": "e", "grid": True, "folds": 2, "epochs": 1, "neighbours": 1, "overwrite": True, **roots(root)}
+    with caplog.at_level("INFO"):
+        found = tune(objective="loss", margin=[0.5, 0.001], dimension=[2, 3], **given)
+    table = pd.read_csv(found.path / "grid.csv")
+    assert table[["margin", "dimension"]].to_numpy().tolist() == [[0.5, 2], [0.5, 3], [0.001, 2], [0.001, 3]]
+    assert set(table["learning_rate"]) == {3e-3} and (table[["loss_std", "accuracy_std"]] >= 0).all(axis=None)
+    least = table.loc[table["loss"].idxmin()]
+    assert found.loss == pytest.approx(least["loss"]) and found.best["margin"] == least["margin"] == 0.001
+    assert f"least loss {least['loss']:.3g} with --margin 0.001 --learning-rate 0.003 --dimension" in caplog.text
+    assert "it cannot compare points of different margins" in caplog.text and (found.path / "grid.png").is_file()
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        found = tune(learning_rate=[0.001, 0.01], **given)
+    table = pd.read_csv(found.path / "grid.csv")
+    assert len(table) == 2 and found.accuracy == pytest.approx(table["accuracy"].max())
+    assert "different margins" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"grid": True, "margin": [0.1, -1.0]}, r"`margin` must be a number above 0, or soft. Received: -1.0"),
+        ({"grid": True, "learning_rate": [0.1, 0.0]}, r"`learning_rate` must be a number in the range \(0, inf\)"),
+        ({"grid": True, "dimension": [2, 1]}, r"`dimension` must be an int in the range \[2, 512\]. Received: 1"),
+        ({"grid": True, "trials": 5}, r"`trials` cannot be combined with --grid"),
+        ({"objective": "loss"}, r"`objective` must be accuracy for a search over ranges. Received: loss. Pass --grid"),
+        (
+            {"grid": True, "objective": "loss", "folds": 12},
+            r"`folds` must be \d+ or fewer, for a loss needs two classes",
+        ),
         ({"run": "nothing"}, r"fashionprobe embed --dataset DATASET --run nothing"),
         ({"margin": [2.0, 1.0]}, r"`margin` must be two numbers above 0, the lower first"),
         ({"learning_rate": 0.1}, r"`learning_rate` must be two numbers above 0"),

@@ -12,6 +12,7 @@ NETS: dict[str, tuple[Callable[[], keras.Model], tuple[int, int]]] = {
     "symbol": (fine_maps.symbol, (72, 72)),
     "vgg_residual": (fine_maps.vgg_residual, (224, 224)),
     "vgg_plain": (fine_maps.vgg_plain, (72, 72)),
+    "light_model": (light.light_model, (28, 28)),
     "light": (light.light, (28, 28)),
     "light_bn": (light.light_bn, (28, 28)),
     "resnet18": (resnet.resnet18, (224, 224)),
