@@ -1,6 +1,7 @@
 """The methods that explain an image, as commands choose them: with options, title and order."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,9 @@ def choose_columns(
     noise_samples: int,
     steps: int,
     seed: int,
+    occlusion_score: Sequence[str] = ("probability",),
 ) -> list[Column]:
-    """Return one column per method with the options of each, and one per percentile.
+    """Return one column per method with the options of each, and one per percentile and per score of occlusion.
 
     Raises:
         UserError: If there is no such method, or no class to explain.
@@ -81,6 +83,11 @@ def choose_columns(
     for method in methods:
         if method == "percentile_cam":
             columns += [Column(f"{method}_{q}", method, {"q": q}) for q in percentile]
+        elif method == "occlusion":
+            # The score came later: a recipe without one means the probability.
+            scores = {"probability": {}, "output": {"score": "output"}}
+            named = {"probability": method, "output": f"{method}_output"}
+            columns += [Column(named[score], method, options[method] | scores[score]) for score in occlusion_score]
         else:
             columns.append(Column(method, method, options.get(method, {})))
     return columns

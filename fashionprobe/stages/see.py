@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, conflict, missing
+from fashionprobe.errors import UserError, conflict, missing, unknown_name
 from fashionprobe.explain.methods import SIGNED, check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.methods import Column, applicable, choose_columns
@@ -91,6 +91,7 @@ def see(
     block: int | None = None,
     percentile: int | list[int] | None = None,
     windows: int | list[int] | None = None,
+    occlusion_score: list[str] | str = "probability",
     score_channels: int = 32,
     noise_samples: int = 25,
     steps: int = 50,
@@ -117,6 +118,9 @@ def see(
         channel: Number of a channel, from 0, to explain in place of a class; of --block or --layer.
         layer: The layer that the CAM methods look at, or that holds the channel. Default: the last feature map.
         block: The layer, given as a block number instead of a name.
+        occlusion_score: For occlusion: what a window leaves, probability or output, or both. With probability each
+            window adds 1 / p, and the sum is divided by how many windows cover a pixel; with output it adds 1 / s, s
+            the score before the softmax, and is not divided, which is the rule of the visualization report.
         steps: For integrated_gradients: points on the path from a black image.
 
     Returns:
@@ -133,6 +137,10 @@ def see(
     targets = shared.listed("target", target) or []
     _check_place(channel, block, layer, targets)
     check_methods(shared.listed("method", method) or [], of_channel=channel is not None)
+    scores = shared.listed("occlusion_score", occlusion_score) or []
+    for score in scores:
+        if score not in ("probability", "output"):
+            raise unknown_name("occlusion_score", score, ["probability", "output"])
 
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust, class_names)
@@ -156,6 +164,7 @@ def see(
             percentile=shared.numbers(percentile) or [50, 90],
             windows=shared.numbers(windows) or windows_for(opened.backbone.size),
             score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
+            occlusion_score=scores,
         ),
         layer=looked_at,
         targets=(f"channel {channel}",) if channel is not None else _check_targets(targets, opened, chosen),

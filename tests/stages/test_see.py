@@ -222,3 +222,21 @@ def test_names_of_ones_own_for_a_network_of_ones_own(trained_copy, tmp_path):
     with pytest.raises(UserError, match=r"Received: colour 99\. Did you mean .*names\.txt lists them all"):
         of(trained_copy, run="mine", dataset="g", samples=1, backbone=str(model), class_names=str(names),
            target="colour 99", method="grad_cam")  # fmt: skip
+
+
+def test_both_scores_of_occlusion(trained_copy):
+    made = of(trained_copy, dataset="g", samples=1, method="occlusion", windows=8)
+    assert made.methods == ("occlusion",)
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["methods"] == {
+        "occlusion": {"windows": [8], "seed": 0}
+    }
+    alone = np.load(made.path / "image_001.npz")["occlusion"]
+    made = of(trained_copy, dataset="g", samples=1, method="occlusion", windows=8,
+              occlusion_score=["probability", "output"], overwrite=True)  # fmt: skip
+    assert made.methods == ("occlusion", "occlusion_output")
+    raw = np.load(made.path / "image_001.npz")
+    np.testing.assert_array_equal(raw["occlusion"], alone)
+    # The corner is under one window, the middle under four.
+    assert raw["occlusion_output"][0, 0] < raw["occlusion_output"][16, 16]
+    with pytest.raises(UserError, match=r"`occlusion_score` must be one of: probability, output. Received: logit"):
+        of(trained_copy, dataset="g", method="occlusion", occlusion_score="logit")
