@@ -49,6 +49,7 @@ def activations(
     block: int | list[int] | None = None,
     layer: list[str] | str | None = None,
     channels: int = 64,
+    channel: list[int] | int | None = None,
     batch_size: int = 16,
     seed: int = 0,
     trust: bool = False,
@@ -63,8 +64,9 @@ def activations(
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg; the grids show the first. Or give a dataset.
-        layer: Names of layers, in place of blocks.
+        layer: Names of layers, in place of blocks; relu stands for all that end in a ReLU.
         channels: Channels in a grid; if there are more, the strongest.
+        channel: Numbers of the channels in a grid, as 4 7, in place of the strongest.
 
     Returns:
         The pictures: path, gallery page and layers.
@@ -86,17 +88,21 @@ def activations(
     )  # fmt: skip
     opened = spec.open(classifier=False)
     layers = _layers(opened, shared.numbers(block), shared.listed("layer", layer))
+    chosen_channels = shared.numbers(channel)
+    _check_channels(opened, layers, chosen_channels)
     arguments = {
         **opened.arguments(),
         "images": list(chosen.names),
         "fit": fit,
         "layers": opened.places(list(layers.values())),
         "channels": channels,
+        # These came later: without them a recipe is the same as ever.
+        **({"channel": chosen_channels} if chosen_channels is not None else {}),
     }
     artifact = build(
         folder / "activations",
         Recipe("activations", arguments, chosen.sources, opened.backbone.weights_sha256),
-        lambda draft: _write(draft, opened, chosen, layers, channels, batch_size, command),
+        lambda draft: _write(draft, opened, chosen, layers, channels, chosen_channels, batch_size, command),
         overwrite=overwrite,
         settings={"batch_size": batch_size},
     )
@@ -105,14 +111,26 @@ def activations(
 
 def _layers(opened: LoadedNetwork, blocks: list[int] | None, names: list[str] | None) -> dict[str, str]:
     """Return the layers to draw by the names that they are shown under: their own, or those of the blocks."""
+    from fashionprobe.explain.activations import relu_layers
     from fashionprobe.explain.explained_model import find_map
 
     if names is not None:
         if blocks is not None:
             raise conflict("block", "--layer", blocks)
+        if names == ["relu"] and not any(layer.name == "relu" for layer in opened.model.layers):
+            names = relu_layers(opened.model)
         return {name: find_map(opened.model, name).name for name in names}
     every = list(range(1, len(opened.backbone.taps) + 1))
     return {f"block {block}": str(opened.layer(block, None)) for block in blocks or every}
+
+
+def _check_channels(opened: LoadedNetwork, layers: dict[str, str], channels: list[int] | None) -> None:
+    """Check that each layer has the channels that are asked for."""
+    for layer in layers.values() if channels else ():
+        most = opened.model.get_layer(layer).output.shape[-1]
+        if channels[0] < 0 or channels[-1] >= most:
+            wrong = next(each for each in channels if not 0 <= each < most)
+            raise UserError("channel", expected=f"in the range [0, {most}) for {layer}", received=wrong)
 
 
 def _write(
@@ -121,6 +139,7 @@ def _write(
     images: Images,
     layers: dict[str, str],
     channels: int,
+    channel: list[int] | None,
     batch_size: int,
     command: str,
 ) -> dict[str, Any]:
@@ -139,8 +158,9 @@ def _write(
             maps = [each.numpy() for each in forward(pixels)]
             for (name, layer), found, gathered in zip(layers.items(), maps, silent, strict=True):
                 if not gathered:
+                    title = name if name == layer else f"{name} ({layer})"
                     file = f"activations_{name.replace(' ', '').replace('/', '_')}"
-                    grid = channel_grid(found[0], title=f"{name} ({layer})", most=channels)
+                    grid = channel_grid(found[0], title=title, most=channels, channels=channel)
                     figures.add(file, grid, f"Activations of {name}", _grid_caption(images.names[0], layer))
                 gathered.append(dead(found))
             bar.update(len(pixels))
