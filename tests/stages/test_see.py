@@ -101,6 +101,10 @@ def test_the_same_twice(trained_copy):
         ({"dataset": "g", "block": 9}, r"`block` must be in 1 to \d for model.keras. Received: 9"),
         ({"dataset": "g", "block": 1, "layer": "first"}, "`block` cannot be combined with --layer"),
         ({"dataset": "g", "channel": 3}, "`block` is missing: --channel needs"),
+        ({"dataset": "g", "channel": 3, "block": [1, 2]}, "a single one with --channel. Received: 1, 2"),
+        ({"dataset": "g", "channel": 3, "neuron": [1, 2, 3], "block": 2}, "`channel` cannot be combined with --neuron"),
+        ({"dataset": "g", "neuron": [1, 2], "block": 2}, "`neuron` must be channel, row and column, each from 0"),
+        ({"dataset": "g", "neuron": [1, 2, 16], "block": 2}, "must be channel, row and column below 16, 16 and 16"),
         ({"dataset": "g", "channel": 99, "block": 2}, r"`channel` must be in the range \[0, 16\)"),
         ({"dataset": "g", "target": "shirt"}, "`target` must be one of .*Received: shirt.*manifest.json"),
         ({"dataset": "g", "target": "99"}, "`target` must be .*Received: 99"),
@@ -240,3 +244,55 @@ def test_both_scores_of_occlusion(trained_copy):
     assert raw["occlusion_output"][0, 0] < raw["occlusion_output"][16, 16]
     with pytest.raises(UserError, match=r"`occlusion_score` must be one of: probability, output. Received: logit"):
         of(trained_copy, dataset="g", method="occlusion", occlusion_score="logit")
+
+
+def test_several_layers_side_by_side(trained_copy, monkeypatch):
+    from fashionprobe.plots import overlays
+
+    drawn, explained = [], overlays.explained
+    monkeypatch.setattr(
+        overlays, "explained",
+        lambda image, panels, **options: drawn.append(([name for name, _ in panels], options))
+        or explained(image, panels, **options),
+    )  # fmt: skip
+    method = ["grad_cam", "gradient", "guided_grad_cam"]
+    made = of(trained_copy, dataset="g", samples=1, block=[1, 2], method=method)
+    assert made.methods == (
+        "grad_cam_block1", "grad_cam_block2", "guided_grad_cam_block1", "guided_grad_cam_block2", "gradient"
+    )  # fmt: skip
+    headings, options = drawn[0]
+    assert headings == ["block 1", "block 2", "guided Grad-CAM", "block 1", "block 2", "image", "gradient"]
+    assert (options["columns"], options["name"]) == (3, "Grad-CAM")
+    raw = np.load(made.path / "image_001.npz")
+    # Each is what a run of that layer alone draws, whose recipe and files are the same as before.
+    for block in (1, 2):
+        alone = of(trained_copy, run="alone", dataset="g", samples=1, block=block, method=method, overwrite=True,
+                   backbone=str(trained_copy / "runs/g/train/model.keras"))  # fmt: skip
+        assert alone.methods == tuple(method)
+        single = np.load(alone.path / "image_001.npz")
+        for name in ("grad_cam", "guided_grad_cam"):
+            np.testing.assert_allclose(raw[f"{name}_block{block}"], single[name], atol=1e-6)
+    made = of(trained_copy, dataset="g", samples=1, layer=["first", "second"], method="grad_cam", target=["0", "1"],
+              overwrite=True)  # fmt: skip
+    assert set(np.load(made.path / "image_001.npz")) == {
+        f"grad_cam_{layer}_class{number}" for layer in ("first", "second") for number in (0, 1)
+    }
+
+
+def test_one_neuron(trained_copy):
+    import keras
+
+    model = trained_copy / "runs/g/train/model.keras"
+    Image.effect_noise((32, 32), 80).convert("RGB").save(trained_copy / "noise.png")
+    pixels = np.asarray(Image.open(trained_copy / "noise.png"), np.float32)[None]
+    network = keras.models.load_model(model)
+    answers = keras.Model(network.input, network.get_layer("second").output)(pixels).numpy()[0, 0, 15]
+    # One that is not silent there: the gradient of a ReLU at 0 is 0.
+    channel = int(answers.argmax())
+    made = of(trained_copy, run="n", images=[str(trained_copy / "noise.png")], block=2, neuron=[channel, 0, 15],
+              method="gradient", backbone=str(model))  # fmt: skip
+    assert set(pd.read_csv(made.path / "items.csv")["explained"]) == {f"channel {channel} at (0, 15) of second"}
+    gradient = np.load(made.path / "image_001.npz")["gradient"]
+    # It sees no pixel beyond its receptive field, in the upper right corner.
+    assert np.abs(gradient[:8, 24:]).max() > 0
+    assert not gradient[16:].any() and not gradient[:, :16].any()
