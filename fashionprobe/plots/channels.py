@@ -193,8 +193,12 @@ def channel_grid(maps: np.ndarray, *, title: str, most: int = 64, channels: Sequ
     scaled = (maps - low) / np.where(high > low, high - low, 1)
     pictures = [colour_map(scaled[..., channel]) if high[channel] > 0 else _silent(maps) for channel in chosen]
     some = f"the {len(chosen)} strongest of {count} channels" if count > len(chosen) else f"{count} channels"
-    some = some if channels is None else f"channel{'s' * (len(chosen) > 1)} {', '.join(map(str, chosen))} of {count}"
-    return mosaic(np.stack(pictures), [str(channel) for channel in chosen], columns=8, title=f"{title}: {some}")
+    return mosaic(
+        np.stack(pictures),
+        [str(channel) for channel in chosen],
+        columns=8,
+        title=f"{title}: {some}" if channels is None else title,
+    )
 
 
 def kernel_grid(kernels: np.ndarray, *, title: str = "Kernels of the first layer") -> "Figure":
