@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 GIVEN, RANDOM = "as given", "random weights"
 
-SHOWN, ACROSS = 8, 6
-"""Concepts whose best unit is drawn, and images of each."""
+SHOWN, LOOKED_AT, ACROSS = 8, 24, 6
+"""Concepts whose best unit is drawn; the first images of each; and those of them where the unit is most active."""
 
 
 @dataclass(frozen=True)
@@ -248,30 +248,29 @@ def _draw_units(figures: Figures, job: _Job, concepts: "pd.DataFrame", found: "l
 
     best = concepts[concepts["network"] == GIVEN].sort_values("iou", ascending=False, kind="stable")
     best = best.drop_duplicates("concept").head(SHOWN)
-    order, items = list(CONCEPTS), job.source.items
+    names, items = list(CONCEPTS), job.source.items
     held: dict[str, list[int]] = {name: [] for name in best["concept"]}
     done = 0
     for masks in job.masks():
         for name, rows in held.items():
-            inside = masks[..., order.index(name)].any(axis=(1, 2))
-            rows += [done + int(row) for row in np.flatnonzero(inside)][: ACROSS - len(rows)]
+            inside = masks[..., names.index(name)].any(axis=(1, 2))
+            rows += [done + int(row) for row in np.flatnonzero(inside)][: LOOKED_AT - len(rows)]
         done += len(masks)
-        if all(len(rows) == ACROSS for rows in held.values()):
+        if all(len(rows) == LOOKED_AT for rows in held.values()):
             break
     pictures = job.source.pictures({row for rows in held.values() for row in rows})
     network, sheet = job.networks[GIVEN], []
+    forward = activations(network.model, [each.layer for each in found])
     for row in best.itertuples():
-        dissection = found[job.blocks.index(row.block)]
+        depth, channel = job.blocks.index(row.block), int(row.channel)
         images = np.stack([pictures[place] for place in held[row.concept]])
-        (maps,) = activations(network.model, [dissection.layer])(images)
-        maps = maps.numpy()[..., row.channel : row.channel + 1]
-        shown = [
-            outlined(image.round().clip(0, 255).astype(np.uint8), enlarged(each, image.shape[:2])[..., 0] > limit)
-            for image, each, limit in zip(
-                images, maps, [dissection.thresholds[row.channel]] * len(images), strict=True)
-        ]  # fmt: skip
-        name = f"{row.concept} {row.iou:.2f}\nblock {row.block}\nchannel {row.channel}"
-        sheet.append(Row(name, shown, [str(items["id"].iloc[place]) for place in held[row.concept]]))
+        maps = forward(images)[depth].numpy()[..., channel : channel + 1]
+        limit = found[depth].thresholds[channel]
+        active = np.stack([enlarged(each, images.shape[1:3])[..., 0] > limit for each in maps])
+        order = np.argsort(-active.sum(axis=(1, 2)), kind="stable")[:ACROSS]
+        shown = [outlined(images[place].round().clip(0, 255).astype(np.uint8), active[place]) for place in order]
+        name = f"{row.concept} {row.iou:.2f}\nblock {row.block}\nchannel {channel}"
+        sheet.append(Row(name, shown, [str(items["id"].iloc[held[row.concept][place]]) for place in order]))
     title = f"Units of {network.backbone.name} that find a concept best"
     remark = "Orange: where the unit is active, in images that hold the concept. The number is the intersection over"
     figures.add("units", contact_sheet(sheet, title=title, remark=f"{remark} union over all images."),
