@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from fashionprobe.explain.faithfulness import randomization
     from fashionprobe.explain.maximization.dream import dream
+    from fashionprobe.explain.maximization.invert import invert
     from fashionprobe.explain.maximization.maximize import maximize
     from fashionprobe.explain.targets import Channel, Neuron
     from fashionprobe.plots.overlays import overlay
@@ -55,6 +56,7 @@ __all__ = [
     "ScoreCAM",
     "SmoothGrad",
     "dream",
+    "invert",
     "maximize",
     "overlay",
     "randomization",

@@ -81,3 +81,13 @@ def test_no_relu_layer(tmp_path, garments_root):
     keras.Model(image, keras.layers.Conv2D(4, 3, activation="gelu")(image)).save(tmp_path / "net.keras")
     with pytest.raises(UserError, match=r"`layer` must be names of layers. Received: relu, which .* does not have"):
         of(garments_root, tmp_path / "net.keras", tmp_path, layer="relu", samples=1, preprocessing="none")
+
+
+def test_network_inversion(garments_root, model_path, tmp_path):
+    made = of(garments_root, model_path, tmp_path, samples=2, invert=20)
+    table = pd.read_csv(made.path / "inversion.csv")
+    assert list(table["layer"]) == ["first", "second"] * 2
+    # 1 would be as far as no activation at all.
+    assert table["distance"].between(0, 0.9).all()
+    assert (made.path / "inversion.png").is_file()
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["invert"] == 20
