@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fashionprobe.lazy import names_of
 
 if TYPE_CHECKING:
+    from fashionprobe.explain.adversarial import fast_gradient_sign
     from fashionprobe.explain.explainers import (
         CAM,
         Deconvnet,
@@ -56,6 +57,7 @@ __all__ = [
     "ScoreCAM",
     "SmoothGrad",
     "dream",
+    "fast_gradient_sign",
     "invert",
     "maximize",
     "overlay",
