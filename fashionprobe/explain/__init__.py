@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fashionprobe.explain.maximization.dream import dream
     from fashionprobe.explain.maximization.invert import invert
     from fashionprobe.explain.maximization.maximize import maximize
+    from fashionprobe.explain.segmentation import segment
     from fashionprobe.explain.targets import Channel, Neuron
     from fashionprobe.plots.overlays import overlay
 
@@ -62,6 +63,7 @@ __all__ = [
     "maximize",
     "overlay",
     "randomization",
+    "segment",
 ]
 
 __getattr__, __dir__ = names_of(__name__)

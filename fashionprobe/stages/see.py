@@ -9,7 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, conflict, missing, unknown_name
-from fashionprobe.explain.methods import SIGNED, check_methods, windows_for
+from fashionprobe.explain.methods import MAPS, SIGNED, check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.methods import Column, applicable, at_layers, choose_columns
 from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
@@ -53,6 +53,7 @@ class _Job:
     targets: tuple[str, ...]
     explained: "Target"
     seed: int
+    segment: bool
     command: str
 
     def arguments(self) -> dict[str, Any]:
@@ -66,6 +67,8 @@ class _Job:
             # A recipe of one target is the same as before there could be several.
             "target": self.targets[0] if len(self.targets) == 1 else list(self.targets),
             "seed": self.seed,
+            # This came later: without it a recipe is the same as ever.
+            **({"segment": True} if self.segment else {}),
         }
 
 
@@ -96,6 +99,7 @@ def see(
     score_channels: int = 32,
     noise_samples: int = 25,
     steps: int = 50,
+    segment: bool = False,
     batch_size: int = 8,
     seed: int = 0,
     trust: bool = False,
@@ -126,6 +130,8 @@ def see(
             window adds 1 / p, and the sum is divided by how many windows cover a pixel; with output it adds 1 / s, s
             the score before the softmax, and is not divided, which is the rule of the visualization report.
         steps: For integrated_gradients: points on the path from a black image.
+        segment: Also cut out what each map of a CAM method or of occlusion points at: its strongest and weakest places
+            are seeds, from which a random walker goes up to the edges of the image.
 
     Returns:
         The heatmaps: path, gallery page and counts.
@@ -173,9 +179,10 @@ def see(
             occlusion_score=scores,
         ), looked_at),
         layers=looked_at,
-        targets=_check_targets(targets, opened, chosen) if unit is None else (_named(unit),),
+        targets=_check_targets(targets, opened, chosen) if unit is None else (_named(channel, neuron),),
         explained=unit,
         seed=seed,
+        segment=segment,
         command=command,
     )  # fmt: skip
     # What does not fit the network is refused here, before anything is written. A method that explains a channel looks
@@ -240,9 +247,8 @@ def _unit(
     return Neuron(layer, number, row, column)
 
 
-def _named(unit: "Channel | Neuron") -> str:
-    at = "" if not hasattr(unit, "row") else f" at ({unit.row}, {unit.column})"
-    return f"channel {unit.channel}{at}"
+def _named(channel: int | None, neuron: list[int] | None) -> str:
+    return f"channel {channel}" if neuron is None else f"channel {neuron[0]} at ({neuron[1]}, {neuron[2]})"
 
 
 def _check_targets(targets: list[str], opened: LoadedNetwork, images: Images) -> tuple[str, ...]:
@@ -328,12 +334,13 @@ def _write_image(
     from PIL import Image
 
     from fashionprobe.explain.heatmaps import heatmap
-    from fashionprobe.plots.overlays import explained, picture
+    from fashionprobe.explain.segmentation import segment
+    from fashionprobe.plots.overlays import explained, outlined, picture
 
     image = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
     alone, by_layer = len(job.targets) == 1, len(job.layers) > 1
-    panels, kept = [], {}
-    for place, (column, before) in enumerate(zip(job.columns, [None, *job.columns], strict=False)):
+    panels, kept, cut = [], {}, []
+    for place, (column, before) in enumerate(zip(job.columns, [job.columns[0], *job.columns], strict=False)):
         if place and (not alone or (by_layer and _heading(column) != _heading(before))):
             # Each method has a line of its own, which begins with the image; so have those that look at no layer.
             panels.append((column.title if not alone else _heading(column), image))
@@ -344,6 +351,11 @@ def _write_image(
             shown = picture(image, maps, relevance, signed=column.method in SIGNED)
             Image.fromarray(shown).save(figures.folder / f"image_{number:03d}_{name}.png")
             kept[name] = maps
+            if job.segment and column.method in MAPS:
+                found = segment(image, relevance)
+                Image.fromarray(found).save(figures.folder / f"image_{number:03d}_{name}_segment.png")
+                heading = column.title if alone else f"{column.title}: {row['explained']}"
+                cut.append((heading, outlined(image, found, side=max(image.shape))))
             panels.append(((column.place or column.title) if alone else row["explained"], shown))
     np.savez(figures.folder / f"image_{number:03d}.npz", **kept)
     scale = "relevance, from the least to the greatest of each picture"
@@ -353,6 +365,9 @@ def _write_image(
         layout = {"columns": len(job.layers) + 1, "name": _heading(job.columns[0])}
     figure = explained(image, panels, title=title, scale=scale, **layout)
     figures.add(f"image_{number:03d}", figure, title, _caption(job, rows))
+    if cut:
+        caption = "Tinted: what the map points at, up to the edges of the image (random walker from its seeds)."
+        figures.add(f"image_{number:03d}_segments", explained(image, cut, title=title), f"{title}: cut out", caption)
 
 
 def _heading(column: Column) -> str:

@@ -296,3 +296,20 @@ def test_one_neuron(trained_copy):
     # It sees no pixel beyond its receptive field, in the upper right corner.
     assert np.abs(gradient[:8, 24:]).max() > 0
     assert not gradient[16:].any() and not gradient[:, :16].any()
+
+
+def test_what_maps_point_at_is_cut_out(trained_copy):
+    from fashionprobe.explain.heatmaps import heatmap
+    from fashionprobe.explain.segmentation import segment
+
+    Image.effect_noise((32, 32), 80).convert("RGB").save(trained_copy / "noise.png")
+    image = np.asarray(Image.open(trained_copy / "noise.png"))
+    model = str(trained_copy / "runs/g/train/model.keras")
+    made = of(trained_copy, run="cut", images=[str(trained_copy / "noise.png")], backbone=model, segment=True,
+              method=["grad_cam", "gradient"])  # fmt: skip
+    raw = np.load(made.path / "image_001.npz")["grad_cam"]
+    with Image.open(made.path / "image_001_grad_cam_segment.png") as mask:
+        np.testing.assert_array_equal(np.asarray(mask), segment(image, heatmap(raw[None], (32, 32))[0]))
+    assert (made.path / "image_001_segments.png").is_file()
+    assert not (made.path / "image_001_gradient_segment.png").exists()
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["segment"] is True
