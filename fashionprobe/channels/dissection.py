@@ -116,10 +116,10 @@ def thresholds(
     for images in batches:
         seen += len(images)
         for place, maps in enumerate(forward(images)):
-            _, rows, columns, channels = maps.shape
+            found = maps.numpy()
             # At most `floor` of the values are above the next one.
-            keep = int(np.floor(quantile * count * rows * columns + 1e-9)) + 1
-            values = maps.numpy().reshape(-1, channels).T
+            keep = int(np.floor(quantile * count * found.shape[1] * found.shape[2] + 1e-9)) + 1
+            values = found.reshape(-1, found.shape[-1]).T
             if len(highest) > place:
                 values = np.concatenate([highest[place], values], axis=1)
             values = np.partition(values, -keep, axis=1)[:, -keep:] if values.shape[1] > keep else values

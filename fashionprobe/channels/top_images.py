@@ -133,7 +133,7 @@ def channel_mask(
     wide = feature_map[..., channel]
     if how == "bilinear":
         wide = resize(wide, size)
-    limit = threshold if quantile is None else np.quantile(wide, quantile, axis=(1, 2), keepdims=True)
+    limit: Any = threshold if quantile is None else np.quantile(wide, quantile, axis=(1, 2), keepdims=True)
     stays = wide >= limit
     if how == "receptive_field":
         stays = uncovered(stays, receptive_fields(opened, [layer], size=size)[layer], size)

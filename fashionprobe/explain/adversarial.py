@@ -1,5 +1,7 @@
 """Adversarial examples: a change that nobody sees, after which a classifier sees another class."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -45,6 +47,7 @@ def fast_gradient_sign(
                 loss = tf.math.softplus(-tf.gather(last, numbers, axis=1, batch_dims=1))
             else:
                 loss = tf.nn.sparse_softmax_cross_entropy_with_logits(numbers, last)
-        return tf.clip_by_value(images + epsilon * tf.sign(tape.gradient(loss, images)), low, high)
+        gradient: Any = tape.gradient(loss, images)
+        return tf.clip_by_value(images + epsilon * tf.sign(gradient), low, high)
 
     return network.compile(changed)

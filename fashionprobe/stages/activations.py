@@ -135,10 +135,10 @@ def _layers(opened: LoadedNetwork, blocks: list[int] | None, names: list[str] | 
 
 def _check_channels(opened: LoadedNetwork, layers: dict[str, str], channels: list[int] | None) -> None:
     """Check that each layer has the channels that are asked for."""
-    for layer in layers.values() if channels else ():
+    for layer in layers.values() if channels is not None else ():
         most = opened.model.get_layer(layer).output.shape[-1]
-        if channels[0] < 0 or channels[-1] >= most:
-            wrong = next(each for each in channels if not 0 <= each < most)
+        wrong = next((each for each in channels or [] if not 0 <= each < most), None)
+        if wrong is not None:
             raise UserError("channel", expected=f"in the range [0, {most}) for {layer}", received=wrong)
 
 

@@ -37,7 +37,7 @@ class DissectedUnits(Result):
         units: One row per network, block and unit, `units.csv`.
         blocks: The blocks.
         detectors: Number of concepts with a detector, by block.
-        random_detectors: The same of random weights; empty without `control`.
+        random_detectors: The same of random weights; empty without them.
     """
 
     table: Path
@@ -81,7 +81,7 @@ def dissect(
     split: list[str] | str | None = None,
     quantile: float = 0.005,
     min_iou: float = 0.04,
-    control: bool = True,
+    random_weights: bool = True,
     batch_size: int = 32,
     seed: int = 0,
     trust: bool = False,
@@ -93,14 +93,12 @@ def dissect(
 
     Network dissection (Bau et al. 2017): a unit is active where its map is among the highest half per cent of all that
     it answers, and the active pixels are compared with those of each concept. It takes drawn garments, whose colours,
-    patterns and parts are known to the pixel. The records are read twice for each network.
+    patterns and parts are known to the pixel (`ingest --source garments`). The records are read twice for each network.
 
     Args:
-        dataset: Name of a record set of drawn garments (`ingest --source garments`); in a script also what `ingest`
-            returned.
         quantile: Share of all places at which a unit is active.
         min_iou: A unit whose best concept has a higher intersection over union is a detector of it.
-        control: Whether the same network with random weights is dissected as well, and shown beside it.
+        random_weights: Whether the same network with random weights is dissected as well, and shown beside it.
 
     Returns:
         What the units detect: paths and counts.
@@ -124,7 +122,7 @@ def dissect(
     from fashionprobe.records.stream import Stream
 
     networks = {GIVEN: spec.open(classifier=False)}
-    if control and weights != "random":
+    if random_weights and weights != "random":
         networks[RANDOM] = replace(spec, weights="random").open(classifier=False)
     opened = networks[GIVEN]
     loaded = opened.backbone
@@ -138,7 +136,7 @@ def dissect(
     job = _Job(source, drawn, networks, blocks, quantile, min_iou)
     arguments = {
         **opened.arguments(), "layers": opened.places([loaded.taps[each - 1] for each in blocks]), "block": blocks,
-        "split": splits, "quantile": quantile, "min_iou": min_iou, "control": networks.keys() >= {RANDOM}, "seed": seed,
+        "split": splits, "quantile": quantile, "min_iou": min_iou, "random_weights": RANDOM in networks, "seed": seed,
     }  # fmt: skip
     artifact = build(
         folder / "dissect",
@@ -261,16 +259,16 @@ def _draw_units(figures: Figures, job: _Job, concepts: "pd.DataFrame", found: "l
     pictures = job.source.pictures({row for rows in held.values() for row in rows})
     network, sheet = job.networks[GIVEN], []
     forward = activations(network.model, [each.layer for each in found])
-    for row in best.itertuples():
-        depth, channel = job.blocks.index(row.block), int(row.channel)
-        images = np.stack([pictures[place] for place in held[row.concept]])
+    for row in best.to_dict("records"):
+        depth, channel = job.blocks.index(row["block"]), int(row["channel"])
+        images = np.stack([pictures[place] for place in held[row["concept"]]])
         maps = forward(images)[depth].numpy()[..., channel : channel + 1]
         limit = found[depth].thresholds[channel]
         active = np.stack([enlarged(each, images.shape[1:3])[..., 0] > limit for each in maps])
         order = np.argsort(-active.sum(axis=(1, 2)), kind="stable")[:ACROSS]
         shown = [outlined(images[place].round().clip(0, 255).astype(np.uint8), active[place]) for place in order]
-        name = f"{row.concept} {row.iou:.2f}\nblock {row.block}\nchannel {channel}"
-        sheet.append(Row(name, shown, [str(items["id"].iloc[held[row.concept][place]]) for place in order]))
+        name = f"{row['concept']} {row['iou']:.2f}\nblock {row['block']}\nchannel {channel}"
+        sheet.append(Row(name, shown, [str(items["id"].iloc[held[row["concept"]][place]]) for place in order]))
     title = f"Units of {network.backbone.name} that find a concept best"
     remark = "Orange: where the unit is active, in images that hold the concept. The number is the intersection over"
     figures.add("units", contact_sheet(sheet, title=title, remark=f"{remark} union over all images."),

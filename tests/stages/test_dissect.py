@@ -52,11 +52,11 @@ def test_the_files_and_what_they_hold(options, garments_root, model_path, tmp_pa
     assert dissect(**options, runs_root=str(tmp_path), quantile=0.02).reused
 
 
-def test_without_the_control(options, tmp_path, empty_figures):
-    made = dissect(**options, runs_root=str(tmp_path), control=False, block=2)
+def test_without_random_weights(options, tmp_path, empty_figures):
+    made = dissect(**options, runs_root=str(tmp_path), random_weights=False, block=2)
     assert (made.blocks, made.random_detectors) == ((2,), ())
     assert set(pd.read_csv(made.table)["network"]) == {"as given"}
-    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["control"] is False
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["random_weights"] is False
 
 
 def test_photographs_are_refused(options, pictures, tmp_path):

@@ -40,7 +40,7 @@ def invert(
     *,
     steps: int = 256,
     learning_rate: float = 0.05,
-    total_variation: float = 0.1,
+    total_variation: float = 1.0,
     norm: float = 0.01,
     value_range: tuple[float, float] = (0.0, 255.0),
     seed: int = 0,
@@ -80,7 +80,7 @@ def invert(
             raise UserError(name, expected="a number in the range [0, inf)", received=weight)
     opened = flat(model)
     cut = keras.Model(opened.input, find_map(opened, layer).output)
-    pixels = check_images(opened, images)
+    pixels: Any = check_images(opened, images)
     wanted = tf.cast(cut(pixels, training=False), tf.float32)
 
     def distance(x: tf.Tensor) -> Any:
@@ -106,7 +106,7 @@ def invert(
     return Inversion(to_range(x, value_range).numpy(), distance(x).numpy())
 
 
-def roughness(x: tf.Tensor) -> Any:
+def roughness(x: Any) -> Any:
     """Return the mean over pixels of the squared differences to the right and below, float32 (batch,)."""
     right, down = (x[:, :, 1:] - x[:, :, :-1]) ** 2, (x[:, 1:] - x[:, :-1]) ** 2
     count = float(np.prod(x.shape[1:]))
@@ -124,7 +124,7 @@ def _descender(objective: Callable[[tf.Tensor], Any], steps: int, rate: float) -
                 value = objective(x)
             gradient: Any = tape.gradient(value, x)
             mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
-            done = tf.cast(step + 1, tf.float32)
+            done: Any = tf.cast(step + 1, tf.float32)
             ahead = (mean / (1 - 0.9**done)) / (tf.sqrt(square / (1 - 0.999**done)) + 1e-12)
             speed = rate * 0.5 * (1 + tf.cos(np.pi * tf.cast(step, tf.float32) / steps))
             return step + 1, tf.clip_by_value(x - speed * ahead, -1.0, 1.0), mean, square

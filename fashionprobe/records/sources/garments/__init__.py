@@ -175,15 +175,15 @@ def concept_masks(names: Sequence[str], count: int, size: tuple[int, int], seed:
         UserError: If an argument is out of range, or an id is not one of the catalogue's.
     """
     _check(count, size, seed)
-    items = _items(count, seed).set_index("id")
-    concepts = list(CONCEPTS)
+    items, concepts = _items(count, seed), list(CONCEPTS)
+    labels = items[["colour", "pattern", "garment"]].to_numpy(str)
+    row_of = {name: row for row, name in enumerate(items["id"])}
     masks = np.zeros((len(names), *size, len(concepts)), bool)
     for mask, name in zip(masks, names, strict=True):
-        if name not in items.index:
+        if name not in row_of:
             raise UserError("names", expected=f"ids of {count} drawn garments", received=name)
-        row = int(items.index.get_loc(name))  # pyright: ignore[reportArgumentType]
-        colour, pattern, garment = items.loc[name, ["colour", "pattern", "garment"]]
-        drawn = _drawing(colour, pattern, garment, size, np.random.default_rng([seed, row]))
+        colour, pattern, garment = (str(label) for label in labels[row_of[name]])
+        drawn = _drawing(colour, pattern, garment, size, np.random.default_rng([seed, row_of[name]]))
         cloth = drawn.covered > 0.5
         mask[..., concepts.index(pattern)] = cloth
         mask[..., concepts.index(colour)] = cloth & (drawn.ground > 0.5)
