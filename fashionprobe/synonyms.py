@@ -117,10 +117,8 @@ COMMANDS: dict[str, str] = {
 
 
 GPU = "TensorFlow takes the GPUs that it finds; the environment variable CUDA_VISIBLE_DEVICES chooses among them."
-DREAM = "It starts from noise; `fashionprobe see --images FILE` shows what a network looks at in a picture."
 HINTS = {word: GPU for word in ("gpu", "gpus", "cuda", "device", "devices")}
-HINTS |= {word: DREAM for word in ("image", "images", "img", "input", "photo")}
-"""What to say where a command has nothing of the kind; the pictures are for `maximize`."""
+"""What to say where a command has nothing of the kind."""
 
 
 def _plain(word: str) -> str:
@@ -140,10 +138,9 @@ def option(word: str, has: Collection[str]) -> str | None:
     return next((name for name, words in OPTIONS.items() if name in has and _plain(word) in words.split()), None)
 
 
-def hint(word: str, command: str) -> str | None:
+def hint(word: str) -> str | None:
     """Return the sentence about something that no option of a command stands for."""
-    said = HINTS.get(_plain(word))
-    return None if said == DREAM and command != "maximize" else said
+    return HINTS.get(_plain(word))
 
 
 def command(word: str) -> str | None:

@@ -14,7 +14,7 @@ from fashionprobe.cli.commands import COMMANDS
 
 HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas", "gradio")
 STAGES = ("fashionprobe.stages", "numpy", "yaml")
-NO_COMMAND = "`command` must be one of 34 names"
+NO_COMMAND = "`command` must be one of 35 names"
 LISTED = "`fashionprobe --help` tells what each does."
 MEMBERS = "`command` must be one of: attribute add, attribute remove, attribute list."
 NO_CONFIG = "`config` must be a YAML file with one `argument: value` per line."
@@ -77,8 +77,8 @@ def test_options_given_by_hand_win_wherever_config_stands(command, tmp_path, lin
         ("train -e 3", "`option` must be one that `fashionprobe train` has. Received: -e. Did you mean '--epochs'?"),
         ("see --gpu 0", "`option` must be one that `fashionprobe see` has. Received: --gpu. TensorFlow takes the GPUs "
          "that it finds; the environment variable CUDA_VISIBLE_DEVICES chooses among them."),
-        ("maximize --image a.jpg", "`option` must be one that `fashionprobe maximize` has. Received: --image. It "
-         "starts from noise; `fashionprobe see --images FILE` shows what a network looks at in a picture."),
+        ("maximize --image a.jpg", "`option` must be one that `fashionprobe maximize` has. Received: --image. Did you "
+         "mean '--images'?"),
         ("attribute add x --run r --group g --images", "`images` is missing: a value must follow. "
          "`fashionprobe attribute add --help` explains it."),
         ("attribute remove x --grop g", "`option` must be one that `fashionprobe attribute remove` has. Received: "

@@ -136,12 +136,17 @@ def load(
 
 
 @kept_random_state()
-def on_pixels(backbone: Backbone) -> keras.Model:
+def on_pixels(backbone: Backbone, *, any_size: bool = False) -> keras.Model:
     """Return the backbone's model with its preprocessing in front: RGB, float32 (batch, *size, 3) in [0, 255].
 
     It is flat, with the layer names of the backbone, and a copy: the backbone's own model is not changed.
+
+    Args:
+        backbone: The backbone.
+        any_size: Whether it takes images of all sizes that the backbone's model takes, not of `size` alone.
     """
-    image = keras.Input((*backbone.size, 3), name="image")
+    sides = backbone.model.input_shape[1:3] if any_size else backbone.size
+    image = keras.Input((*sides, 3), name="image")
     pixels = preprocessed(image, backbone.preprocessing)
     return flatten(keras.Model(image, backbone.model(pixels), name=backbone.model.name))
 

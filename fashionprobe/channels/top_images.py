@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fashionprobe.channels.receptive_field import ReceptiveField, receptive_fields
 from fashionprobe.errors import UserError, check_one, unknown_name
 from fashionprobe.explain.activations import activations
 from fashionprobe.explain.explained_model import check_images, find_map, flat
@@ -87,10 +88,13 @@ def channel_mask(
     *,
     threshold: float | None = None,
     quantile: float | None = None,
+    how: Literal["bilinear", "receptive_field"] = "bilinear",
 ) -> np.ndarray:
     """Show what one channel lets through: the pixels where its map is high stay, all others become black (0).
 
-    The channel's map is brought to the size of the images bilinearly; a pixel stays where it is at least the limit.
+    Bilinearly, the channel's map is brought to the size of the images, and a pixel stays where it is at least the
+    limit. By receptive fields, the image is black, and for each place of the map that is at least the limit all pixels
+    that it can depend on are uncovered: in deep layers that is most of the image.
 
     Args:
         model: A functional or sequential model; one image input.
@@ -98,9 +102,10 @@ def channel_mask(
         channel: Number of the channel, from 0.
         images: Float (batch, height, width, channels), values as the model takes them, with 0 for black.
         threshold: The limit, in the units of the activation: the same for all images.
-        quantile: In [0, 1]; the limit is this quantile of each image's own map at the size of the image, so that about
-            1 - quantile of the pixels stay. More stay where a larger share of the map has the same value: where a
-            ReLU gives 0 in more than that share of the image, all of it stays.
+        quantile: In [0, 1]; the limit is this quantile of each image's own map, bilinearly at the size of the image, so
+            that about 1 - quantile of the pixels stay. More stay where a larger share of the map has the same value:
+            where a ReLU gives 0 in more than that share of the image, all of it stays.
+        how: "bilinear", or "receptive_field", the channel mask of the attribute thesis.
 
     Returns:
         The masked images, float32 (batch, height, width, channels).
@@ -110,8 +115,10 @@ def channel_mask(
             the images do not fit.
 
     Reference:
-        The channel masks of docs/formulas.md, "Correcting a network".
+        The channel masks of docs/formulas.md, "Channels".
     """
+    if how not in ("bilinear", "receptive_field"):
+        raise unknown_name("how", how, ["bilinear", "receptive_field"])
     check_one(threshold=threshold, quantile=quantile)
     if quantile is not None and not 0 <= quantile <= 1:
         raise UserError("quantile", expected="a number in [0, 1]", received=quantile)
@@ -122,9 +129,37 @@ def channel_mask(
     if not 0 <= channel < feature_map.shape[-1]:
         raise UserError("channel", expected=f"in the range [0, {feature_map.shape[-1]}) for {layer}", received=channel)
     pixels = np.asarray(images, np.float32)
-    wide = resize(feature_map[..., channel], (pixels.shape[1], pixels.shape[2]))
-    limit = threshold if quantile is None else np.quantile(wide, quantile, axis=(1, 2), keepdims=True)
-    return np.where((wide >= limit)[..., None], pixels, np.float32(0))
+    size = (pixels.shape[1], pixels.shape[2])
+    wide = feature_map[..., channel]
+    if how == "bilinear":
+        wide = resize(wide, size)
+    limit: Any = threshold if quantile is None else np.quantile(wide, quantile, axis=(1, 2), keepdims=True)
+    stays = wide >= limit
+    if how == "receptive_field":
+        stays = uncovered(stays, receptive_fields(opened, [layer], size=size)[layer], size)
+    return np.where(stays[..., None], pixels, np.float32(0))
+
+
+def uncovered(active: np.ndarray, field: ReceptiveField, size: tuple[int, int]) -> np.ndarray:
+    """Return the pixels in the receptive field of any active place of a feature map.
+
+    Args:
+        active: bool (batch, rows, columns).
+        field: The receptive field.
+        size: (height, width) of the images in pixels.
+
+    Returns:
+        bool (batch, *size).
+    """
+    numbers, rows, columns = np.nonzero(active)
+    top, left, bottom, right = field.box(rows, columns)
+    top, bottom = (np.clip(np.broadcast_to(side, rows.shape), 0, size[0]) for side in (top, bottom))
+    left, right = (np.clip(np.broadcast_to(side, rows.shape), 0, size[1]) for side in (left, right))
+    # Steps up and down at the corners of each box; their sums count the boxes over each pixel.
+    steps = np.zeros((len(active), size[0] + 1, size[1] + 1), np.int32)
+    for row, column, step in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
+        np.add.at(steps, (numbers, row, column), step)
+    return steps.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1] > 0
 
 
 def _peaks(feature_map: Any, start: int, statistic: str) -> TopImages:

@@ -29,6 +29,7 @@ GROUPS = {
         "activations": "Draw the feature maps of hidden layers for an image.",
         "maximize": "Make pictures that channels or classes respond to most.",
         "selectivity": "Find what the channels of some blocks select.",
+        "dissect": "Find which concept each channel of some blocks detects.",
         "converge": "Match the channels of two networks, or of two blocks.",
     },
     "Correct": {

@@ -188,7 +188,7 @@ def _unknown_option(option: str, call: Call) -> UserError:
     """Word the error for an option that a command does not have: what it is called here, or what lists them all."""
     near = _meant(option, (*call.parameters, *OWN_OPTIONS))
     listing = f"`{call.program} --help` lists them."
-    remedy = f"Did you mean '--{near.replace('_', '-')}'?" if near else synonyms.hint(option, call.command) or listing
+    remedy = f"Did you mean '--{near.replace('_', '-')}'?" if near else synonyms.hint(option) or listing
     return UserError("option", expected=f"one that `{call.program}` has", received=option, remedy=remedy)
 
 

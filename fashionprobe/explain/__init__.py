@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fashionprobe.lazy import names_of
 
 if TYPE_CHECKING:
+    from fashionprobe.explain.adversarial import fast_gradient_sign
     from fashionprobe.explain.explainers import (
         CAM,
         Deconvnet,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     )
     from fashionprobe.explain.faithfulness import randomization
     from fashionprobe.explain.maximization.dream import dream
+    from fashionprobe.explain.maximization.invert import invert
     from fashionprobe.explain.maximization.maximize import maximize
+    from fashionprobe.explain.segmentation import segment
     from fashionprobe.explain.targets import Channel, Neuron
     from fashionprobe.plots.overlays import overlay
 
@@ -55,9 +58,12 @@ __all__ = [
     "ScoreCAM",
     "SmoothGrad",
     "dream",
+    "fast_gradient_sign",
+    "invert",
     "maximize",
     "overlay",
     "randomization",
+    "segment",
 ]
 
 __getattr__, __dir__ = names_of(__name__)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from fashionprobe.errors import UserError
+from fashionprobe.explain import functions
 from fashionprobe.explain.explained_model import check_images, find_map, flat
 
 
@@ -34,6 +35,26 @@ def activations(model: keras.Model, layers: Sequence[str]) -> Callable[[np.ndarr
         return [tf.cast(each, tf.float32) for each in keras.tree.flatten(cut(images, training=False))]
 
     return lambda images: forward(check_images(model, images))
+
+
+def relu_layers(model: keras.Model) -> list[str]:
+    """Return the names of the layers with a feature map that end in a ReLU or a ReLU6, from the image on.
+
+    Args:
+        model: A functional or sequential model, with models nested to any depth.
+
+    Raises:
+        UserError: If there is none.
+    """
+    model = flat(model)
+    found = [
+        layer.name for layer in model.layers
+        if len(getattr(layer.output, "shape", ())) == 4
+        and (functions.saturation(layer) or functions.saturation(functions.activation(layer))) is not None
+    ]  # fmt: skip
+    if not found:
+        raise UserError("layer", expected="names of layers", received=f"relu, which {model.name} does not have")
+    return found
 
 
 def dead(maps: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from fashionprobe.explain.cam import open_at
 from fashionprobe.explain.explained_model import Classes, check_images, flat
 from fashionprobe.explain.faithfulness import Baseline, Curve, deletion, insertion
 from fashionprobe.explain.heatmaps import heatmap
-from fashionprobe.explain.occlusion import WINDOWS
+from fashionprobe.explain.occlusion import WINDOWS, Score
 from fashionprobe.explain.targets import Channel, Neuron, Target
 
 if TYPE_CHECKING:
@@ -346,6 +346,8 @@ class Occlusion(Explainer):
         deviation: Standard deviation of the noise, in the same unit.
         value_range: Least and greatest value of images as the model takes them.
         seed: Seed of the noise.
+        score: "probability", or "output" for the rule of the visualization report: the sum of 1 / s over the windows,
+            s the output of the last layer before any softmax.
         target: What is explained: a `Channel`, a `Neuron` or a function; the probability of a class by default.
         batch_size: Hidden images that go through the network at once.
 
@@ -361,11 +363,11 @@ class Occlusion(Explainer):
     def __init__(
         self, model: keras.Model, *, windows: Sequence[float] = WINDOWS, strides: Sequence[float] | None = None,
         mean: float = 0.5, deviation: float = 0.1, value_range: tuple[float, float] = (0.0, 255.0), seed: int = 0,
-        target: Target = None, batch_size: int = 16,
+        score: Score = "probability", target: Target = None, batch_size: int = 16,
     ) -> None:  # fmt: skip
         super().__init__(
             model, None, target, batch_size, windows=windows, strides=strides, mean=mean, deviation=deviation,
-            value_range=value_range, seed=seed,
+            value_range=value_range, seed=seed, score=score,
         )  # fmt: skip
 
 

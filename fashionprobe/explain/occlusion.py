@@ -1,22 +1,30 @@
 """Occlusion: how much of the score goes when a window of the image is hidden behind noise."""
 
+import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from fashionprobe import progress
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.explain.explained_model import Classes, ExplainFunction, Network, check_images
 from fashionprobe.explain.targets import Target
+
+log = logging.getLogger(__name__)
+
+Score = Literal["probability", "output"]
 
 WINDOWS = (1 / 7, 2 / 7)
 """Sides of the windows, as shares of the image's shorter side: 32 and 64 of 224 pixels."""
 
 MIN_PROBABILITY = 1e-30
 """What counts as no probability at all, so that its inverse stays finite."""
+
+MIN_OUTPUT = 0.01
+"""The least output that counts as such, as a share of that of the whole image: 1 / s has a pole at 0."""
 
 
 def occlusion(
@@ -29,6 +37,7 @@ def occlusion(
     value_range: tuple[float, float] = (0.0, 255.0),
     seed: int = 0,
     batch_size: int = 16,
+    score: Score = "probability",
     target: Target = None,
 ) -> ExplainFunction:
     """Make occlusion: square windows are filled with noise one by one, and what that does is added up at their pixels.
@@ -36,6 +45,12 @@ def occlusion(
     For a class, a window adds 1 / p to its pixels, with p the probability that is left; for other targets, the drop of
     the score. The sum is divided by how many windows cover the pixel: high where the target needs what is there. The
     noise of a pixel is the same in all windows and images.
+
+    With `score="output"`, the rule of the visualization report, a window adds 1 / s, with s the output of the last
+    layer before any softmax (or of the target), and the sum is not divided: H[window] += 1 / s. Pixels near the border,
+    which fewer windows cover, get less. An output of less than a hundredth of that of the whole image, or below 0,
+    counts as that hundredth; where the whole image has no output above 0, its reciprocal says nothing, and the map is
+    left 0.
 
     Args:
         model: The classifier, or any network for a target that is not a class.
@@ -47,6 +62,7 @@ def occlusion(
         value_range: Least and greatest value of images as the model takes them.
         seed: Seed of the noise.
         batch_size: Hidden images that go through the network at once; more of them take more memory, nothing else.
+        score: What a window leaves, "probability" or "output".
         target: What is explained; the probability of a class by default.
 
     Returns:
@@ -60,6 +76,8 @@ def occlusion(
         Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", 2014, section 4.2, where the window
         is grey.
     """
+    if score not in ("probability", "output"):
+        raise unknown_name("score", score, ["probability", "output"])
     low, high = value_range
     if not low < high:
         raise UserError("value_range", expected="(low, high) with low < high", received=value_range)
@@ -69,7 +87,7 @@ def occlusion(
         raise UserError("batch_size", expected="an int in the range [1, inf)", received=batch_size)
     network = Network(model, target=target)
     whole = _whole(network)
-    part = _part(network, batch_size)
+    part = _part(network, batch_size, network.score if score == "output" else network.probability)
 
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
         pixels: Any = check_images(network.model, images)
@@ -84,6 +102,8 @@ def occlusion(
                 left.append(part(pixels, numbers, hidden, tf.constant(boxes), tf.constant(start)).numpy())
                 bar.update(len(left[-1]))
         found = np.concatenate(left).astype(np.float64).reshape(len(pixels), len(boxes))
+        if score == "output":
+            return _spread(_reciprocals(found, scores.numpy()), boxes, (height, width), divided=False)
         if network.target is None:
             return _spread(1 / np.maximum(found, MIN_PROBABILITY), boxes, (height, width))
         return _spread(scores.numpy()[:, None] - found, boxes, (height, width))
@@ -157,7 +177,19 @@ def _whole(network: Network) -> Any:
     return whole
 
 
-def _part(network: Network, batch_size: int) -> Any:
+def _reciprocals(left: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return 1 / output for each image and window, 0 for an image without output: float64 (images, windows)."""
+    positive = (whole > 0)[:, None]
+    if not positive.all():
+        log.warning(
+            "Occlusion by the output: it is not above 0 for %d of %d images, so 1 / output says nothing there, and the "
+            "heatmap is empty.", (~positive).sum(), len(whole),
+        )  # fmt: skip
+    floor = np.where(positive, MIN_OUTPUT * whole[:, None].astype(np.float64), 1)
+    return np.where(positive, 1 / np.maximum(left, floor), 0)
+
+
+def _part(network: Network, batch_size: int, score: Any) -> Any:
     """Compile what is left of the score of one batch out of all pairs of an image and a window, images first."""
     size = network.model.input_shape[1:]
 
@@ -182,15 +214,19 @@ def _part(network: Network, batch_size: int) -> Any:
         inside = (inside_rows[:, :, None] & inside_columns[:, None, :])[..., None]
         owners = pairs // count
         _, last = network(tf.where(inside, noise, tf.gather(images, owners)))
-        return network.probability(last, tf.gather(classes, owners))
+        return score(last, tf.gather(classes, owners))
 
     return part
 
 
-def _spread(values: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return, at each pixel, the mean value (images, windows) of the windows that cover it: (images, height, width)."""
+def _spread(values: np.ndarray, boxes: np.ndarray, size: tuple[int, int], *, divided: bool = True) -> np.ndarray:
+    """Return, at each pixel, the mean or sum of the values (images, windows) of the windows that cover it.
+
+    Returns:
+        float32 (images, height, width).
+    """
     total, cover = np.zeros((len(values), *size)), np.zeros(size)
     for value, (row, column, side) in zip(values.T, boxes, strict=True):
         total[:, row : row + side, column : column + side] += value[:, None, None]
         cover[row : row + side, column : column + side] += 1
-    return (total / cover).astype(np.float32)
+    return (total / cover if divided else total).astype(np.float32)

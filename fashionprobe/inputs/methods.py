@@ -1,11 +1,13 @@
 """The methods that explain an image, as commands choose them: with options, title and order."""
 
 import logging
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fashionprobe.errors import UserError
-from fashionprobe.explain.methods import title
+from fashionprobe.explain.methods import LAYERED, title
 from fashionprobe.inputs.network import LoadedNetwork
 
 if TYPE_CHECKING:
@@ -25,16 +27,25 @@ class Column:
         name: The method, with the option that tells it from its neighbours.
         method: The name in `explain.methods`.
         options: Its options.
+        place: The name of the layer that it looks at as people are told it, where there are several; else "".
+        layer: That layer; None for the one that all look at.
     """
 
     name: str
     method: str
     options: dict[str, Any] = field(default_factory=dict, hash=False)
+    place: str = ""
+    layer: str | None = None
 
     @property
     def title(self) -> str:
         """Return the name as a person writes it."""
-        return title(self.name)
+        return title(self.name) + (f", {self.place}" if self.place else "")
+
+    @property
+    def key(self) -> str:
+        """Return the name for files, which no other column has."""
+        return self.name + (f"_{re.sub(r'[^a-zA-Z0-9_-]+', '', self.place)}" if self.place else "")
 
     def explainer(self, model: "keras.Model", layer: str | None, target: "Target") -> "ExplainFunction":
         """Make the method for a model."""
@@ -54,8 +65,9 @@ def choose_columns(
     noise_samples: int,
     steps: int,
     seed: int,
+    occlusion_score: Sequence[str] = ("probability",),
 ) -> list[Column]:
-    """Return one column per method with the options of each, and one per percentile.
+    """Return one column per method with the options of each, and one per percentile and per score of occlusion.
 
     Raises:
         UserError: If there is no such method, or no class to explain.
@@ -81,9 +93,31 @@ def choose_columns(
     for method in methods:
         if method == "percentile_cam":
             columns += [Column(f"{method}_{q}", method, {"q": q}) for q in percentile]
+        elif method == "occlusion":
+            # The score came later: a recipe without one means the probability.
+            scores = {"probability": {}, "output": {"score": "output"}}
+            named = {"probability": method, "output": f"{method}_output"}
+            columns += [Column(named[score], method, options[method] | scores[score]) for score in occlusion_score]
         else:
             columns.append(Column(method, method, options.get(method, {})))
     return columns
+
+
+def at_layers(columns: list[Column], layers: Mapping[str, str]) -> list[Column]:
+    """Repeat the columns of methods that look at a layer for each layer, if there are several; the others come last.
+
+    Args:
+        columns: One column per method.
+        layers: The layers by the names that people are told.
+    """
+    if len(layers) < 2:
+        return columns
+    layered = [
+        replace(column, place=place, layer=layer)
+        for column in columns if column.method in LAYERED
+        for place, layer in layers.items()
+    ]  # fmt: skip
+    return layered + [column for column in columns if column.method not in LAYERED]
 
 
 def applicable(
@@ -94,7 +128,7 @@ def applicable(
     Args:
         columns: The methods.
         opened: The network.
-        layer: The layer that they look at.
+        layer: The layer that they look at, but for columns with one of their own.
         target: What they explain.
         typed: Whether the user named the methods: then all must fit.
 
@@ -104,7 +138,7 @@ def applicable(
     made, errors = {}, {}
     for column in columns:
         try:
-            made[column] = column.explainer(opened.model, layer, target)
+            made[column] = column.explainer(opened.model, column.layer or layer, target)
         except UserError as error:
             if typed or error.argument != "model":
                 raise

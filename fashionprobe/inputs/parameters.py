@@ -78,8 +78,8 @@ DEFAULTS = {
 _NAMES = {
     "[0, inf)": "blur channel easy_epochs freeze hidden jitter l2 randomization total_variation warmup weight_decay",
     "[1, inf)": "batch_size check_every classes_per_batch count curve_steps dimension dimensions dropped epochs "
-    "every features fillings filters images iterations loss_every masked min_images neighbours noise_samples pairs "
-    "per_class queries random samples score_channels seeds shard_size steps threads top trials triplets",
+    "every features fillings filters images iterations loss_every masked min_images neighbours noise_samples octaves "
+    "pairs per_class queries random samples score_channels seeds shard_size steps threads top trials triplets",
     "[2, inf)": "bins folds mask_count min_cluster_size",
     "[8, inf)": "cell",
     "(0, inf)": "learning_rate",

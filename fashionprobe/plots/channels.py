@@ -214,7 +214,7 @@ def _finish_rows(ax: "Axes", shown: Sequence[str], total: int) -> None:
     )  # fmt: skip
 
 
-def channel_grid(maps: np.ndarray, *, title: str, most: int = 64) -> "Figure":
+def channel_grid(maps: np.ndarray, *, title: str, most: int = 64, channels: Sequence[int] | None = None) -> "Figure":
     """Draw the channels of one feature map as a grid of pictures.
 
     Each channel is scaled by its own range. A silent one (nowhere above 0) is left grey.
@@ -223,17 +223,24 @@ def channel_grid(maps: np.ndarray, *, title: str, most: int = 64) -> "Figure":
         maps: float (rows, columns, channels).
         title: Heading.
         most: Channels to show; of more, those with the highest mean are taken, in their own order.
+        channels: Numbers of the channels to show, in place of the strongest.
 
     Returns:
         The figure.
     """
-    channels = maps.shape[-1]
-    chosen = np.sort(np.argsort(-maps.mean(axis=(0, 1)), kind="stable")[:most])
+    count = maps.shape[-1]
+    strongest = np.sort(np.argsort(-maps.mean(axis=(0, 1)), kind="stable")[:most])
+    chosen = strongest if channels is None else np.asarray(channels)
     low, high = maps.min(axis=(0, 1)), maps.max(axis=(0, 1))
     scaled = (maps - low) / np.where(high > low, high - low, 1)
     pictures = [colour_map(scaled[..., channel]) if high[channel] > 0 else _silent(maps) for channel in chosen]
-    some = f"the {len(chosen)} strongest of {channels} channels" if channels > len(chosen) else f"{channels} channels"
-    return mosaic(np.stack(pictures), [str(channel) for channel in chosen], columns=8, title=f"{title}: {some}")
+    some = f"the {len(chosen)} strongest of {count} channels" if count > len(chosen) else f"{count} channels"
+    return mosaic(
+        np.stack(pictures),
+        [str(channel) for channel in chosen],
+        columns=8,
+        title=f"{title}: {some}" if channels is None else title,
+    )
 
 
 def kernel_grid(kernels: np.ndarray, *, title: str = "Kernels of the first layer") -> "Figure":

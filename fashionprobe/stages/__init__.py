@@ -7,6 +7,7 @@ from fashionprobe.stages.choose import choose
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.converge import converge
 from fashionprobe.stages.demo import demo
+from fashionprobe.stages.dissect import dissect
 from fashionprobe.stages.embed import embed
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.faithfulness import faithfulness
@@ -41,6 +42,7 @@ __all__ = [
     "classify",
     "converge",
     "demo",
+    "dissect",
     "embed",
     "extract",
     "faithfulness",

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, check_one, conflict, unknown_name
+from fashionprobe.errors import UserError, check_one, conflict, missing, unknown_name
+from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     import fashionprobe.explain.maximization.maximize as explain
     from fashionprobe.backbones import Backbone
@@ -61,8 +63,12 @@ def maximize(
     channels: list[int] | int | None = None,
     classes: list[str] | list[int] | str | int | None = None,
     class_names: str | None = None,
+    images: list[str] | str | None = None,
+    octaves: int | None = None,
+    octave_scale: float = 1.4,
     size: int | list[int] | None = None,
-    steps: int = 64,
+    fit: Literal["pad", "stretch"] = "pad",
+    steps: int | None = None,
     learning_rate: float | None = None,
     start: Literal["noise", "grey"] = "noise",
     fourier: bool = False,
@@ -81,17 +87,25 @@ def maximize(
 ) -> SyntheticImages:
     """Make pictures that channels or classes respond to most.
 
-    The pixels change by gradient ascent.
+    The pixels change by gradient ascent, from noise or, with --images, from photographs: DeepDream.
 
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the backbone.
         block: Number of the block whose last layer is shown.
         layer: Name of a layer, instead of a block.
-        channels: Channels of that layer, as 0 1 2. Default: 16, evenly spread over the layer.
+        channels: Channels of that layer, as 0 1 2. Default: 16, evenly spread over the layer; of photographs the layer
+            as a whole.
         classes: Classes instead of channels, by number, or by name where `train` wrote the model.
-        size: Height and width in pixels of the pictures; one number for a square. Default: the model's own, or 128.
-        steps: Steps of the ascent.
-        learning_rate: Size of a step; pixels go from -1 to 1. Default: 0.05 for pixels, 0.1 for Fourier coefficients.
+        images: Image files to start from, as a.jpg b.jpg: each channel, or the layer, changes each towards what it
+            responds to. The options from --start on, but for --jitter, are for pictures from nothing.
+        octaves: With --images: sizes at which the picture is changed, the smallest first. Default: 4, fewer for small
+            pictures, 1 for a network of one size.
+        octave_scale: With --images: factor from one size to the next.
+        size: Height and width in pixels of the pictures; one number for a square. Default: the model's own, or 128;
+            with --images that of the backbone.
+        steps: Steps of the ascent. Default: 64; with --images 20 in each octave.
+        learning_rate: Size of a step; pixels go from -1 to 1. Default: 0.05 for pixels, 0.1 for Fourier coefficients,
+            0.02 with --images.
         start: Where to start: noise about grey, or grey.
         fourier: Look for Fourier coefficients of decorrelated colours, which look more natural, instead of pixels.
         jitter: Largest shift of the picture before each step, in pixels.
@@ -120,17 +134,37 @@ def maximize(
     from fashionprobe.backbones import devices
 
     opened = spec.open(classifier=classes is not None)
-    opened = opened if size is not None else _sized(opened)
+    opened = opened if size is not None or images is not None else _sized(opened)
     loaded, model = opened.backbone, opened.model
     folder = asked or child(runs_root, re.sub(r"[^\w-]+", "-", loaded.name.removesuffix(".keras")), argument="run")
-    units = _channels(opened, block, layer, channels) if classes is None else _classes(opened, classes)
+    if images is not None and channels is None:
+        units = [_whole(opened, block, layer)]
+    else:
+        units = _channels(opened, block, layer, channels) if classes is None else _classes(opened, classes)
+    facts = {"backbone": loaded.name, "weights": loaded.weights, "size": loaded.size, "block": block}
+    if images is not None:
+        chosen = open_images(images=images, dataset=None, split=None, samples=0, fit=fit, seed=seed, tfrecords_root="")
+        arguments = {
+            "steps": 20 if steps is None else steps, "learning_rate": learning_rate or 0.02, "jitter": jitter,
+            "seed": seed, "octaves": octaves, "octave_scale": octave_scale,
+        }  # fmt: skip
+        network = _network(loaded, model, units) | {"images": list(chosen.names), "fit": fit}
+        artifact = build(
+            folder / "maximize",
+            Recipe("maximize", network | arguments, chosen.sources, loaded.weights_sha256),
+            lambda draft: {**facts, "steps": arguments["steps"], **_dream(draft, opened, chosen, units, arguments)},
+            overwrite=overwrite,
+            settings={"device": devices.name()},
+        )
+        return _result(artifact)
+    steps = 64 if steps is None else steps
     arguments = {
         "steps": steps, "learning_rate": learning_rate, "start": start, "fourier": fourier, "jitter": jitter,
         "blur": 0.0 if fourier else blur, "l2": l2, "total_variation": total_variation, "small_norm": small_norm,
         "small_contribution": small_contribution, "every": every, "seed": seed,
     }  # fmt: skip
     recipe = Recipe("maximize", {**_network(loaded, model, units), **arguments}, {}, loaded.weights_sha256)
-    facts = {"backbone": loaded.name, "weights": loaded.weights, "size": loaded.size, "block": block, "steps": steps}
+    facts["steps"] = steps
     artifact = build(
         folder / "maximize",
         recipe,
@@ -151,6 +185,13 @@ def _check(given: dict[str, Any]) -> None:
     check_one("Such as --block 5 --channels 0 1 2 3.", **{name: given[name] for name in ("block", "layer", "classes")})
     if given["classes"] is not None and given["channels"] is not None:
         raise conflict("channels", "--classes", given["channels"])
+    if given["images"] is not None:
+        others = {"classes": None, "start": "noise", "fourier": False, "l2": 0, "total_variation": 0, "small_norm": 0}
+        for name, default in {**others, "small_contribution": 0}.items():
+            if given[name] != default:
+                raise conflict(name, "--images", given[name])
+    elif given["octaves"] is not None:
+        raise missing("images", "--octaves is for photographs")
 
 
 def _sized(opened: LoadedNetwork) -> LoadedNetwork:
@@ -181,6 +222,15 @@ def _channels(
         )  # fmt: skip
     prefix = f"block{block}" if block is not None else re.sub(r"[^\w-]+", "-", found.name)
     return [_Unit(f"{prefix}_channel{number:04d}", f"channel {number}", found.name, number) for number in chosen]
+
+
+def _whole(opened: LoadedNetwork, block: int | None, layer: str | None) -> _Unit:
+    """Return a layer as a whole."""
+    from fashionprobe.explain.explained_model import find_map
+
+    found = find_map(opened.model, str(opened.layer(block, layer)))
+    name = f"block{block}" if block is not None else re.sub(r"[^\w-]+", "-", found.name)
+    return _Unit(name, "all channels", found.name, -1)
 
 
 def _classes(opened: LoadedNetwork, classes: list[str] | list[int] | str | int) -> list[_Unit]:
@@ -276,6 +326,58 @@ def _write(
     drawn = mosaic(images, [unit.title for unit in units], title=title)
     figures.add("mosaic", drawn, f"What {what} wants to see", caption)
     return {"layer": units[0].layer, "units": _tables(draft, units, made), "figures": figures.notes}
+
+
+def _dream(
+    draft: Path, opened: LoadedNetwork, images: Images, units: list[_Unit], given: dict[str, Any]
+) -> dict[str, Any]:
+    """Change photographs towards what the units respond to, and fill the files of the artifact."""
+    import numpy as np
+    import pandas as pd
+    from PIL import Image
+
+    from fashionprobe.backbones import on_pixels
+    from fashionprobe.explain.activations import activations
+    from fashionprobe.explain.maximization.dream import dream
+    from fashionprobe.explain.targets import Channel
+    from fashionprobe.plots.sheets import Row, contact_sheet
+
+    layer, model = units[0].layer, on_pixels(opened.backbone, any_size=True)
+    forward = activations(model, [layer])
+    rows, sheet = [], []
+    for number, photograph in enumerate(images.batches(opened.backbone.size, 1), start=1):
+        before = forward(photograph)[0].numpy()[0]
+        for unit in units:
+            shown = [photograph]
+            target = layer if unit.number < 0 else Channel(layer, unit.number)
+            made = dream(model, photograph, target, after_octave=shown.append, **given)
+            after = forward(made)[0].numpy()[0]
+            pictures = [np.round(each[0]).astype(np.uint8) for each in shown]
+            name = f"image_{number:03d}_{unit.name}"
+            for octave, picture in enumerate(pictures[1:-1], start=1):
+                Image.fromarray(picture).save(draft / f"{name}_octave{octave}.png")
+            Image.fromarray(pictures[-1]).save(draft / f"{name}.png")
+            sizes = ["image", *(f"{picture.shape[0]} x {picture.shape[1]} px" for picture in pictures[1:])]
+            sheet.append(Row(unit.title.replace(" ", "\n"), pictures, sizes))
+            rows.append({
+                "file": f"{name}.png", "image": images.names[number - 1], "title": unit.title, "layer": layer,
+                "channel": unit.number, "score": _score(after, unit), "start_score": _score(before, unit),
+            })  # fmt: skip
+    pd.DataFrame(rows).to_csv(draft / "units.csv", index=False, float_format="%.6g")
+    figures, title = Figures(draft), _title(opened.backbone, units)
+    caption = (
+        f"Photographs that changed by gradient ascent ({given['steps']} steps in each octave, the smallest size first) "
+        f"towards what {title} responds to (DeepDream)."
+    )
+    remark = "From left to right: the photograph, and the picture after each octave."
+    drawn = contact_sheet(sheet, title=title, remark=remark)
+    figures.add("mosaic", drawn, f"What {layer} sees in photographs", caption)
+    return {"layer": layer, "units": rows, "figures": figures.notes}
+
+
+def _score(feature_map: "np.ndarray", unit: _Unit) -> float:
+    """Return what the ascent raises: the mean of a channel, or the mean of squares of the layer."""
+    return float((feature_map**2).mean() if unit.number < 0 else feature_map[..., unit.number].mean())
 
 
 def _tables(draft: Path, units: list[_Unit], made: "explain.Maximization") -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ class Predictions(Result):
     guesses: tuple[Guess, ...]
 
 
-@shared.stage
+@shared.stage(adversarial="[0, 255]")
 def predict(
     *,
     run: str | None = None,
@@ -71,6 +71,7 @@ def predict(
     fit: Literal["pad", "stretch"] = "pad",
     class_names: str | None = None,
     top: int = 5,
+    adversarial: float = 0.0,
     batch_size: int = 32,
     seed: int = 0,
     trust: bool = False,
@@ -86,6 +87,8 @@ def predict(
         backbone: efficientnet_lite0, resnet50, any other name of keras.applications, or the path of a .keras file with
             a classifier. Default: the one that `train` wrote into this run, if there is one, else efficientnet_lite0.
         top: Classes per image, the likeliest first.
+        adversarial: Also change each value of the images by this much of 255, such that the first guess loses most (the
+            fast gradient sign), and predict again; 0 leaves it out. 2 cannot be seen.
 
     Returns:
         The predictions: path and guesses.
@@ -113,17 +116,21 @@ def predict(
             received=f"{opened.backbone.name}, which ends in features",
         )  # fmt: skip
     arguments = {**opened.arguments(), "images": list(chosen.names), "fit": fit, "top": top}
+    # This came later: without it a recipe is the same as ever.
+    arguments |= {"adversarial": adversarial} if adversarial else {}
     artifact = build(
         folder / "predict",
         Recipe("predict", arguments, chosen.sources, opened.backbone.weights_sha256),
-        lambda draft: _write(draft, opened, chosen, top, batch_size),
+        lambda draft: _write(draft, opened, chosen, top, adversarial, batch_size),
         overwrite=overwrite,
         settings={"batch_size": batch_size},
     )
     return _result(artifact)
 
 
-def _write(draft: Path, opened: LoadedNetwork, images: Images, top: int, batch_size: int) -> dict[str, Any]:
+def _write(
+    draft: Path, opened: LoadedNetwork, images: Images, top: int, adversarial: float, batch_size: int
+) -> dict[str, Any]:
     import numpy as np
     import pandas as pd
 
@@ -150,7 +157,52 @@ def _write(draft: Path, opened: LoadedNetwork, images: Images, top: int, batch_s
         "predictions", predictions(drawn, table, title=f"What {network.name} sees"), "What the network sees",
         f"The likeliest classes of {network.name} ({network.weights}), each with its probability.",
     )  # fmt: skip
-    return {"backbone": network.name, "images": done, "figures": figures.notes}
+    changed = _write_adversarial(figures, opened, images, adversarial, batch_size) if adversarial else {}
+    return {"backbone": network.name, "images": done, "figures": figures.notes, **changed}
+
+
+def _write_adversarial(
+    figures: Figures, opened: LoadedNetwork, images: Images, epsilon: float, batch_size: int
+) -> dict[str, Any]:
+    """Change the images against their first guess, and draw and list what is seen in them then."""
+    import numpy as np
+    import pandas as pd
+
+    from fashionprobe.explain.adversarial import fast_gradient_sign
+    from fashionprobe.explain.explained_model import probabilities
+    from fashionprobe.plots.sheets import Row, contact_sheet
+
+    attack, probabilities_of = fast_gradient_sign(opened.model, epsilon=epsilon), probabilities(opened.model)
+    table: list[dict[str, Any]] = []
+    rows: list[Row] = []
+    for pixels in images.batches(opened.backbone.size, batch_size):
+        changed = attack(pixels)
+        before, after = probabilities_of(pixels), probabilities_of(changed)
+        for image, other, old, new in zip(pixels, changed, before, after, strict=True):
+            first, then = int(old.argmax()), int(new.argmax())
+            named, renamed = opened.class_name(first), opened.class_name(then)
+            table.append({
+                "image": images.names[len(table)], "class": named, "probability": float(old[first]),
+                "class_after": renamed, "probability_after": float(new[then]),
+                "probability_of_class_after": float(new[first]),
+            })  # fmt: skip
+            if len(rows) < DRAWN:
+                shown = [image, 127.5 + (other - image) * (127.5 / epsilon), other]
+                pictures = [np.rint(np.clip(each, 0, 255)).astype(np.uint8) for each in shown]
+                captions = [f"{named}\n{old[first]:.1%}", "change,\nmagnified", f"{renamed}\n{new[then]:.1%}"]
+                rows.append(Row("", pictures, captions))
+    found = pd.DataFrame(table)
+    found.to_csv(figures.folder / "adversarial.csv", index=False, float_format="%.6f")
+    turned = int((found["class"] != found["class_after"]).sum())
+    title = f"Adversarial examples for {opened.backbone.name}"
+    remark = f"From left to right: the image, a change of at most {epsilon:g} of 255 in each value, magnified "
+    remark += f"{127.5 / epsilon:.0f} times, and their sum."
+    figures.add(
+        "adversarial", contact_sheet(rows, title=title, remark=remark), "Adversarial examples",
+        f"A change of at most {epsilon:g} of 255 turns the first guess for {turned} of {len(found)} images (fast "
+        "gradient sign).",
+    )  # fmt: skip
+    return {"adversarial": {"epsilon": epsilon, "changed": turned}}
 
 
 def _guesses(opened: LoadedNetwork, image: str, shares: "np.ndarray", top: int) -> list[dict[str, Any]]:

@@ -50,6 +50,7 @@ EXHIBITED = {
     "activations": "Inside the network",
     "maximize": "What its channels want to see",
     "selectivity": "What its channels select",
+    "dissect": "What its channels detect",
     "converge": "Channels that two networks share",
     "propose": "Where to ask the expert first",
     "masks": "Masks of irrelevant regions",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
-from fashionprobe.errors import UserError, conflict, missing
-from fashionprobe.explain.methods import SIGNED, check_methods, windows_for
+from fashionprobe.errors import UserError, conflict, missing, unknown_name
+from fashionprobe.explain.methods import MAPS, SIGNED, check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
-from fashionprobe.inputs.methods import Column, applicable, choose_columns
+from fashionprobe.inputs.methods import Column, applicable, at_layers, choose_columns
 from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fashionprobe.explain.explained_model import ExplainFunction
-    from fashionprobe.explain.targets import Target
+    from fashionprobe.explain.targets import Channel, Neuron, Target
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,11 @@ class _Job:
     opened: LoadedNetwork
     images: Images
     columns: list[Column]
-    layer: str | None
+    layers: dict[str, str]
     targets: tuple[str, ...]
     explained: "Target"
     seed: int
+    segment: bool
     command: str
 
     def arguments(self) -> dict[str, Any]:
@@ -62,10 +63,12 @@ class _Job:
             "images": list(self.images.names),
             "fit": self.images.fit,
             "methods": {column.name: column.options for column in self.columns},
-            "layer": self.opened.places([self.layer]) if self.layer else None,
+            "layer": self.opened.places(list(self.layers.values())) if self.layers else None,
             # A recipe of one target is the same as before there could be several.
             "target": self.targets[0] if len(self.targets) == 1 else list(self.targets),
             "seed": self.seed,
+            # This came later: without it a recipe is the same as ever.
+            **({"segment": True} if self.segment else {}),
         }
 
 
@@ -87,13 +90,16 @@ def see(
     target: list[str] | str = "top",
     class_names: str | None = None,
     channel: int | None = None,
-    layer: str | None = None,
-    block: int | None = None,
+    neuron: list[int] | None = None,
+    layer: list[str] | str | None = None,
+    block: list[int] | int | None = None,
     percentile: int | list[int] | None = None,
     windows: int | list[int] | None = None,
+    occlusion_score: list[str] | str = "probability",
     score_channels: int = 32,
     noise_samples: int = 25,
     steps: int = 50,
+    segment: bool = False,
     batch_size: int = 8,
     seed: int = 0,
     trust: bool = False,
@@ -104,20 +110,28 @@ def see(
     """Draw heatmaps that show what a network looks at.
 
     It takes several methods at once, and writes a gallery page. A classifier is explained at the score of a class
-    before its softmax; with --channel, any network at a channel.
+    before its softmax; with --channel or --neuron, any network at one of these.
 
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg. Or give a dataset.
         method: One or several of cam, grad_cam, percentile_cam, grad_cam_plus_plus, score_cam, layer_cam, occlusion,
             gradient, deconvnet, guided_backpropagation, guided_grad_cam, smooth_grad, integrated_gradients; or all.
-            Default: grad_cam and guided_backpropagation; with --channel the second and gradient.
+            Default: grad_cam and guided_backpropagation; with --channel or --neuron the second and gradient.
         target: The class to explain: top (the network's first guess), true (the label of the dataset), or the name or
             number of a class; or several of these, which are shown side by side.
         channel: Number of a channel, from 0, to explain in place of a class; of --block or --layer.
-        layer: The layer that the CAM methods look at, or that holds the channel. Default: the last feature map.
-        block: The layer, given as a block number instead of a name.
+        neuron: Channel, row and column of one value of the feature map, from 0, as 5 3 3, to explain in place of a
+            class; of --block or --layer.
+        layer: The layer that the CAM methods look at, or that holds the channel; or several, whose heatmaps are shown
+            side by side. Default: the last feature map.
+        block: The layer, or several, given as block numbers instead of names.
+        occlusion_score: For occlusion: what a window leaves, probability or output, or both. With probability each
+            window adds 1 / p, and the sum is divided by how many windows cover a pixel; with output it adds 1 / s, s
+            the score before the softmax, and is not divided, which is the rule of the visualization report.
         steps: For integrated_gradients: points on the path from a black image.
+        segment: Also cut out what each map of a CAM method or of occlusion points at: its strongest and weakest places
+            are seeds, from which a random walker goes up to the edges of the image.
 
     Returns:
         The heatmaps: path, gallery page and counts.
@@ -131,44 +145,53 @@ def see(
     """
     command = shared.command(see, locals())
     targets = shared.listed("target", target) or []
-    _check_place(channel, block, layer, targets)
-    check_methods(shared.listed("method", method) or [], of_channel=channel is not None)
+    blocks, layers = shared.numbers(block) or [], shared.listed("layer", layer) or []
+    of_channel = channel is not None or neuron is not None
+    _check_place(channel, neuron, blocks, layers, targets)
+    check_methods(shared.listed("method", method) or [], of_channel=of_channel)
+    scores = shared.listed("occlusion_score", occlusion_score) or []
+    for score in scores:
+        if score not in ("probability", "output"):
+            raise unknown_name("occlusion_score", score, ["probability", "output"])
 
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust, class_names)
-    spec.check([block], layers=[layer])
+    spec.check(blocks, layers=layers)
     chosen = open_images(
         images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
     opened = spec.open()
-    looked_at = opened.layer(block, layer)
-
-    from fashionprobe.explain.targets import Channel
-
+    places = {f"block {number}": opened.layer(number, None) for number in blocks}
+    places |= {name: opened.layer(None, name) for name in layers}
+    looked_at = {place: name for place, name in places.items() if name is not None}
+    unit = _unit(channel, neuron, opened, looked_at)
     job = _Job(
         opened=opened,
         images=chosen,
-        columns=choose_columns(
-            shared.listed("method", method) or list(CLASS_METHODS if channel is None else CHANNEL_METHODS),
+        columns=at_layers(choose_columns(
+            shared.listed("method", method) or list(CHANNEL_METHODS if of_channel else CLASS_METHODS),
             opened,
-            of_channel=channel is not None,
+            of_channel=of_channel,
             percentile=shared.numbers(percentile) or [50, 90],
             windows=shared.numbers(windows) or windows_for(opened.backbone.size),
             score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
-        ),
-        layer=looked_at,
-        targets=(f"channel {channel}",) if channel is not None else _check_targets(targets, opened, chosen),
-        explained=None if channel is None or looked_at is None else Channel(looked_at, channel),
+            occlusion_score=scores,
+        ), looked_at),
+        layers=looked_at,
+        targets=_check_targets(targets, opened, chosen) if unit is None else (_named(channel, neuron),),
+        explained=unit,
         seed=seed,
+        segment=segment,
         command=command,
     )  # fmt: skip
     # What does not fit the network is refused here, before anything is written. A method that explains a channel looks
     # at the last feature map below it, if at any.
     typed = method is not None and shared.listed("method", method) != ["all"]
-    made = applicable(job.columns, opened, looked_at if channel is None else None, job.explained, typed=typed)
+    layer = None if of_channel else next(iter(looked_at.values()), None)
+    made = applicable(job.columns, opened, layer, job.explained, typed=typed)
     job = replace(job, columns=list(made))
-    explainers = {column.name: explain for column, explain in made.items()}
+    explainers = {column.key: explain for column, explain in made.items()}
     artifact = build(
         folder / "see",
         Recipe("see", job.arguments(), chosen.sources, opened.backbone.weights_sha256),
@@ -179,16 +202,53 @@ def see(
     return _result(artifact)
 
 
-def _check_place(channel: int | None, block: int | None, layer: str | None, targets: list[str]) -> None:
-    """Check what can be known of a channel before the network is opened."""
-    if block is not None and layer is not None:
-        raise conflict("block", "--layer", block)
-    if channel is None:
+def _check_place(
+    channel: int | None, neuron: list[int] | None, blocks: list[int], layers: list[str], targets: list[str]
+) -> None:
+    """Check what can be known of a channel or a neuron before the network is opened."""
+    if blocks and layers:
+        raise conflict("block", "--layer", ", ".join(map(str, blocks)))
+    if channel is None and neuron is None:
         return
+    if channel is not None and neuron is not None:
+        raise conflict("channel", "--neuron", channel)
+    option = "--channel" if neuron is None else "--neuron"
     if targets != ["top"]:
-        raise conflict("target", "--channel", ", ".join(targets))
-    if block is None and layer is None:
-        raise missing("block", "--channel needs --block or --layer")
+        raise conflict("target", option, ", ".join(targets))
+    if not blocks and not layers:
+        raise missing("block", f"{option} needs --block or --layer")
+    if len(blocks) + len(layers) > 1:
+        received = ", ".join(map(str, blocks or layers))
+        raise UserError("block" if blocks else "layer", expected=f"a single one with {option}", received=received)
+    if neuron is not None and (len(neuron) != 3 or min(neuron) < 0):
+        raise UserError("neuron", expected="channel, row and column, each from 0, as 5 3 3", received=neuron)
+
+
+def _unit(
+    channel: int | None, neuron: list[int] | None, opened: LoadedNetwork, layers: dict[str, str]
+) -> "Channel | Neuron | None":
+    """Return the channel or the neuron that is explained; None for a class."""
+    from fashionprobe.explain.explained_model import find_map
+    from fashionprobe.explain.targets import Channel, Neuron
+
+    if channel is not None:
+        return Channel(next(iter(layers.values())), channel)
+    if neuron is None:
+        return None
+    import keras
+
+    layer = next(iter(layers.values()))
+    cut = keras.Model(opened.model.input, find_map(opened.model, layer).output)
+    shape = cut.compute_output_spec(keras.KerasTensor((1, *opened.backbone.size, 3))).shape
+    number, row, column = neuron
+    if number >= shape[3] or row >= shape[1] or column >= shape[2]:
+        expected = f"channel, row and column below {shape[3]}, {shape[1]} and {shape[2]} for {layer}"
+        raise UserError("neuron", expected=expected, received=neuron)
+    return Neuron(layer, number, row, column)
+
+
+def _named(channel: int | None, neuron: list[int] | None) -> str:
+    return f"channel {channel}" if neuron is None else f"channel {neuron[0]} at ({neuron[1]}, {neuron[2]})"
 
 
 def _check_targets(targets: list[str], opened: LoadedNetwork, images: Images) -> tuple[str, ...]:
@@ -234,7 +294,7 @@ def _write(draft: Path, job: _Job, explainers: "dict[str, ExplainFunction]", bat
                 rows += [{"image": done, **row} for row in of_image]
                 bar.update()
     pd.DataFrame(rows).to_csv(draft / "items.csv", index=False, float_format="%.6f")
-    facts = {"images": done, "methods": [column.name for column in job.columns], "figures": figures.notes}
+    facts = {"images": done, "methods": [column.key for column in job.columns], "figures": figures.notes}
     _write_page(draft, job, facts)
     return facts
 
@@ -249,7 +309,7 @@ def _describe(
     labels = job.images.labels(job.opened.label)[start : start + count]
     rows: list[dict[str, Any]] = [{"id": name, "true": label} for name, label in zip(names, labels, strict=True)]
     if shares is None:
-        return None, [{**row, "explained": f"{target} of {job.layer}"} for row in rows]
+        return None, [{**row, "explained": f"{target} of {next(iter(job.layers.values()))}"} for row in rows]
     top = shares.argmax(axis=1)
     if target == "top":
         classes = top
@@ -274,29 +334,47 @@ def _write_image(
     from PIL import Image
 
     from fashionprobe.explain.heatmaps import heatmap
-    from fashionprobe.plots.overlays import explained, picture
+    from fashionprobe.explain.segmentation import segment
+    from fashionprobe.plots.overlays import explained, outlined, picture
 
     image = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
-    alone = len(job.targets) == 1
-    panels, kept = [], {}
-    for place, column in enumerate(job.columns):
-        if place and not alone:
-            # Each method has a line of its own, which begins with the image.
-            panels.append((column.title, image))
+    alone, by_layer = len(job.targets) == 1, len(job.layers) > 1
+    panels, kept, cut = [], {}, []
+    for place, (column, before) in enumerate(zip(job.columns, [job.columns[0], *job.columns], strict=False)):
+        if place and (not alone or (by_layer and _heading(column) != _heading(before))):
+            # Each method has a line of its own, which begins with the image; so have those that look at no layer.
+            panels.append((column.title if not alone else _heading(column), image))
         for target, row, of_target in zip(job.targets, rows, raw, strict=True):
-            name = column.name if alone else f"{column.name}_{f'class{target}' if target.isdigit() else target}"
-            maps = of_target[column.name]
+            name = column.key if alone else f"{column.key}_{f'class{target}' if target.isdigit() else target}"
+            maps = of_target[column.key]
             relevance = heatmap(maps[None], image.shape[:2])[0]
             shown = picture(image, maps, relevance, signed=column.method in SIGNED)
             Image.fromarray(shown).save(figures.folder / f"image_{number:03d}_{name}.png")
             kept[name] = maps
-            panels.append((column.title if alone else row["explained"], shown))
+            if job.segment and column.method in MAPS:
+                found = segment(image, relevance)
+                Image.fromarray(found).save(figures.folder / f"image_{number:03d}_{name}_segment.png")
+                heading = column.title if alone else f"{column.title}: {row['explained']}"
+                cut.append((heading, outlined(image, found, side=max(image.shape))))
+            panels.append(((column.place or column.title) if alone else row["explained"], shown))
     np.savez(figures.folder / f"image_{number:03d}.npz", **kept)
     scale = "relevance, from the least to the greatest of each picture"
     title = _title(job, rows)
     layout = {} if alone else {"columns": len(rows) + 1, "name": job.columns[0].title}
+    if alone and by_layer:
+        layout = {"columns": len(job.layers) + 1, "name": _heading(job.columns[0])}
     figure = explained(image, panels, title=title, scale=scale, **layout)
     figures.add(f"image_{number:03d}", figure, title, _caption(job, rows))
+    if cut:
+        caption = "Tinted: what the map points at, up to the edges of the image (random walker from its seeds)."
+        figures.add(f"image_{number:03d}_segments", explained(image, cut, title=title), f"{title}: cut out", caption)
+
+
+def _heading(column: Column) -> str:
+    """Return what stands over the image of a line of layers: the method, or nothing of those that look at no layer."""
+    from fashionprobe.explain.methods import title
+
+    return title(column.name) if column.place else "image"
 
 
 def _title(job: _Job, rows: list[dict[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
+from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 
@@ -38,7 +39,7 @@ class ChannelSelectivity(Result):
     silent: int
 
 
-@shared.stage(images="[2, inf)")
+@shared.stage(images="[2, inf)", images_per_channel="[1, inf)")
 def selectivity(
     *,
     dataset: shared.Place,
@@ -54,6 +55,11 @@ def selectivity(
     label: str | None = None,
     images: int = 100,
     features: int = 16,
+    channel: list[int] | int | None = None,
+    images_per_channel: int = 8,
+    ids: list[str] | str | None = None,
+    threshold: float | None = None,
+    mask: Literal["receptive_field", "bilinear"] = "receptive_field",
     batch_size: int = 32,
     seed: int = 0,
     trust: bool = False,
@@ -72,6 +78,13 @@ def selectivity(
         images: Images per channel: those that activate it most.
         features: Neuron features drawn per block, half of them with the highest class index, half with the highest
             colour index; the files hold all.
+        channel: Numbers of channels whose masks are drawn besides: a row of images for each, black but for what the
+            channel sees. They must be there in each block.
+        images_per_channel: With --channel: images in a row, those that activate the channel most.
+        ids: With --channel: ids of the images in a row, in place of those.
+        threshold: With --channel: the activation from which a place counts. Default: half of the channel's strongest.
+        mask: With --channel: uncover the receptive field of each active place, as in the attribute thesis; or bilinear:
+            enlarge the map to the image, and keep the pixels where it is above the threshold.
 
     Returns:
         The selectivity: paths and counts.
@@ -98,6 +111,8 @@ def selectivity(
     opened = spec.open(classifier=False)
     loaded = opened.backbone
     blocks = loaded.choose_blocks(shared.numbers(block))
+    masks = _masks(opened, blocks, items, shared.numbers(channel), images_per_channel, shared.listed("ids", ids),
+                   threshold, mask)  # fmt: skip
     names = [layer.name for layer in loaded.model.layers]
     recipe = Recipe(
         "selectivity",
@@ -105,6 +120,8 @@ def selectivity(
             "backbone": loaded.name, "taps": [names.index(loaded.taps[block - 1]) for block in blocks],
             "block": blocks, "size": loaded.size, "fit": fit, "preprocessing": asdict(loaded.preprocessing),
             "split": splits, "label": column, "images": images, "features": features,
+            # These came later: without channels a recipe is the same as ever.
+            **({} if masks is None else {"masks": asdict(masks)}),
         },
         {"records": records.fingerprint},
         loaded.weights_sha256,
@@ -113,15 +130,53 @@ def selectivity(
     artifact = build(
         folder / "selectivity",
         recipe,
-        lambda draft: _write(draft, source, opened, blocks, column, images, features),
+        lambda draft: _write(draft, source, opened, blocks, column, images, features, masks),
         overwrite=overwrite,
         settings={"batch_size": batch_size, "device": devices.name()},
     )
     return _result(artifact)
 
 
+@dataclass(frozen=True)
+class _Masks:
+    """The channel masks that are asked for, as `selectivity` takes them."""
+
+    channels: list[int]
+    images: int
+    ids: list[str] | None
+    threshold: float | None
+    how: Literal["receptive_field", "bilinear"]
+
+
+def _masks(
+    opened: LoadedNetwork, blocks: list[int], items: "pd.DataFrame", channels: list[int] | None, images: int,
+    ids: list[str] | None, threshold: float | None, how: Literal["receptive_field", "bilinear"],
+) -> _Masks | None:  # fmt: skip
+    """Check what is asked for of channel masks."""
+    if channels is None:
+        return None
+    for block in blocks:
+        layer = opened.backbone.taps[block - 1]
+        most = opened.model.get_layer(layer).output.shape[-1]
+        for channel in channels:
+            if not 0 <= channel < most:
+                raise UserError("channel", expected=f"in the range [0, {most}) for block {block}", received=channel)
+    known = set(items["id"])
+    for name in ids or []:
+        if name not in known:
+            raise unknown_name("ids", name, sorted(known), listing="The record set's items.csv lists them all.")
+    return _Masks(channels, images, ids, threshold, how)
+
+
 def _write(
-    draft: Path, source: "Stream", opened: LoadedNetwork, blocks: list[int], label: str, images: int, features: int
+    draft: Path,
+    source: "Stream",
+    opened: LoadedNetwork,
+    blocks: list[int],
+    label: str,
+    images: int,
+    features: int,
+    masks: "_Masks | None",
 ) -> dict[str, Any]:
     """Compute, and fill the files of the artifact."""
     import numpy as np
@@ -147,6 +202,8 @@ def _write(
     figures = Figures(draft)
     _draw_indices(figures, rows, source, label, lowest)
     draw(figures, model, source, backbone.name, dict(zip(blocks, results, strict=True)), features)
+    if masks is not None:
+        _draw_masks(figures, model, source, backbone.name, dict(zip(blocks, results, strict=True)), masks)
     return _facts(source, backbone, rows, results, label, images, lowest) | {"figures": figures.notes}
 
 
@@ -326,6 +383,45 @@ def _caption(found: "Selectivity", kind: str, channel: int) -> str:
     if kind == "highest class index":
         return f"channel {channel}\n{found.classes[channel][0][0]}\n{found.class_index[channel]:.2f}"
     return f"channel {channel}\ncolour {found.colour_index[channel]:.2f}"
+
+
+def _draw_masks(
+    figures: Figures, model: Any, source: "Stream", network: str, results: "dict[int, Selectivity]", masks: _Masks
+) -> None:
+    """Draw the images of chosen channels, and below each what the channel sees of it: figure 5.4 of the thesis."""
+    import numpy as np
+
+    from fashionprobe.channels.top_images import channel_mask
+    from fashionprobe.plots.sheets import Row, contact_sheet
+
+    ids = source.items["id"].to_numpy(str)
+    numbers = None if masks.ids is None else [int(np.flatnonzero(ids == name)[0]) for name in masks.ids]
+    chosen = {
+        (block, channel): numbers or [int(row) for row in found.top.images[channel, : masks.images]]
+        for block, found in results.items() for channel in masks.channels
+    }  # fmt: skip
+    pictures = source.pictures({row for rows in chosen.values() for row in rows})
+    for block, found in results.items():
+        rows = []
+        for channel in masks.channels:
+            images = np.stack([pictures[row] for row in chosen[block, channel]])
+            limit = masks.threshold
+            if limit is None:
+                # Of a channel that is silent everywhere nothing is active.
+                limit = float(found.top.values[channel, 0]) / 2 or np.inf
+            masked = channel_mask(model, found.layer, channel, images, threshold=limit, how=masks.how)
+            names = [str(ids[row]) for row in chosen[block, channel]]
+            rows.append(Row(f"channel {channel}\nfrom {limit:.3g}", list(pixels(images)), names))
+            rows.append(Row("masked", list(pixels(masked)), [""] * len(images)))
+        height, width = found.field.size
+        remark = {
+            "receptive_field": "Second rows: black, but for the receptive field of each place where the channel is at "
+            f"least that active: {height} x {width} pixels, at most the image.",
+            "bilinear": "Second rows: only the pixels stay where the enlarged map is at least that active.",
+        }[masks.how]
+        title = f"Channel masks of {network}, block {block}"
+        figures.add(f"channel_masks_block{block}", contact_sheet(rows, title=title, remark=remark),
+                    f"Channel masks of block {block}", "Many images, and what a channel sees of each.")  # fmt: skip
 
 
 def _masked(model: Any, found: "Selectivity", channel: int, pictures: "dict[int, np.ndarray]") -> list[Any]:

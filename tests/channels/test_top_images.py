@@ -149,3 +149,35 @@ def test_the_quantile_is_that_of_each_image_and_the_threshold_of_all(network, ma
 def test_bad_input_of_a_mask(network, many, options, message):
     with pytest.raises(UserError, match=message):
         channel_mask(network, "first", images=many, **{"channel": 0, **options})
+
+
+def test_receptive_fields_uncovered_by_hand():
+    # One convolution of 3 x 3 pixels, stride 2, without padding: the place (r, c) sees the pixels from (2r, 2c) on.
+    image = keras.Input((5, 7, 1))
+    model = keras.Model(image, keras.layers.Conv2D(1, 3, strides=2, use_bias=False, name="map")(image))
+    kernel = np.zeros((3, 3, 1, 1), np.float32)
+    kernel[1, 1] = 1
+    model.set_weights([kernel])
+    images = np.full((2, 5, 7, 1), 0.5, np.float32)
+    images[0, 1, 1] = images[0, 3, 5] = images[1, 3, 3] = 2
+    found = channel_mask(model, "map", 0, images, threshold=1.0, how="receptive_field")
+    expected = np.zeros_like(images)
+    expected[0, 0:3, 0:3], expected[0, 2:5, 4:7] = images[0, 0:3, 0:3], images[0, 2:5, 4:7]
+    expected[1, 2:5, 2:5] = images[1, 2:5, 2:5]
+    np.testing.assert_array_equal(found, expected)
+    # Nothing is active: all black.
+    assert not channel_mask(model, "map", 0, images, threshold=3.0, how="receptive_field").any()
+    with pytest.raises(UserError, match=r"`how` must be one of: bilinear, receptive_field. Received: field"):
+        channel_mask(model, "map", 0, images, threshold=1.0, how="field")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_field_in_the_padding_is_cut_at_the_border(network, many):
+    maps = maps_of(network, "first", many[:2])
+    limit = float(np.quantile(maps[..., 1], 0.9))
+    found = channel_mask(network, "first", 1, many[:2], threshold=limit, how="receptive_field") > 0
+    expected = np.zeros((2, 16, 16), bool)
+    for number, row, column in np.argwhere(maps[..., 1] >= limit):
+        scale = 16 // maps.shape[1]
+        top, left = row * scale - 1, column * scale - 1
+        expected[number, max(top, 0) : top + 3, max(left, 0) : left + 3] = True
+    np.testing.assert_array_equal(found.all(axis=-1), expected)

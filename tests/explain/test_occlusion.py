@@ -228,9 +228,53 @@ def test_default_windows_at_224_pixels():
         ({"windows": [4], "strides": [-1]}, "`strides` must be shares.*Received: -1"),
         ({"value_range": (1.0, 1.0)}, r"`value_range` must be \(low, high\) with low < high"),
         ({"deviation": -0.1}, "`deviation` must be at least 0. Received: -0.1"),
+        ({"score": "logit"}, "`score` must be one of: probability, output. Received: logit"),
         ({"batch_size": 0}, r"`batch_size` must be an int in the range \[1, inf\). Received: 0"),
     ],
 )
 def test_options_out_of_range(options, message, network, images):
     with pytest.raises(UserError, match=message):
         occlusion(network, **options)(images)
+
+
+def test_the_output_of_the_report_by_hand():
+    # Three white pixels, logit 4 x first + 2 x second; windows [0, 1] and [1, 2] side by side, grey 0.5 behind them.
+    model = linear([[4, 2, 0], [0, 0, 0]])
+    explain = occlusion(model, windows=[2], strides=[1], deviation=0, score="output", **UNIT)
+    # 1 / (2 + 1) for the first window, 1 / (4 + 1) for the second, summed where they overlap.
+    np.testing.assert_allclose(explain(np.ones((1, 2, 3, 1)), 0), [[[1 / 3, 1 / 3 + 1 / 5, 1 / 5]] * 2], rtol=1e-6)
+
+
+def test_the_output_against_numpy(network, images):
+    scores = keras.Model(network.input, network.get_layer("scores").input)
+    kernel, bias = network.get_layer("scores").get_weights()
+
+    def logit(hidden):
+        return (scores(hidden).numpy().astype(np.float64) @ kernel + bias)[:, 1] + 5
+
+    network = keras.models.clone_model(network)
+    network.set_weights([*soft().get_weights()[:-1], bias + 5])
+    found = occlusion(network, windows=[5, 8], strides=[3, 4], batch_size=7, score="output", value_range=(0.0, 4.0))
+    # The twin divides by the cover, which is taken back.
+    cover = np.zeros(images.shape[:3])
+    for row, column, side in windows_of(16, 16, [5, 8], [3, 4]):
+        cover[:, row : row + side, column : column + side] += 1
+    expected = twin(logit, images, [5, 8], [3, 4], high=4.0) * cover
+    np.testing.assert_allclose(found(images, 1), expected, rtol=1e-4)
+
+
+def test_an_output_of_nothing_or_less(caplog):
+    # Hidden, the first pixel takes the logit from 1 to -1: it counts as a hundredth of 1.
+    model = linear([[4, 0], [0, -3]])
+    explain = occlusion(model, windows=[1], deviation=0, score="output", **UNIT)
+    np.testing.assert_allclose(explain(np.ones((1, 2, 2, 1)), 0), [[[100, 1], [1, 1 / 2.5]]], rtol=1e-6)
+    assert not caplog.records
+    np.testing.assert_array_equal(explain(np.ones((2, 2, 2, 1)), 1), np.zeros((2, 2, 2)))
+    assert "not above 0 for 2 of 2 images" in caplog.text
+
+
+def test_the_output_of_a_channel(network, images):
+    channel = keras.Model(network.input, network.get_layer("second_relu").output)
+    explain = occlusion(network, windows=[16], deviation=0, score="output", target=Channel("second_relu", 2), **UNIT)
+    left = channel(images * 0 + 0.5).numpy()[..., 2].mean((1, 2))
+    np.testing.assert_allclose(explain(images)[:, 3, 3], 1 / left, rtol=1e-4)

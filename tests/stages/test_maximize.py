@@ -176,3 +176,50 @@ def test_bad_arguments_write_nothing(given, tmp_path, options, message):
     with pytest.raises(UserError, match=message):
         maximize(**{**given, **options})
     assert not (tmp_path / "runs").exists()
+
+
+def test_from_photographs(given, model_path, tmp_path):
+    import keras
+
+    for name in ("a.png", "b.png"):
+        Image.effect_noise((40, 40), 60).convert("RGB").save(tmp_path / name)
+    given |= {"images": [str(tmp_path / "a.png"), str(tmp_path / "b.png")], "size": 32}
+    made = maximize(block=2, channels=[3, 0], octaves=2, octave_scale=2.0, **given)
+    names = [f"image_00{image}_block2_channel000{channel}" for image in (1, 2) for channel in (0, 3)]
+    assert made.images == tuple(made.path / f"{name}.png" for name in names)
+    assert made.mosaic.is_file()
+    for name in names:
+        with Image.open(made.path / f"{name}_octave1.png") as octave:
+            assert octave.size == (16, 16)
+    rows = rows_of(made.path / "units.csv")
+    assert [row["image"] for row in rows] == ["a.png", "a.png", "b.png", "b.png"]
+    model = keras.saving.load_model(model_path)
+    images = np.stack([np.asarray(Image.open(path), np.float32) for path in made.images])
+    assert images.shape == (4, 32, 32, 3)
+    maps = keras.Model(model.input, model.get_layer("second").output)(images).numpy().mean(axis=(1, 2))
+    for place, row in enumerate(rows):
+        assert float(row["score"]) == pytest.approx(maps[place, int(row["channel"])], abs=0.01)
+    assert maximize(block=2, channels=[3, 0], octaves=2, octave_scale=2.0, **given).reused
+
+
+def test_a_layer_as_a_whole_from_a_photograph(given, tmp_path, empty_figures):
+    Image.effect_noise((40, 40), 60).convert("RGB").save(tmp_path / "a.png")
+    made = maximize(layer="second", images=str(tmp_path / "a.png"), **given)
+    assert [path.name for path in made.images] == ["image_001_second.png"]
+    (row,) = rows_of(made.path / "units.csv")
+    assert (row["title"], row["channel"]) == ("all channels", "-1") and float(row["score"]) > float(row["start_score"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"classes": 0, "images": "a.png"}, "`classes` cannot be combined with --images"),
+        ({"block": 1, "images": "a.png", "fourier": True}, "`fourier` cannot be combined with --images"),
+        ({"block": 1, "images": "a.png", "l2": 0.5}, "`l2` cannot be combined with --images"),
+        ({"block": 1, "octaves": 2}, "`images` is missing: --octaves is for photographs"),
+        ({"block": 1, "images": "no.png"}, "`images` must be image files. Received: 'no.png'"),
+    ],
+)
+def test_what_photographs_do_not_go_with(given, arguments, message):
+    with pytest.raises(UserError, match=message):
+        maximize(**given, **arguments)

@@ -94,3 +94,19 @@ def test_a_network_without_classes_is_refused(photos, tmp_path):
     with pytest.raises(UserError, match=r"a classifier, such as efficientnet_lite0. Received: mini, which ends"):
         predict(images=photos, backbone="mini", runs_root=str(tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.usefixtures("no_network")
+def test_adversarial_examples(photos, tmp_path):
+    made = predict(images=photos, adversarial=2, runs_root=str(tmp_path / "runs"))
+    table = pd.read_csv(made.path / "adversarial.csv")
+    assert list(table["class"]) == ["palace", "daisy"]
+    assert (table["probability_of_class_after"] < table["probability"]).all()
+    assert (table["probability_after"] >= table["probability_of_class_after"]).all()
+    facts = json.loads((made.path / "manifest.json").read_text())["facts"]
+    assert facts["adversarial"] == {
+        "epsilon": 2, "changed": int((table["class"] != table["class_after"]).sum())
+    }  # fmt: skip
+    assert (made.path / "adversarial.png").is_file()
+    with pytest.raises(UserError, match="`adversarial` must be a number in the range"):
+        predict(images=photos, adversarial=-1, runs_root=str(tmp_path / "runs"))

@@ -101,6 +101,10 @@ def test_the_same_twice(trained_copy):
         ({"dataset": "g", "block": 9}, r"`block` must be in 1 to \d for model.keras. Received: 9"),
         ({"dataset": "g", "block": 1, "layer": "first"}, "`block` cannot be combined with --layer"),
         ({"dataset": "g", "channel": 3}, "`block` is missing: --channel needs"),
+        ({"dataset": "g", "channel": 3, "block": [1, 2]}, "a single one with --channel. Received: 1, 2"),
+        ({"dataset": "g", "channel": 3, "neuron": [1, 2, 3], "block": 2}, "`channel` cannot be combined with --neuron"),
+        ({"dataset": "g", "neuron": [1, 2], "block": 2}, "`neuron` must be channel, row and column, each from 0"),
+        ({"dataset": "g", "neuron": [1, 2, 16], "block": 2}, "must be channel, row and column below 16, 16 and 16"),
         ({"dataset": "g", "channel": 99, "block": 2}, r"`channel` must be in the range \[0, 16\)"),
         ({"dataset": "g", "target": "shirt"}, "`target` must be one of .*Received: shirt.*manifest.json"),
         ({"dataset": "g", "target": "99"}, "`target` must be .*Received: 99"),
@@ -222,3 +226,90 @@ def test_names_of_ones_own_for_a_network_of_ones_own(trained_copy, tmp_path):
     with pytest.raises(UserError, match=r"Received: colour 99\. Did you mean .*names\.txt lists them all"):
         of(trained_copy, run="mine", dataset="g", samples=1, backbone=str(model), class_names=str(names),
            target="colour 99", method="grad_cam")  # fmt: skip
+
+
+def test_both_scores_of_occlusion(trained_copy):
+    made = of(trained_copy, dataset="g", samples=1, method="occlusion", windows=8)
+    assert made.methods == ("occlusion",)
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["methods"] == {
+        "occlusion": {"windows": [8], "seed": 0}
+    }
+    alone = np.load(made.path / "image_001.npz")["occlusion"]
+    made = of(trained_copy, dataset="g", samples=1, method="occlusion", windows=8,
+              occlusion_score=["probability", "output"], overwrite=True)  # fmt: skip
+    assert made.methods == ("occlusion", "occlusion_output")
+    raw = np.load(made.path / "image_001.npz")
+    np.testing.assert_array_equal(raw["occlusion"], alone)
+    # The corner is under one window, the middle under four.
+    assert raw["occlusion_output"][0, 0] < raw["occlusion_output"][16, 16]
+    with pytest.raises(UserError, match=r"`occlusion_score` must be one of: probability, output. Received: logit"):
+        of(trained_copy, dataset="g", method="occlusion", occlusion_score="logit")
+
+
+def test_several_layers_side_by_side(trained_copy, monkeypatch):
+    from fashionprobe.plots import overlays
+
+    drawn, explained = [], overlays.explained
+    monkeypatch.setattr(
+        overlays, "explained",
+        lambda image, panels, **options: drawn.append(([name for name, _ in panels], options))
+        or explained(image, panels, **options),
+    )  # fmt: skip
+    method = ["grad_cam", "gradient", "guided_grad_cam"]
+    made = of(trained_copy, dataset="g", samples=1, block=[1, 2], method=method)
+    assert made.methods == (
+        "grad_cam_block1", "grad_cam_block2", "guided_grad_cam_block1", "guided_grad_cam_block2", "gradient"
+    )  # fmt: skip
+    headings, options = drawn[0]
+    assert headings == ["block 1", "block 2", "guided Grad-CAM", "block 1", "block 2", "image", "gradient"]
+    assert (options["columns"], options["name"]) == (3, "Grad-CAM")
+    raw = np.load(made.path / "image_001.npz")
+    # Each is what a run of that layer alone draws, whose recipe and files are the same as before.
+    for block in (1, 2):
+        alone = of(trained_copy, run="alone", dataset="g", samples=1, block=block, method=method, overwrite=True,
+                   backbone=str(trained_copy / "runs/g/train/model.keras"))  # fmt: skip
+        assert alone.methods == tuple(method)
+        single = np.load(alone.path / "image_001.npz")
+        for name in ("grad_cam", "guided_grad_cam"):
+            np.testing.assert_allclose(raw[f"{name}_block{block}"], single[name], atol=1e-6)
+    made = of(trained_copy, dataset="g", samples=1, layer=["first", "second"], method="grad_cam", target=["0", "1"],
+              overwrite=True)  # fmt: skip
+    assert set(np.load(made.path / "image_001.npz")) == {
+        f"grad_cam_{layer}_class{number}" for layer in ("first", "second") for number in (0, 1)
+    }
+
+
+def test_one_neuron(trained_copy):
+    import keras
+
+    model = trained_copy / "runs/g/train/model.keras"
+    Image.effect_noise((32, 32), 80).convert("RGB").save(trained_copy / "noise.png")
+    pixels = np.asarray(Image.open(trained_copy / "noise.png"), np.float32)[None]
+    network = keras.models.load_model(model)
+    answers = keras.Model(network.input, network.get_layer("second").output)(pixels).numpy()[0, 0, 15]
+    # One that is not silent there: the gradient of a ReLU at 0 is 0.
+    channel = int(answers.argmax())
+    made = of(trained_copy, run="n", images=[str(trained_copy / "noise.png")], block=2, neuron=[channel, 0, 15],
+              method="gradient", backbone=str(model))  # fmt: skip
+    assert set(pd.read_csv(made.path / "items.csv")["explained"]) == {f"channel {channel} at (0, 15) of second"}
+    gradient = np.load(made.path / "image_001.npz")["gradient"]
+    # It sees no pixel beyond its receptive field, in the upper right corner.
+    assert np.abs(gradient[:8, 24:]).max() > 0
+    assert not gradient[16:].any() and not gradient[:, :16].any()
+
+
+def test_what_maps_point_at_is_cut_out(trained_copy):
+    from fashionprobe.explain.heatmaps import heatmap
+    from fashionprobe.explain.segmentation import segment
+
+    Image.effect_noise((32, 32), 80).convert("RGB").save(trained_copy / "noise.png")
+    image = np.asarray(Image.open(trained_copy / "noise.png"))
+    model = str(trained_copy / "runs/g/train/model.keras")
+    made = of(trained_copy, run="cut", images=[str(trained_copy / "noise.png")], backbone=model, segment=True,
+              method=["grad_cam", "gradient"])  # fmt: skip
+    raw = np.load(made.path / "image_001.npz")["grad_cam"]
+    with Image.open(made.path / "image_001_grad_cam_segment.png") as mask:
+        np.testing.assert_array_equal(np.asarray(mask), segment(image, heatmap(raw[None], (32, 32))[0]))
+    assert (made.path / "image_001_segments.png").is_file()
+    assert not (made.path / "image_001_gradient_segment.png").exists()
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["segment"] is True

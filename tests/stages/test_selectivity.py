@@ -142,3 +142,53 @@ def test_damaged_records_leave_nothing_behind(options, garments_root, tmp_path):
     with pytest.raises(UserError, match=f"{shard.name}.*--overwrite"):
         selectivity(**{**options, "dataset": tmp_path / "tfrecords/small"}, runs_root=str(tmp_path / "runs"))
     assert not [path for path in (tmp_path / "runs/small").iterdir() if not path.name.startswith(".")]
+
+
+def test_channel_masks(options, garments_root, tmp_path, monkeypatch):
+    from fashionprobe.channels import top_images
+    from fashionprobe.plots import sheets
+
+    drawn, asked = {}, []
+    sheet, mask = sheets.contact_sheet, top_images.channel_mask
+
+    def contact_sheet(rows, *, title, remark):
+        drawn[title] = rows
+        return sheet(rows[:1], title=title)
+
+    monkeypatch.setattr(sheets, "contact_sheet", contact_sheet)
+    monkeypatch.setattr(
+        top_images, "channel_mask",
+        lambda *where, **how: asked.append((where[1:3], how["threshold"], how.get("how"))) or mask(*where, **how),
+    )  # fmt: skip
+    made = selectivity(**options, runs_root=str(tmp_path), block=2, channel=[5, 3], images_per_channel=4)
+    assert (made.path / "channel_masks_block2.png").is_file()
+    table = pd.read_csv(made.path / "top_images.csv")
+    (rows,) = [rows for title, rows in drawn.items() if title.startswith("Channel masks")]
+    assert [row.name.split("\n")[0] for row in rows] == ["channel 3", "masked", "channel 5", "masked"]
+    for row, channel in ((rows[0], 3), (rows[2], 5)):
+        best = table[table["channel"] == channel]
+        assert list(row.captions) == list(best["id"][:4])
+        assert (("second", channel), pytest.approx(best["value"].iloc[0] / 2), "receptive_field") in asked
+    ids = [str(name) for name in table["id"][:2]]
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    assert manifest["arguments"]["masks"] == {
+        "channels": [3, 5], "images": 4, "ids": None, "threshold": None, "how": "receptive_field"
+    }  # fmt: skip
+    selectivity(
+        **options, runs_root=str(tmp_path), block=2, channel=3, ids=ids, threshold=0.25, mask="bilinear", overwrite=True
+    )
+    assert asked[-1] == (("second", 3), 0.25, "bilinear")
+    assert next(row.captions for title, rows in drawn.items() if "masks" in title for row in rows) == ids
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"channel": 4}, r"`channel` must be in the range \[0, 4\) for block 1. Received: 4"),
+        ({"channel": 1, "ids": "garment-1"}, r"`ids` must be one of .* names. Received: garment-1. Did you mean"),
+        ({"channel": 1, "images_per_channel": 0}, "`images_per_channel` must be an int in the range"),
+    ],
+)
+def test_channel_masks_that_cannot_be(options, tmp_path, arguments, message):
+    with pytest.raises(UserError, match=message):
+        selectivity(**options, runs_root=str(tmp_path), **arguments)

@@ -115,6 +115,7 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
         "activations": lambda path: stages.activations(images=picture, backbone=path, **plain, **runs),
         "maximize": lambda path: stages.maximize(block=1, backbone=path, **plain, **runs),
         "selectivity": lambda path: stages.selectivity(dataset="small", backbone=path, **plain, **roots),
+        "dissect": lambda path: stages.dissect(dataset="small", backbone=path, **plain, **roots),
         "converge": lambda path: stages.converge(dataset="small", backbone=path, **plain, **roots),
         "converge with": lambda path: stages.converge(
             dataset="small", backbone="mini", other_backbone=path, other_preprocessing="none", **roots

@@ -34,6 +34,7 @@ def dream(
     jitter: int = 16,
     value_range: tuple[float, float] = (0.0, 255.0),
     seed: int = 0,
+    after_octave: Callable[[np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """Change photographs so that a channel, or a whole layer, answers more.
 
@@ -55,6 +56,7 @@ def dream(
         jitter: Each step looks at the picture shifted by a random number of pixels, up to this one, in both directions.
         value_range: Least and greatest value that the model takes.
         seed: Seed of the shifts.
+        after_octave: Gets the pictures after each octave, at the size of that octave.
 
     Returns:
         float32, shape of the images, values in `value_range`.
@@ -86,6 +88,8 @@ def dream(
                 shrunk = at_size
             picture = climb(picture, tf.constant(place * steps), tf.constant(steps))
             bar.update(steps)
+            if after_octave is not None:
+                after_octave(to_range(picture, value_range).numpy())
     return to_range(picture, value_range).numpy()
 
 
@@ -126,7 +130,11 @@ def _climber(
 
         return tf.while_loop(lambda done, _: done < count, body, (tf.constant(0), tf.clip_by_value(pictures, -1, 1)))[1]
 
-    return climb
+    def once(pictures: tf.Tensor, *steps: tf.Tensor) -> Any:
+        # Called through `climb`, several dreams one after another would pass for needless retracing.
+        return climb.get_concrete_function(pictures, *steps)(pictures, *steps)
+
+    return once
 
 
 def _sizes(model: keras.Model, size: Any, octaves: int | None, scale: float) -> list[tuple[int, int]]:

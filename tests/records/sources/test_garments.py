@@ -148,3 +148,46 @@ def test_an_unknown_id_is_refused():
     expected = "`id` must be an id of this catalogue, garment-000000 to garment-000002. Received: garment-000003."
     with pytest.raises(UserError, match=re.escape(expected)):
         catalogue.read("garment-000003")
+
+
+def test_masks_say_where_colours_patterns_and_parts_are():
+    catalogue = garments.catalogue(count=120, size=(96, 80), seed=3)
+    items = catalogue.items
+    masks = garments.concept_masks(items["id"].tolist(), 120, (96, 80), 3)
+    order = list(garments.CONCEPTS)
+    assert masks.shape == (120, 96, 80, len(order)) and len(order) == 28
+    parts = [order.index(name) for name in silhouettes.PARTS]
+    for mask, colour, pattern, name in zip(masks, items["colour"], items["pattern"], items["id"], strict=True):
+        there = {order[place] for place in np.flatnonzero(mask.any(axis=(0, 1)))}
+        assert there - set(silhouettes.PARTS) == {colour, pattern}
+        cloth = mask[..., order.index(pattern)]
+        # Each pixel of the cloth is of one part, and the ground of a plain cloth shows everywhere.
+        np.testing.assert_array_equal(mask[..., parts].sum(axis=-1), cloth)
+        ground = mask[..., order.index(colour)]
+        assert not (ground & ~cloth).any()
+        assert (ground.sum() == cloth.sum()) == (pattern == "plain")
+        # The backdrop is smooth: what is far from the cloth varies less than the cloth does.
+        pixels = np.asarray(decoded(catalogue, name), float)
+        assert 0.05 < cloth.mean() < 0.8 and pixels[cloth].std(axis=0).max() > 0
+    parts_of = {
+        garment: {name for name in silhouettes.PARTS
+                  if masks[(items["garment"] == garment).to_numpy()][..., order.index(name)].any()}
+        for garment in silhouettes.GARMENTS
+    }  # fmt: skip
+    assert parts_of["trousers"] == {"leg", "waistband"} and parts_of["skirt"] == {"skirt", "waistband"}
+    assert parts_of["hoodie"] == {"body", "sleeve", "hood", "inside"}
+    assert parts_of["dress"] == {"body", "skirt", "inside"}
+
+
+def test_the_ground_of_a_plain_cloth_has_its_colour():
+    catalogue = garments.catalogue(count=100, size=(96, 96))
+    items = catalogue.items[(catalogue.items["pattern"] == "stripes") & (catalogue.items["colour"] == "red")]
+    (mask,) = garments.concept_masks(items["id"].tolist(), 100, (96, 96))
+    ground = mask[..., list(garments.CONCEPTS).index("red")]
+    red, green, blue = np.asarray(decoded(catalogue, items["id"].iloc[0]), float)[ground].mean(axis=0)
+    assert red > green + 60 and red > blue + 60
+
+
+def test_masks_of_a_garment_that_is_not_there():
+    with pytest.raises(UserError, match=r"`names` must be ids of 5 drawn garments. Received: garment-000009"):
+        garments.concept_masks(["garment-000009"], 5, (32, 32))

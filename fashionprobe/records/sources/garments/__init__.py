@@ -17,10 +17,15 @@ from fashionprobe.errors import UserError
 from fashionprobe.records.sources import Catalogue
 from fashionprobe.records.sources.garments import shading
 from fashionprobe.records.sources.garments.fabric import PATTERNS, Layer, Pattern
-from fashionprobe.records.sources.garments.silhouettes import GARMENTS, Silhouette
+from fashionprobe.records.sources.garments.silhouettes import GARMENTS, PARTS, Silhouette
 
 COLOURS = tuple(shading.SHADES)
 SIDES = (16, 2048)
+
+CONCEPTS = {
+    **dict.fromkeys(COLOURS, "colour"), **dict.fromkeys(PATTERNS, "pattern"), **dict.fromkeys(PARTS, "part")
+}  # fmt: skip
+"""What `concept_masks` knows where it is, each with its kind."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,25 @@ class _Layers:
     seam: np.ndarray
     x: np.ndarray
     y: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """A picture, and what is where in it, (height, width) each.
+
+    Attributes:
+        pixels: uint8 (height, width, 3), RGB.
+        covered: float32 share of the pixel that the garment covers, in [0, 1].
+        ground: float32 share of the cloth's ground that shows between the inks, in [0, 1].
+        part: uint8, number of the garment's part, from 1; 0 is none.
+        parts: The names of the parts.
+    """
+
+    pixels: np.ndarray
+    covered: np.ndarray
+    ground: np.ndarray
+    part: np.ndarray
+    parts: list[str]
 
 
 def catalogue(count: int = 1000, size: tuple[int, int] = (224, 224), seed: int = 0) -> Catalogue:
@@ -132,6 +156,42 @@ def _items(count: int, seed: int) -> pd.DataFrame:
     return items
 
 
+def concept_masks(names: Sequence[str], count: int, size: tuple[int, int], seed: int = 0) -> np.ndarray:
+    """Tell where the concepts are in garments of a catalogue, to the pixel, by drawing them again.
+
+    A colour is where the ground of a cloth of this colour shows, more than half of the pixel, and no ink; a pattern is
+    all of a cloth with it; a part is all of the piece.
+
+    Args:
+        names: Ids of the catalogue's items.
+        count: Number of images of the catalogue.
+        size: Its height and width of the images in pixels.
+        seed: Its seed.
+
+    Returns:
+        bool (names, height, width, concepts), in the order of `CONCEPTS`.
+
+    Raises:
+        UserError: If an argument is out of range, or an id is not one of the catalogue's.
+    """
+    _check(count, size, seed)
+    items, concepts = _items(count, seed), list(CONCEPTS)
+    labels = items[["colour", "pattern", "garment"]].to_numpy(str)
+    row_of = {name: row for row, name in enumerate(items["id"])}
+    masks = np.zeros((len(names), *size, len(concepts)), bool)
+    for mask, name in zip(masks, names, strict=True):
+        if name not in row_of:
+            raise UserError("names", expected=f"ids of {count} drawn garments", received=name)
+        colour, pattern, garment = (str(label) for label in labels[row_of[name]])
+        drawn = _drawing(colour, pattern, garment, size, np.random.default_rng([seed, row_of[name]]))
+        cloth = drawn.covered > 0.5
+        mask[..., concepts.index(pattern)] = cloth
+        mask[..., concepts.index(colour)] = cloth & (drawn.ground > 0.5)
+        for number, part in enumerate(drawn.parts, start=1):
+            mask[..., concepts.index(part)] |= cloth & (drawn.part == number)
+    return masks
+
+
 def _jpeg(pixels: np.ndarray) -> bytes:
     """Encode at quality 95 without chroma subsampling, which would smear fine coloured patterns."""
     buffer = io.BytesIO()
@@ -152,6 +212,11 @@ def picture(colour: str, pattern: str, garment: str, size: tuple[int, int], rng:
     Returns:
         uint8 (height, width, 3), RGB.
     """
+    return _drawing(colour, pattern, garment, size, rng).pixels
+
+
+def _drawing(colour: str, pattern: str, garment: str, size: tuple[int, int], rng: np.random.Generator) -> _Drawing:
+    """Draw one garment, and note what is where."""
     height, width = size
     shape = GARMENTS[garment](rng)
     pose = _pose(shape, height, width, rng)
@@ -159,22 +224,29 @@ def picture(colour: str, pattern: str, garment: str, size: tuple[int, int], rng:
     rows, columns = _box(shape, pose, height, width)
     at_box = replace(pose, centre=(pose.centre[0] - columns.start, pose.centre[1] - rows.start))
     box_size = rows.stop - rows.start, columns.stop - columns.start
-    cloth, in_box = _garment(colour, PATTERNS[pattern], shape, at_box, light, box_size, rng)
-    covered = np.zeros(size, np.float32)
-    covered[rows, columns] = in_box
+    cloth, laid, free = _garment(colour, PATTERNS[pattern], shape, at_box, light, box_size, rng)
+    in_box = laid.covered
+    covered, ground, part = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.uint8)
+    covered[rows, columns], ground[rows, columns], part[rows, columns] = in_box, free, laid.part
     photo = shading.backdrop(covered, light, pose.reach, rng)
-    laid = photo[:, rows, columns]
-    laid += in_box * (cloth - laid)
+    behind = photo[:, rows, columns]
+    behind += in_box * (cloth - behind)
     photo += np.float32(rng.uniform(0.002, 0.008)) * rng.standard_normal(size, np.float32)
     photo *= 255
-    return np.clip(photo + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    pixels = np.clip(photo + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return _Drawing(pixels, covered, ground, part, [piece.name for piece in shape.parts])
 
 
 def _garment(
     colour: str, pattern: Pattern, shape: Silhouette, pose: _Pose, light: tuple[float, float],
     size: tuple[int, int], rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Draw the garment alone: float32 (3, height, width), RGB in [0, 1], and its coverage (height, width)."""
+) -> tuple[np.ndarray, _Layers, np.ndarray]:  # fmt: skip
+    """Draw the garment alone.
+
+    Returns:
+        float32 (3, height, width), RGB in [0, 1]; what is at each pixel; and the share of the ground that shows there,
+        float32 (height, width).
+    """
     laid = _laid(shape, pose, *size)
     relief, bend = shading.folds(shape.held, laid.x, laid.y, light, pose.reach, rng)
     layers = _layers(pattern, shape, laid, bend, pose.reach, rng)
@@ -184,7 +256,10 @@ def _garment(
     # The sheen lets folds show on black cloth too, where a factor alone changes nothing.
     cloth *= brightness
     cloth += np.float32(rng.uniform(0.02, 0.07)) * (brightness - np.float32(0.7))
-    return cloth, laid.covered
+    free = np.ones(size, np.float32)
+    for _, share in layers:
+        free *= 1 - share
+    return cloth, laid, free
 
 
 def _box(shape: Silhouette, pose: _Pose, height: int, width: int) -> tuple[slice, slice]:

@@ -17,6 +17,10 @@ _BEZIER = np.hstack([(1 - _T) ** 2, 2 * _T * (1 - _T), _T**2])
 Step = tuple[float, ...]  # (x, y): a straight line to; (a, b, x, y): a quadratic curve to (x, y) drawn towards (a, b)
 
 
+PARTS = ("body", "sleeve", "collar", "hood", "inside", "skirt", "waistband", "leg")
+"""What the pieces are called; the inside is the cloth that is seen through a neck or a hood."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A cut piece of cloth.
@@ -25,11 +29,13 @@ class Part:
         outline: float64 (points, 2), closed.
         turn: Degrees by which the fabric's grain is turned against the garment's axis.
         shade: Brightness of the piece, for cloth that is in the shadow of other cloth.
+        name: What the piece is, one of `PARTS`.
     """
 
     outline: np.ndarray
     turn: float = 0.0
     shade: float = 1.0
+    name: str = "body"
 
 
 @dataclass
@@ -112,10 +118,10 @@ def _top(cut: _Cut, ribbed: bool, rng: np.random.Generator) -> Silhouette:
         (cut.waist, 0.2, wide, low),
         (0.5 * wide, low + 0.04, 0, low + 0.04),
     )
-    shape = Silhouette([Part(closed(back), 0, 0.55)], held=[(*cut.shoulder, 115), (*cut.armpit, 130)])
+    shape = Silhouette([Part(closed(back), 0, 0.55, "inside")], held=[(*cut.shoulder, 115), (*cut.armpit, 130)])
     for side in (1, -1):
         sleeve, cuff = _sleeve(cut, rng.normal(0, 2.5))
-        shape.parts.append(Part(sleeve * (side, 1), side * (90 - cut.angle), 0.95))
+        shape.parts.append(Part(sleeve * (side, 1), side * (90 - cut.angle), 0.95, "sleeve"))
         cuff = cuff if side == 1 else flipped(cuff)[::-1]
         shape.seams += _ribs(cuff, 0.1, 7) if ribbed else [(cuff, 0.0), (_inset(cuff, 0.05), 0.5)]
     shape.parts.append(Part(closed(front)))
@@ -181,9 +187,9 @@ def shirt(rng: np.random.Generator) -> Silhouette:
     wing = trace((0, -0.87 + depth), (neck - 0.03, -0.93), (neck + 0.04, -0.94, neck + 0.06, -0.85),
                  (0.16, -0.82 + depth))  # fmt: skip
     stand = trace((0, -0.9), (neck - 0.06, -0.9, neck - 0.01, -0.94), (neck, -0.84), (0, -0.82))
-    shape.parts.append(Part(closed(stand), 90, 0.7))
+    shape.parts.append(Part(closed(stand), 90, 0.7, "collar"))
     for outline in (wing, flipped(wing)):
-        shape.parts.append(Part(outline, 35, 1.06))
+        shape.parts.append(Part(outline, 35, 1.06, "collar"))
         shape.seams.append((np.concatenate([outline, outline[:1]]), 0.9))
     shape.seams += [(np.array([(x, -0.86 + depth), (x, low)]), 0.7) for x in (-0.05, 0.05)]
     shape.buttons = [(0.0, y) for y in np.arange(-0.82 + depth, low - 0.1, 0.22)]
@@ -204,7 +210,7 @@ def hoodie(rng: np.random.Generator) -> Silhouette:
     top = rng.uniform(-1.02, -0.97)
     hood = closed(trace((0, top), (0.3, top, 0.33, -0.78), (0.3, -0.62, 0.12, -0.6), (0, -0.6)))
     opening = closed(trace((0, top + 0.08), (0.2, top + 0.08, 0.21, -0.82), (0.16, -0.7, 0, -0.6)))
-    shape.parts += [Part(hood, 20, 1.03), Part(opening, 0, 0.5)]
+    shape.parts += [Part(hood, 20, 1.03, "hood"), Part(opening, 0, 0.5, "inside")]
     shape.seams += [(np.concatenate([line, line[:1]]), 0.8) for line in (hood, opening)]
     string = trace((0.09, -0.66), (0.13, -0.45, 0.1, rng.uniform(-0.35, -0.2)))
     low = shape.parts[3].outline[:, 1].max() - 0.17
@@ -222,7 +228,7 @@ def tank_top(rng: np.random.Generator) -> Silhouette:
     back = trace((0, -0.92 + 0.45 * depth), (neck, -0.9 + 0.4 * depth, neck, -0.92), (neck, -0.4), (0, -0.4))
     side = trace((width, -0.36), (width - rng.uniform(0.04, 0.1), 0.2, width + rng.uniform(0, 0.06), low),
                  (0.5 * width, low + 0.04, 0, low + 0.04))  # fmt: skip
-    shape = Silhouette([Part(closed(back), 0, 0.55), Part(closed(np.concatenate([scoop, armhole, side])))])
+    shape = Silhouette([Part(closed(back), 0, 0.55, "inside"), Part(closed(np.concatenate([scoop, armhole, side])))])
     for line in (scoop, armhole):
         shape.seams += [(line, 1.0), (flipped(line), 1.0)]
     trim = scoop * (1.08, 1) + (0, 0.04)
@@ -246,7 +252,10 @@ def dress(rng: np.random.Generator) -> Silhouette:
     skirt_half = trace((0, waist_y), (waist, waist_y), (waist + 0.05, 0.1, flare, bottom - 0.06),
                        (0.5 * flare, bottom + 0.03, 0, bottom + 0.02))  # fmt: skip
     back = trace((0, -0.93), (neck, -0.97), (neck, -0.6), (0, -0.6))
-    shape = Silhouette([Part(closed(back), 0, 0.55), Part(closed(bodice)), Part(_wavy(closed(skirt_half), rng))])
+    shape = Silhouette([
+        Part(closed(back), 0, 0.55, "inside"), Part(closed(bodice)),
+        Part(_wavy(closed(skirt_half), rng), name="skirt"),
+    ])  # fmt: skip
     belt = np.array([(-waist, waist_y), (waist, waist_y)])
     shape.seams += [(line, 1.0) for line in (collar, flipped(collar), armhole, flipped(armhole))]
     shape.seams += [(belt, 1.0), (belt + np.array([0, 0.05]), 0.5 * float(rng.random() < 0.5))]
@@ -269,7 +278,7 @@ def skirt(rng: np.random.Generator) -> Silhouette:
     panel = trace((0, top + 0.11), (waist + 0.01, top + 0.11), (waist + 0.16, top + 0.45, flare, low - 0.08),
                   (0.5 * flare, low + 0.03, 0, low + 0.02))  # fmt: skip
     band = trace((0, top + 0.015), (waist - 0.01, top), (waist + 0.01, top + 0.12), (0, top + 0.135))
-    shape = Silhouette([Part(_wavy(closed(panel), rng)), Part(closed(band), 0, 1.03)])
+    shape = Silhouette([Part(_wavy(closed(panel), rng), name="skirt"), Part(closed(band), 0, 1.03, "waistband")])
     shape.seams.append((closed(band), 0.8))
     if rng.random() < 0.4:
         for x in np.linspace(-0.85, 0.85, int(rng.integers(5, 9))):
@@ -288,7 +297,9 @@ def trousers(rng: np.random.Generator) -> Silhouette:
                 (gap + ankle + 0.02, 0.2, gap + ankle, low), (gap + 0.5 * ankle, low + 0.02, gap, low),
                 (gap - 0.02, 0, 0.0, -0.3))  # fmt: skip
     band = trace((0, -0.985), (waist - 0.01, -1.0), (waist + 0.005, -0.88), (0, -0.865))
-    shape = Silhouette([Part(flipped(leg), 3, 0.98), Part(leg, -3), Part(closed(band), 0, 1.03)])
+    shape = Silhouette([
+        Part(flipped(leg), 3, 0.98, "leg"), Part(leg, -3, name="leg"), Part(closed(band), 0, 1.03, "waistband"),
+    ])  # fmt: skip
     hem = np.array([(gap, low - 0.05), (gap + ankle, low - 0.05)])
     pocket = trace((0.6 * waist, -0.87), (0.7 * waist, -0.7, hip - 0.03, -0.62))
     fly = trace((0.0, -0.3), (0.0, -0.87), (0.09, -0.87), (0.09, -0.6, 0.0, -0.48))
