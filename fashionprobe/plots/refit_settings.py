@@ -294,3 +294,41 @@ def accuracy_by_masks(table: "pd.DataFrame", *, title: str = "") -> "Figure":
     ax.legend(loc="lower right", title="Asked in the order of")
     ax.set_title(style.short(title, 70), parse_math=False)
     return figure
+
+
+@style.house_style()
+def act_and_penalties(table: "pd.DataFrame", penalties: Mapping[str, np.ndarray], entropy: float) -> "Figure":
+    """Draw how large Act is, as a histogram, and the penalty of PASA inside the masks for several settings.
+
+    Args:
+        table: Columns masked (bool) and act; one row per image.
+        penalties: Penalty of each masked image by the name of a setting, float (n,); the last one stands out.
+        entropy: The cross-entropy that penalties are compared with.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.4, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    bins = np.histogram_bin_edges(table["act"], bins=30)
+    looks = ((False, "whole map, training images", style.SKY), (True, "inside the masks", style.ORANGE))
+    for masked, name, color in looks:
+        values = table.loc[table["masked"] == masked, "act"]
+        shares = np.full(len(values), 1 / max(len(values), 1))
+        left.hist(values, bins=bins, weights=shares, color=color, alpha=0.65, label=f"{name} ({len(values)})")
+    left.set_xlabel("Act (mean activation)")
+    left.set_ylabel("Share of the images")
+    left.legend()
+    for place, values in enumerate(penalties.values()):
+        spread = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
+        color = style.VERMILLION if place == len(penalties) - 1 else style.BLUE
+        right.scatter(values, place + spread, s=12, color=color, alpha=0.5, linewidths=0)
+        right.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=2.2)
+    right.axvline(entropy, color=style.GREY, linestyle=":", linewidth=1.8)
+    right.set_yticks(range(len(penalties)), list(penalties), parse_math=False)
+    right.set_ylim(len(penalties) - 0.5, -0.5)
+    right.set_xlabel("Penalty (bar: mean; dotted: cross-entropy)")
+    figure.suptitle("Size of PASA's penalty, by (B, th)", fontsize=14, fontweight="bold", x=0.02, ha="left")
+    return figure

@@ -21,6 +21,7 @@ from fashionprobe.stages.profile import profile
 from fashionprobe.stages.propose import propose
 from fashionprobe.stages.reduce import reduce
 from fashionprobe.stages.refit import refit
+from fashionprobe.stages.refit.preview import preview
 from fashionprobe.stages.relevance import relevance
 from fashionprobe.stages.report import report
 from fashionprobe.stages.retrieve import retrieve
@@ -52,6 +53,7 @@ __all__ = [
     "maximize",
     "pairs",
     "predict",
+    "preview",
     "profile",
     "propose",
     "reduce",

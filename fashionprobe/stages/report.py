@@ -54,6 +54,7 @@ EXHIBITED = {
     "converge": "Channels that two networks share",
     "propose": "Where to ask the expert first",
     "masks": "Masks of irrelevant regions",
+    "preview": "Before the refit",
     "refit": "Correcting what it looks at",
     "relevance": "Which filters matter",
 }

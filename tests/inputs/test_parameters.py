@@ -13,7 +13,7 @@ OWN = {
     "backbone": {"attribute add", "faithfulness", "index", "masks", "predict", "relevance", "search", "tag"},
     "batch_size": {"embed"},
     "block": {"converge", "faithfulness", "masks", "maximize", "see", "train", "wall"},
-    "dataset": {"app", "ingest", "propose", "refit", "relevance"},
+    "dataset": {"app", "ingest", "preview", "propose", "refit", "relevance"},
     "fit": {"ingest"},
     "folds": {"choose", "tune"},
     "group": {"attribute list", "tag"},
@@ -25,7 +25,7 @@ OWN = {
     "percentile": {"masks"},
     "run": {"activations", "faithfulness", "maximize", "predict", "report", "see"},
     "samples": {"masks", "relevance", "report"},
-    "seed": {"propose", "reduce", "refit"},
+    "seed": {"preview", "propose", "reduce", "refit"},
     "size": {"converge", "demo", "ingest", "maximize"},
     "split": {"ingest", "masks", "propose", "relevance"},
     "taps": {"embed"},
@@ -34,8 +34,8 @@ OWN = {
 """Commands that say something else of a shared parameter, since it means something else or has another default."""
 
 DIFFERENT = set(
-    "by channel channels classes count dimension dimensions id image images layer margin masks method neighbours pairs "
-    "join path per_class pool seeds source steps top where".split()
+    "by channel channels classes count dimension dimensions fillings id image images layer margin masks method "
+    "neighbours pairs join path per_class pool replace seeds source steps top where".split()
 )
 """Names that stand for another thing in each command that has them."""
 

@@ -123,6 +123,7 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
         "masks": lambda path: stages.masks(
             dataset="small", source="filter", channel=0, backbone=path, **plain, **roots
         ),
+        "preview": lambda path: stages.preview(**theirs, **data),
         "propose": lambda path: stages.propose(**theirs, **data),
         "refit": lambda path: stages.refit(**theirs, **data),
         "relevance": lambda path: stages.relevance(dataset="small", backbone=path, **plain, **theirs, **data),

@@ -223,8 +223,8 @@ def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
     """
     network = subject.network(experiment.freeze)
     explainer = grad_cam(network.model, network.tap)
-    refit_data = _refit_data(experiment, subject, network)
-    bench = Bench(network, refit_data, experiment.plan, _fresh_plan(experiment, subject), experiment.fillings)
+    refit_data = refit_data_of(experiment, subject, network)
+    bench = Bench(network, refit_data, experiment.plan, fresh_plan(experiment, subject), experiment.fillings)
     train = subject.data.sample("train", TRAINING, 0)
     masked = refit_data.masked.take(np.arange(min(HEATMAPS, len(refit_data.masked))))
     runs, left_out, tried = [], {}, []
@@ -245,7 +245,7 @@ def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
                         if along is not None and method.iterate:
                             along.save(folder / "along.npz")
                         if method.replace:
-                            np.save(folder / "filled.npy", _fillings(best, method, seed))
+                            np.save(folder / "filled.npy", first_fillings(best, method, seed))
                         _measure(folder, best, outcome, subject.data, explainer, train, masked)
                         noted = {"iteration": outcome.iteration, "strength": outcome.strength, "seconds": seconds}
                         (folder / "noted.json").write_text(json.dumps(noted | best.score(seed)), encoding="utf-8")
@@ -280,7 +280,7 @@ class _Along:
         np.savez(path, **{name: np.array(values) for name, values in self._found.items()})
 
 
-def _fillings(bench: Bench, method: Method, seed: int) -> np.ndarray:
+def first_fillings(bench: Bench, method: Method, seed: int) -> np.ndarray:
     """Return the fillings of the first masked images, uint8 (fillings, images, height, width, 3)."""
     filled, count = bench.edited(method, seed).images, len(bench.data.masked)
     apart = filled.reshape(len(filled) // count, count, *filled.shape[1:])
@@ -369,7 +369,7 @@ def _at(experiment: Experiment, bench: Bench, point: dict[str, Any]) -> Bench:
     return bench.at(refit_data, replace(bench.plan, **numbers))
 
 
-def _fresh_plan(experiment: Experiment, subject: Subject) -> Plan:
+def fresh_plan(experiment: Experiment, subject: Subject) -> Plan:
     """Return the plan of a training from the start: as many images as the training saw, at its rate."""
     images = len(subject.data.of("train")) * subject.trained.artifact.facts["epochs"]
     iterations = max(experiment.plan.iterations, images // experiment.random)
@@ -388,7 +388,7 @@ def _wrong(experiment: Experiment, subject: Subject, network: Correctable) -> li
     return np.random.default_rng(0).permutation(ids).tolist()
 
 
-def _refit_data(experiment: Experiment, subject: Subject, network: Correctable) -> RefitData:
+def refit_data_of(experiment: Experiment, subject: Subject, network: Correctable) -> RefitData:
     """Gather what the methods may use."""
     masked, held_out = _split_masks(subject, network, chooses=experiment.plan.keep_best)
     wrong = _wrong(experiment, subject, network)
