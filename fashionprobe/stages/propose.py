@@ -181,7 +181,7 @@ def _draw(figures: Figures, data: Data, table: Any, maps: "np.ndarray", criteria
         mixed = [overlay(image, one) for image, one in zip(pictures[part], heat[part], strict=True)]
         rows += [
             Row(f"{start + 1} to {start + len(mixed)}", list(pictures[part]), captions[part]),
-            Row("heatmap", mixed, [""] * len(mixed)),
+            Row("heat", mixed, [""] * len(mixed)),
         ]
     how = {"heat": "unusual heat for the class", "uncertainty": "uncertainty", "disagreement": "networks that disagree"}
     figures.add(
