@@ -23,7 +23,7 @@ from fashionprobe.stages import ingest, masks, propose, refit, train
 CORNER = [0.75, 0.0, 1.0, 0.25]
 MARKED = "test: marks random"
 RANDOM = "random"
-ORDERS = {"heat": ["heat"], "uncertainty": ["uncertainty"], "disagreement": ["disagreement"], "all three": None}
+ORDERS = {"heat": ["heat"], "uncertainty": ["uncertainty"], "all three": None}
 """Criteria by the name of the order; None for all."""
 
 
@@ -63,8 +63,8 @@ def orders(run: str, others: list[str], seed: int) -> dict[str, list[str]]:
     """Return the ids of the training images in each order."""
     found = {}
     for order, criteria in ORDERS.items():
-        if others or order not in ("disagreement", "all three"):
-            given = {"others": others} if criteria is None or "disagreement" in criteria else {}
+        if others or criteria is not None:
+            given = {} if criteria else {"others": others}
             table = pd.read_csv(propose(run=run, by=criteria, overwrite=True, **given).table)
             found[order] = table["id"].tolist()
     ids = sorted(found["heat"])

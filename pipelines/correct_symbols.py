@@ -11,6 +11,7 @@ corner. Runs offline; about an hour on two cores.
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -29,13 +30,17 @@ LETTERS = {"source": "symbols", "count": 1600, "split": [420, 80, 1100]}
 CORNER = [0.75, 0.0, 1.0, 0.25]
 
 
-def main(*, seeds: int = 3, rivals: str = "all", iterations: int = 100) -> None:
+def main(
+    *, seeds: int = 3, rivals: str = "all", iterations: int = 100,
+    scale: Literal["formula", "relative", "absolute"] = "formula",
+) -> None:  # fmt: skip
     """Run the experiment, each seed with a network of its own.
 
     Args:
         seeds: Number of networks that are trained and corrected.
         rivals: What PASA is compared with, as in `fashionprobe refit`.
         iterations: Iterations of each refit.
+        scale: The weight of PAS and PASA: that of the thesis, or relative to the cross-entropy, which is ours.
     """
     marked = ingest(dataset="symbols", **LETTERS)
     plain = ingest(dataset="symbols_without_marks", marks="none", **LETTERS)
@@ -49,7 +54,7 @@ def main(*, seeds: int = 3, rivals: str = "all", iterations: int = 100) -> None:
         masks(dataset=marked, run=run, source="box", box=CORNER, samples=300)
         done = refit(
             run=run, loss="pasa", b=0.8, th=2.0, rivals=rivals, iterations=iterations, check_every=20, by="marks",
-            seeds=1, seed=seed,
+            seeds=1, seed=seed, scale=scale,
         )  # fmt: skip
         tables.append(pd.read_csv(done.path / "runs.csv"))
     write(pd.concat(tables, ignore_index=True), float(np.mean(upper)))
