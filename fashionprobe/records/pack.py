@@ -31,6 +31,7 @@ from fashionprobe.records.sources import (
     quickdraw,
     sprites,
     symbols,
+    table,
     xray,
 )
 
@@ -64,6 +65,9 @@ class Request:
     classes: Sequence[str] | None = None
     per_class: int | None = None
     split: Sequence[float] | None = None
+    image_column: str | None = None
+    id_column: str | None = None
+    label_columns: Sequence[str] | None = None
     count: int = 1000
     rate: float | None = None
     marks: Literal["auto", "symbols", "patch", "dots", "none"] = "auto"
@@ -189,6 +193,9 @@ def _catalogue(request: Request) -> Catalogue:
     if request.source in PROCEDURAL and request.path is not None:
         raise conflict("path", f"source {request.source}, whose images are drawn", request.path)
     _check_marks(request)
+    for name in ("image_column", "id_column", "label_columns"):
+        if getattr(request, name) is not None and request.source != "table":
+            raise conflict(name, f"source {request.source}", getattr(request, name), "Only table has columns to name.")
     catalogue = CATALOGUES[request.source](request)
     items = catalogue.items
     # File names and tables come in NFC; words inside the files of a source, and older record sets, may not.
@@ -221,6 +228,9 @@ CATALOGUES: dict[str, Callable[[Request], Catalogue]] = {
     "decoy": _decoy,
     "fashion_mnist": lambda request: fashion_mnist.catalogue(request.path),
     "sprites": lambda request: sprites.catalogue(request.path),
+    "table": lambda request: table.catalogue(
+        request.path, request.image_column, request.id_column, request.label_columns
+    ),
 }
 """How each source of `SOURCES` is opened."""
 
@@ -255,7 +265,7 @@ def _result_changing(request: Request) -> dict[str, Any]:
     drawn = request.source in PROCEDURAL
     for neutral in ("path", "strict", "rate", "marks") if drawn else ("path", "strict", "rate", "marks", "count"):
         del arguments[neutral]
-    for later in ("near_copies", "test_where"):
+    for later in ("near_copies", "test_where", "image_column", "id_column", "label_columns"):
         if arguments[later] is None:
             del arguments[later]  # as in record sets of earlier versions
     if drawn:

@@ -155,13 +155,16 @@ def matching(items: pd.DataFrame, where: str, *, argument: str = "where") -> pd.
     """
     _check_query(where, argument)
     try:
-        chosen = items.eval(where, engine="python")
+        chosen = _with_numbers(items, where, argument).eval(where, engine="python")
+    except UserError:
+        raise
     except Exception as error:  # pandas raises SyntaxError, NameError, TypeError, KeyError and errors of its own
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             argument, expected=f"a pandas query over the columns {', '.join(items.columns)}",
             received=f"{where!r} ({message})",
-            remedy="All columns are text: year == '2012'. Names that Python reserves stand in backticks: `class`.",
+            remedy="Columns are text, year == '2012', or numbers where they are compared with one, price < 30. Names "
+            "that Python reserves stand in backticks: `class`.",
         ) from error  # fmt: skip
     if not isinstance(chosen, pd.Series) or chosen.dtype != bool:
         raise UserError(
@@ -174,6 +177,44 @@ def matching(items: pd.DataFrame, where: str, *, argument: str = "where") -> pd.
             remedy="Values are text and their case counts: year == '2012'.",
         )  # fmt: skip
     return items[chosen]
+
+
+def _with_numbers(items: pd.DataFrame, where: str, argument: str) -> pd.DataFrame:
+    """Return the items with those columns as numbers that a query compares with a number; missing ones are NaN."""
+    quoted: dict[str, str] = {}
+
+    def name_of(match: re.Match[str]) -> str:
+        return quoted.setdefault(match[0], f"quoted_{len(quoted)}")
+
+    try:
+        tree = ast.parse(re.sub("`[^`]*`", name_of, where).strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        return items  # pandas finds the words for it
+    names = {plain: quote.strip("`") for quote, plain in quoted.items()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and any(map(_is_number, (node.left, *node.comparators))):
+            for side in (node.left, *node.comparators):
+                column = names.get(side.id, side.id) if isinstance(side, ast.Name) else ""
+                if column in items:
+                    items = items.assign(**{column: _numbers(items[column], column, argument)})
+    return items
+
+
+def _is_number(node: ast.expr) -> bool:
+    node = node.operand if isinstance(node, ast.UnaryOp) else node
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+
+
+def _numbers(column: pd.Series, name: str, argument: str) -> pd.Series:
+    found = pd.to_numeric(column, errors="coerce")
+    words = column[found.isna() & (column.astype(str).str.strip() != "")]
+    if len(words):
+        raise UserError(
+            argument, expected=f"a comparison of {name} with text, as it does not hold numbers alone",
+            received=f"one with a number, and {len(words)} values such as {words.iloc[0]!r}",
+            remedy=f"Compare with text: {name} == '{words.iloc[0]}'.",
+        )  # fmt: skip
+    return found
 
 
 def _check_query(where: str, argument: str) -> None:

@@ -39,6 +39,9 @@ def ingest(
     classes: list[str] | str | None = None,
     per_class: int | None = None,
     split: list[float] | None = None,
+    image_column: str | None = None,
+    id_column: str | None = None,
+    label_columns: list[str] | str | None = None,
     count: int = 1000,
     rate: float | None = None,
     marks: Literal["auto", "symbols", "patch", "dots", "none"] = "auto",
@@ -58,13 +61,15 @@ def ingest(
 
     Args:
         dataset: Name of the record set; it becomes the folder tfrecords/NAME.
-        source: Where the images come from: kaggle (Fashion Product Images), folder (one sub-folder per class), garments
+        source: Where the images come from: kaggle (Fashion Product Images), folder (one sub-folder per class, or photos
+            alone), table (photos listed in a .csv, .tsv, .parquet or .feather file), garments
             (drawn, no download), symbols (drawn letters with a mark in a corner that gives the class away), quickdraw
             (.npy or .ndjson files of sketches), xray (GDXray in class folders, copies kept together), decoy (another
             record set, with such marks), fashion_mnist (its four IDX files) or sprites (one sheet of tiles and a table
             of their labels). Default: the name of the record set, when that is a source.
-        path: Folder or zip file of the source (fashion_mnist: folder only); for decoy the folder of the record set. Not
-            needed for garments and symbols; without it kaggle is downloaded with kagglehub, fashion_mnist with Keras.
+        path: Folder or zip file of the source (fashion_mnist: folder only); for table the file, with the photos beside
+            or below it; for decoy the folder of the record set. Not needed for garments and symbols; without it kaggle
+            is downloaded with kagglehub, fashion_mnist with Keras.
         where: Keep the images for which this pandas query over the label columns is true.
         test_where: Measure on the images for which this query is true, and train on the others: they become test,
             and so do copies of them; `split` then divides the rest into train and val, as 80,20,0. With `per_class`,
@@ -77,6 +82,10 @@ def ingest(
         per_class: Keep at most this many images per class, drawn with the seed.
         split: Parts of train, val and test in any unit. Default: the source's own (folders, 36,000 to 8,000 for
             kaggle, 70, 10, 20 for symbols, or train and test of fashion_mnist, without val), else 80, 10, 10.
+        image_column: For table: the column with each photo's file. Default: one called image, file, path or alike.
+        id_column: For table: the column with each photo's id, such as a SKU. Default: id, or else the file.
+        label_columns: For table: columns of labels that come first; the first one stratifies the split. All other
+            columns are carried along, and `where` may ask for them, as "price < 30".
         count: Number of images to draw (garments, symbols; each test symbol comes with and without a mark).
         rate: Share of the train and val images whose mark is that of their class, in [0, 1] (symbols, decoy). The
             others have one drawn at random, as test images do. Default: 0.9.
@@ -117,6 +126,9 @@ def ingest(
         classes=listed("classes", classes),
         per_class=per_class,
         split=split,
+        image_column=image_column and spelled(image_column),
+        id_column=id_column and spelled(id_column),
+        label_columns=listed("label_columns", label_columns),
         count=count,
         rate=rate,
         marks=marks,

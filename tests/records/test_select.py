@@ -45,8 +45,8 @@ def test_where_takes_a_reserved_name_in_backticks():
         ("colour.str.cat(year) == 'x'", "with cat."),
         ("color == 'red'", "a pandas query over the columns id, colour, year. Received: \"color == 'red'\""),
         ("colour ==", "a pandas query over the columns"),
-        ("year > 2012", "All columns are text: year == '2012'."),
-        ("year == 2012", "a query that keeps an item. Received: 'year == 2012', which keeps none."),
+        ("colour > 2012", "a comparison of colour with text, as it does not hold numbers alone."),
+        ("year == 1999", "a query that keeps an item. Received: 'year == 1999', which keeps none."),
         ("colour = 'red'", "a condition, true or false for each image."),
         ("colour", "a condition, true or false for each image. Received: 'colour'."),
         ("1", "a condition"),
@@ -168,3 +168,13 @@ def test_copies_of_a_file_are_in_one_split():
     alone = assign_splits(items, [2, 1, 1], label="kind", contents=[str(number) for number in range(60)], seed=3)
     pd.testing.assert_series_equal(alone, assign_splits(items, [2, 1, 1], label="kind", seed=3), check_names=False)
     assert set(split) == {"train", "val", "test"}
+
+
+def test_a_column_that_is_compared_with_a_number_is_one():
+    items = pd.DataFrame({"id": list("abcd"), "unit price": ["9", "19.9", "", "100"], "year": ["2012"] * 4})
+    kept = select(items, where="`unit price` < 30 and year == '2012'")
+    # Missing is not below 30, and the columns stay text.
+    assert kept["id"].tolist() == ["a", "b"] and kept["unit price"].tolist() == ["9", "19.9"]
+    assert select(items, where="`unit price` >= -1 and year > 2011")["id"].tolist() == ["a", "b", "d"]
+    with pytest.raises(UserError, match=r"1 values such as 'n/a'\. Compare with text"):
+        select(items.assign(year=["2012", "2013", "n/a", ""]), where="year > 2011")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-SOURCES = ("kaggle", "folder", "garments", "symbols", "quickdraw", "xray", "decoy", "fashion_mnist", "sprites")
+SOURCES = ("kaggle", "folder", "garments", "symbols", "quickdraw", "xray", "decoy", "fashion_mnist", "sprites", "table")
 PROCEDURAL = ("garments", "symbols")
 """Sources that draw their images and so need no path."""
 

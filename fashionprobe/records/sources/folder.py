@@ -1,4 +1,4 @@
-"""Images in class folders, with or without a level of split folders above: `[train/]cat/1.jpg`."""
+"""Images in class folders, with or without a level of split folders above, `[train/]cat/1.jpg`; or flat, unlabelled."""
 
 import os
 
@@ -17,20 +17,21 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
 def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
-    """List the images of a folder, or zip file, that has one sub-folder per class.
+    """List the images of a folder, or zip file, that has one sub-folder per class, or no sub-folders with images.
 
     Args:
         path: The folder or zip file. A single folder that wraps everything is looked through.
 
     Returns:
         One item a file: `id` is the path below the folder, `class` the name of the class folder, and `split` is there
-        when the folders of the first level are named train, val (valid, validation) and test.
+        when the folders of the first level are named train, val (valid, validation) and test. Of a flat folder the
+        items have no `class`.
 
     Raises:
-        UserError: If `path` is missing or holds no file in a class folder.
+        UserError: If `path` is missing or holds no image.
     """
     if path is None:
-        raise missing("path", "pass a folder with one sub-folder per class", "Such as --path FOLDER.")
+        raise missing("path", "pass a folder of images, best with one sub-folder per class", "Such as --path FOLDER.")
     tree = FileTree(path)
     parts = [tuple(name.split("/")) for name in tree.sizes]
     # A README or a table of labels says nothing about the levels.
@@ -43,10 +44,12 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
     kept = [part for part in parts if len(part) >= depth and part[:outer] == wrapper]
     if with_split:
         kept = [part for part in kept if part[outer].lower() in SPLITS]
+    if not kept and any(part[-1].lower().endswith(SUFFIXES) for part in images):
+        return _flat(tree, images, parts, outer)
     if not kept:
         raise UserError(
             "path", expected="a folder with one sub-folder of images per class",
-            received=f"{str(path)!r}, without a file in a sub-folder",
+            received=f"{str(path)!r}, without an image",
             remedy="Arrange the images as FOLDER/<class>/<image>.",
         )  # fmt: skip
     by_id = {"/".join(part[outer:]): "/".join(part) for part in kept}
@@ -60,6 +63,23 @@ def catalogue(path: str | os.PathLike[str] | None) -> Catalogue:
         contents=lambda names: tree.contents([by_id[name] for name in names]),
         stratify="class",
         left_out=left_out,
+        newer=tree.newer,
+        fingerprint=tree.fingerprint(),
+    )
+
+
+def _flat(
+    tree: FileTree, images: list[tuple[str, ...]], parts: list[tuple[str, ...]], outer: int
+) -> Catalogue:  # fmt: skip
+    """List images that are in no class folder: they have no label."""
+    by_id = {"/".join(part[outer:]): "/".join(part) for part in images if part[-1].lower().endswith(SUFFIXES)}
+    left_out = tuple(("/".join(part), "not called like an image") for part in sorted({*parts} - {*images}))
+    return Catalogue(
+        items=pd.DataFrame({"id": list(by_id)}),
+        read=lambda name: tree.read(by_id[name]),
+        contents=lambda names: tree.contents([by_id[name] for name in names]),
+        left_out=left_out,
+        notes=("No sub-folders: the images have no label.",),
         newer=tree.newer,
         fingerprint=tree.fingerprint(),
     )

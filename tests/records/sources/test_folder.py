@@ -68,16 +68,25 @@ def test_names_that_are_not_ascii(put):
     assert found.read("靴/一.jpg") == b"b"
 
 
-@pytest.mark.parametrize("files", [{}, {"1.jpg": b""}, {".git/1.jpg": b""}])
+@pytest.mark.parametrize("files", [{}, {"notes.txt": b""}, {".git/1.jpg": b""}])
 def test_no_class_folder_is_refused(put, tmp_path, files):
     put(files)
     (tmp_path / "source").mkdir(exist_ok=True)
-    with pytest.raises(
-        UserError, match=r"without a file in a sub-folder. Arrange the images as FOLDER/<class>/<image>"
-    ):
+    with pytest.raises(UserError, match=r"without an image. Arrange the images as FOLDER/<class>/<image>"):
         folder.catalogue(tmp_path / "source")
 
 
 def test_no_path_is_refused():
-    with pytest.raises(UserError, match=r"`path` is missing: pass a folder with one sub-folder per class."):
+    with pytest.raises(
+        UserError, match=r"`path` is missing: pass a folder of images, best with one sub-folder per class\."
+    ):
         folder.catalogue(None)
+
+
+def test_a_flat_folder_has_images_without_labels(put, photo):
+    source = put({"1.jpg": photo(1), "2.PNG": photo(2), "notes.txt": b"hello"})
+    found = folder.catalogue(source)
+    assert found.items.columns.tolist() == ["id"] and found.items["id"].tolist() == ["1.jpg", "2.PNG"]
+    assert found.read("1.jpg") == photo(1) and found.stratify is None
+    assert found.left_out == (("notes.txt", "not called like an image"),)
+    assert found.notes == ("No sub-folders: the images have no label.",)
