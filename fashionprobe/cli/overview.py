@@ -34,6 +34,7 @@ GROUPS = {
     },
     "Correct": {
         "train": "Train a classifier of one label.",
+        "branch": "Give a trained network an output for one more label.",
         "propose": "Rank the images in which to mark regions first.",
         "masks": "Collect masks of irrelevant regions.",
         "refit": "Correct a network with masks; compare with other methods.",
