@@ -174,7 +174,7 @@ def report(table: pd.DataFrame) -> None:
     shown = accuracy.assign(mean=accuracy.mean(axis=1)).join(cost)
     print("Accuracy on the test images; parameters and time of all networks of a way together.")
     print(shown.to_string(float_format="%.3f"))
-    worst = float(accuracy.T.eval("progressive - `a network each`").min())
+    worst = (accuracy.loc["progressive"].to_numpy(float) - accuracy.loc["a network each"].to_numpy(float)).min()
     share = cost.loc["progressive"] / cost.loc["a network each"]
     print(
         f"Progressive: {100 * worst:+.1f} points at its worst label, {share['parameters']:.0%} of the parameters and "

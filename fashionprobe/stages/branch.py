@@ -122,8 +122,6 @@ def branch(
             loss is the sum over the labels that the record set knows of an image.
         trunk_rate: With slow: the learning rate of trunk and earlier branches, as a share of that of the branch.
         min_images: A class with fewer images is rare; so is one without images in train or val.
-        rare: Leave rare classes out, or merge them into a class "other".
-        dropout: Share of the descriptor that is left out at random in training.
         overwrite: Drop all branches of this run, and start again from what `train` wrote.
 
     Returns:
