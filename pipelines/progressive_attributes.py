@@ -4,6 +4,11 @@ Figure 3.18 of the attribute thesis (after Adhikari et al. 2019) compares the th
 weights, see the same images for the same number of epochs, and are measured on the same test images. The first network
 of the first way is the trunk of the third; its branches leave it early, with few layers of their own.
 
+With --epochs 3 --branch-epochs 3 on an excerpt of 12,041 photographs, one seed, the test accuracy of type, colour and
+pattern was 0.875, 0.647, 0.702 for a network each, 0.846, 0.659, 0.669 for multi-label, and 0.875, 0.619, 0.745
+for progressive: the mean is that of a network each, colour 2.8 points below it, with 48 % of the parameters and 68 % of
+the time.
+
     python pipelines/progressive_attributes.py                                  # drawn garments, offline
     python pipelines/progressive_attributes.py --path fashion_products.zip      # article type, colour, pattern
 """
