@@ -5,7 +5,7 @@ Keras has no public names for the edges of a graph; the private ones that stand 
 
 import inspect
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,17 +85,27 @@ def _is_seam(operation: keras.Operation) -> bool:
     return type(operation).__name__ == "ConvertToTensor"
 
 
-def copy_model(model: keras.Model, *, dtype: str | None = None, image: keras.KerasTensor | None = None) -> keras.Model:
+def copy_model(
+    model: keras.Model,
+    *,
+    dtype: str | None = None,
+    image: keras.KerasTensor | None = None,
+    rename: Callable[[str], str] | None = None,
+) -> keras.Model:
     """Copy a functional model, layers and weights.
 
     Args:
         model: The model.
         dtype: Name of a Keras dtype policy for all layers, such as "mixed_bfloat16"; None keeps each layer's own.
         image: The input of the copy, which may have another size; None for one like the model's.
+        rename: Returns the name of a layer's copy; None keeps the names.
     """
+    name = rename or str
 
     def copy(layer: keras.Layer) -> keras.Layer:
         config = _config(layer)
+        if "name" in config:
+            config["name"] = name(config["name"])
         # Plain operations, such as the `a + b` of ConvNeXt, have no precision of their own.
         if dtype is not None and isinstance(layer, keras.Layer) and not isinstance(layer, keras.layers.InputLayer):
             config["dtype"] = dtype
@@ -104,7 +114,7 @@ def copy_model(model: keras.Model, *, dtype: str | None = None, image: keras.Ker
     copied = keras.models.clone_model(model, input_tensors=image, clone_function=copy)
     for layer in model.layers:
         if layer.weights:
-            copy_weights(layer, copied.get_layer(layer.name))
+            copy_weights(layer, copied.get_layer(name(layer.name)))
     return copied
 
 

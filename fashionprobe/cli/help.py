@@ -14,9 +14,9 @@ from fashionprobe.inputs.parameters import described
 HEADINGS = {
     "Images": "box categories check classes count dataset group id image images label labels marks masks min_images "
     "name near_copies path per_class queries rate samples source split strict strip_metadata where",
-    "Network": "after backbone batch_size block channel channels fit freeze layer other_backbone other_block "
-    "other_preprocessing other_seed other_taps other_weights precision preprocessing size strategy taps trust weights "
-    "xla",
+    "Network": "after backbone batch_size block channel channels fit freeze from_block layer other_backbone "
+    "other_block other_preprocessing other_seed other_taps other_weights precision preprocessing size strategy taps "
+    "trust weights xla",
     "Output": "author note overwrite run runs_root shard_size tfrecords_root threads thumbnails title",
 }
 GROUPS = {name: heading for heading, names in HEADINGS.items() for name in names.split()}

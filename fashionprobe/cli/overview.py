@@ -34,6 +34,7 @@ GROUPS = {
     },
     "Correct": {
         "train": "Train a classifier of one label.",
+        "branch": "Give a trained network an output for one more label.",
         "propose": "Rank the images in which to mark regions first.",
         "masks": "Collect masks of irrelevant regions.",
         "preview": "Show fillings of the masked regions and the size of penalties.",

@@ -149,6 +149,12 @@ class NetworkSpec:
         """
         facts = _trained(Path(self.backbone)) or {}
         loaded = self.load(classifier=classifier)
+        if len(loaded.model.outputs) > 1:
+            raise UserError(
+                "backbone", expected="a network with one output",
+                received=f"{self.backbone!r}, with {len(loaded.model.outputs)}",
+                remedy="`branch` writes a file for each of its labels beside it, only_LABEL.keras.",
+            )  # fmt: skip
         classes = facts.get("classes")
         if self.class_names is not None:
             classes = read_class_names(self.class_names)
@@ -270,10 +276,14 @@ def _imagenet_class(name: str, argument: str, also: Sequence[str]) -> int:
 
 
 def _trained(path: Path) -> dict[str, Any] | None:
-    """Return what `train` or `refit` noted about the model file that it wrote; None for any other file."""
-    if path.name != "model.keras" or not (path.parent / MANIFEST).is_file():
+    """Return what `train`, `refit` or `branch` noted about a model file; None for a file that none of them wrote."""
+    of_branch = path.parent.name == "branch" and path.suffix == ".keras"
+    if not (path.name == "model.keras" or of_branch) or not (path.parent / MANIFEST).is_file():
         return None
     manifest = read_manifest(path.parent, remedy="Move that file away.")
+    if manifest["stage"] == "branch":
+        outputs = manifest["facts"]["outputs"].items()
+        return next(({**each, "label": label} for label, each in outputs if each["file"] == path.name), None)
     return manifest["facts"] if manifest["stage"] in ("train", "refit") else None
 
 

@@ -24,6 +24,7 @@ TEXTS = {
     "class_names": "Names of the network's classes: a file with one per line, a JSON list, or imagenet. Default: those "
     "that `train` noted, or ImageNet's for its classifiers.",
     "decay": "Then keep the learning rate, or lower it to 0 along half a cosine.",
+    "dropout": "Share of the descriptor that is left out at random in training.",
     "epochs": "Passes over the train split.",
     "fit": "How images are brought to `size`: keep the aspect ratio and pad with white, or stretch.",
     "folds": "Number of stratified folds.",
@@ -45,6 +46,7 @@ TEXTS = {
     "preprocessing": "How the weights expect the pixels: none is [0, 255], tf is [-1, 1], caffe is BGR less the "
     "ImageNet mean, torch is scaled by the ImageNet mean and deviation. auto is right for named backbones and for "
     "what `train` and `embed` wrote.",
+    "rare": 'Leave rare classes out, or merge them into a class "other".',
     "run": "Name of the run, the folder runs/NAME; in a script also what an earlier stage returned.",
     "runs_root": "Folder that holds the runs.",
     "samples": "Number of images drawn from the dataset.",

@@ -3,6 +3,7 @@
 from fashionprobe.stages import attribute
 from fashionprobe.stages.activations import activations
 from fashionprobe.stages.app import app
+from fashionprobe.stages.branch import branch
 from fashionprobe.stages.choose import choose
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.converge import converge
@@ -39,6 +40,7 @@ __all__ = [
     "activations",
     "app",
     "attribute",
+    "branch",
     "choose",
     "classify",
     "converge",

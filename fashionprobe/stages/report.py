@@ -34,6 +34,7 @@ class Report(Result):
 
 EXHIBITED = {
     "train": "Training",
+    "branch": "Branches for more labels",
     "embed": "The embedding",
     "unseen": "Classes the embedding never saw",
     "tune": "The search for its settings",

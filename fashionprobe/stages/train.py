@@ -97,9 +97,7 @@ def train(
         block: Block whose descriptor the dense layer reads, or several as [3,4,5]. Default: the last.
         cache: When the head alone is trained, without augmentation, compute the descriptors once.
         min_images: A class with fewer images is rare; so is one without images in train or val.
-        rare: Leave rare classes out, or merge them into a class "other".
         label_smoothing: Share of each target that is spread over all classes.
-        dropout: Share of the descriptor that is left out at random in training.
         bias: Give the dense layer a bias; without one the class scores are the class activation maps' means.
         class_weight: balanced weighs a class by the inverse of its size, for the long tail.
         strategy: none for one device, mirrored for all GPUs of this host.

@@ -71,6 +71,8 @@ def fit(
     report: Report = lambda batches: None,
     tensorboard: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    slow: Sequence[keras.Variable] = (),
+    share: float = 1.0,
 ) -> pd.DataFrame:
     """Train a model, and leave it with the weights of its best epoch.
 
@@ -92,6 +94,8 @@ def fit(
         report: Called with the number of batches done: 1 after each, all those of a killed run at once.
         tensorboard: Folder for TensorBoard's logs; used when TensorBoard is installed.
         callbacks: What else should happen; what they put into the logs of an epoch is a column of the history.
+        slow: Weights that are trained at a lower rate; their weight decay is that of the others.
+        share: Their learning rate, as a share of that of the others.
 
     Returns:
         One row per epoch: epoch (from 1), learning_rate (of the last batch), then loss, metrics, and the same of the
@@ -101,6 +105,8 @@ def fit(
         UserError: If the loss is no longer a number, or the device is out of memory.
     """
     optimizer, rate = _optimizer(plan, steps)
+    if slow:
+        _slow_down(optimizer, slow, share)
     model.compile(optimizer, loss=loss, metrics=list(metrics), jit_compile=plan.xla)  # pyright: ignore[reportArgumentType]
     # Keras would build it while the first step is traced, and TensorFlow then traces that step a second time.
     model.optimizer.build(model.trainable_variables)
@@ -163,6 +169,19 @@ def _optimizer(plan: Plan, steps: int) -> tuple[keras.optimizers.Optimizer, Call
     if plan.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer, lambda seen: _rate_at(rate, seen)
+
+
+def _slow_down(optimizer: keras.optimizers.Optimizer, weights: Sequence[keras.Variable], share: float) -> None:
+    """Let an optimiser change some weights at a share of its learning rate.
+
+    A factor on their gradients would not do: Adam's steps do not depend on the scale of the gradient.
+    """
+    step, slow = optimizer.update_step, {id(weight.value) for weight in weights}
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        step(gradient, variable, learning_rate * (share if id(variable) in slow else 1.0))
+
+    optimizer.update_step = update_step
 
 
 def _rate_at(rate: Any, seen: int) -> float:

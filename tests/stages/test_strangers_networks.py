@@ -98,6 +98,7 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
 
     return {
         "train": lambda path: stages.train(dataset="small", label="colour", backbone=path, **plain, **roots),
+        "branch": lambda path: stages.branch(label="pattern", **theirs, **data),
         "embed": lambda path: stages.embed(dataset="small", label="colour", backbone=path, **plain, **roots),
         "unseen": lambda path: stages.unseen(run="embedded", **roots),
         "tune": lambda path: stages.tune(run="embedded", **roots),
