@@ -27,12 +27,14 @@ class Filters:
         weights: Length of each filter's row in the kernel of the dense layer, float (count,); None where the network
             does not end in global average pooling and one dense layer.
         maps: Function of images (batch, height, width, channels) that returns float32 (batch, rows, columns, count).
+        answers: Function of images that returns their maps and what the network says of them, float32.
     """
 
     count: int
     layer: str
     weights: np.ndarray | None
     maps: Callable[[np.ndarray], np.ndarray]
+    answers: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def open_filters(model: keras.Model) -> Filters:
@@ -51,17 +53,26 @@ def open_filters(model: keras.Model) -> Filters:
         weights = np.linalg.norm(np.asarray(dense.kernel), axis=1)
     except UserError:
         tensor = _last_map(model)
-    trunk: Any = keras.Model(model.input, tensor)
-    # One graph for batches of any length.
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
-    forward: Any = tf.function(
-        lambda pixels: tf.cast(trunk(pixels, training=False), tf.float32), input_signature=signature, autograph=False
-    )
+    forward, whole = (_compiled(model, outputs) for outputs in ([tensor], [tensor, model.output]))
 
     def maps(images: np.ndarray) -> np.ndarray:
-        return forward(check_images(model, images)).numpy()
+        return forward(check_images(model, images))[0].numpy()
 
-    return Filters(int(tensor.shape[-1]), origin(tensor).name, weights, maps)
+    def answers(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found, said = whole(check_images(model, images))
+        return found.numpy(), said.numpy()
+
+    return Filters(int(tensor.shape[-1]), origin(tensor).name, weights, maps, answers)
+
+
+def _compiled(model: keras.Model, outputs: list[Any]) -> Any:
+    """Return the function from images to some of the network's tensors: one graph for batches of any length."""
+    part: Any = keras.Model(model.input, outputs)
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    return tf.function(
+        lambda pixels: [tf.cast(each, tf.float32) for each in keras.tree.flatten(part(pixels, training=False))],
+        input_signature=signature, autograph=False,
+    )  # fmt: skip
 
 
 def _last_map(model: keras.Model) -> Any:

@@ -41,6 +41,16 @@ def test_the_curve_shows_both_orders_and_l1_models_with_a_filter():
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("Accuracy\n(60 images)", "Number of filters (of 4)")
 
 
+def test_the_softmax_layer_and_the_network_itself():
+    curve = pd.concat([CURVE, CURVE.head(3).assign(order="softmax", accuracy=[0.4, 0.7, 0.9])])
+    (ax,) = relevance_curve(curve, network=0.85, reaching=4).axes
+    layer = next(line for line in ax.lines if np.array_equal(line.get_ydata(), [0.4, 0.7, 0.9]))
+    assert layer.get_linestyle() == "-"
+    assert [list(map(float, line.get_ydata())) for line in ax.lines if line.get_linestyle() == "-."] == [[0.85, 0.85]]
+    assert [list(map(float, each)) for each in ax.lines[-1].get_data()] == [[4], [0.9]]
+    assert legend(ax.figure)[-2:] == ["the whole network (0.85)", "4 filters: as the network"]
+
+
 def test_the_curve_without_l1_and_chance():
     assert len(legend(relevance_curve(CURVE))) == 2
     assert len(legend(relevance_curve(CURVE, L1.head(1)))) == 2

@@ -128,6 +128,25 @@ def test_facts_and_the_table_agree(made):
     assert curve.loc[curve["order"] == "ranked", "accuracy"].iloc[-1] == pytest.approx(facts["accuracy"], abs=1e-4)
     assert facts["expert"]["covered"] == 0
     assert (facts["expert"]["masked"], tuple(facts["expert"]["suspicious"])) == (4, made.suspicious)
+    assert (made.network, made.reaching) == (facts["network"], facts["reaching"])
+
+
+def test_the_network_itself_is_measured_on_the_same_images(made, root):
+    import keras
+
+    from fashionprobe.records.read import read
+
+    model = keras.models.load_model(root / "runs/two/train/model.keras", compile=False)
+    [(images, ids)] = list(read(open_record_set(root / "tfrecords/two"), size=(16, 16), batch_size=100))
+    guesses = model.predict(images, verbose=0).argmax(axis=1)
+    names = [name.decode() for name in ids.numpy()]
+    right = [
+        ("light" in name) == bool(guess) for name, guess in zip(names, guesses, strict=True) if "train" not in name
+    ]
+    assert len(right) == 24 and made.network == pytest.approx(np.mean(right), abs=1e-4)
+    curve = pd.read_csv(made.path / "curve.csv")
+    layer = curve[(curve["order"] == "softmax") & (curve["accuracy"] >= np.mean(right) - 1e-6)]
+    assert made.reaching == layer["filters"].iloc[0]
 
 
 def test_the_ranking_is_that_of_the_training_images(made, root):
@@ -190,7 +209,8 @@ def test_one_split_is_measured_in_folds_and_the_log_says_what_to_do_next(root, c
     assert found.suspicious is None
     assert {path.name for path in found.path.iterdir()} == names_of(FILES)
     assert "of 16 filters reach 95 % of the accuracy of all" in caplog.text
-    assert "on 24 images of 2 classes. Next: fashionprobe report --run bare" in caplog.text
+    told = f"on 24 images of 2 classes; the network's own {found.network:.3f} takes {found.reaching}. Next: "
+    assert f"{told}fashionprobe report --run bare" in caplog.text
 
 
 def test_masks_of_another_record_set(root, tmp_path):

@@ -23,6 +23,7 @@ from fashionprobe.stages.relevance.activity import (
     masked_images,
     of_classes,
     open_after,
+    own_accuracy,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class FilterRanking(Result):
         filters: Number of filters.
         enough: How many of the best give 95 % of the accuracy of all.
         accuracy: Accuracy of a linear classifier with all filters.
+        network: Accuracy of the network itself on the same images; None where it does not know their classes.
+        reaching: How many of the best a softmax layer needs to reach that; None if it never does.
         suspicious: Filters that the expert's masks call irrelevant and the ranking relevant; None without masks.
     """
 
@@ -52,6 +55,8 @@ class FilterRanking(Result):
     enough: int
     accuracy: float
     suspicious: tuple[int, ...] | None
+    network: float | None = None
+    reaching: int | None = None
 
 
 @shared.stage(samples="[2, inf)", min_images=f"[{FOLDS + 2}, inf)")
@@ -136,6 +141,7 @@ def relevance(
         dataset=records.path.name,
         found=open_filters(opened.model),
         after=open_filters(corrected.model) if corrected else None,
+        corrected=corrected,
         images=of_classes(drawn, column, min_images),
         label=column,
         filters=filters,
@@ -213,9 +219,9 @@ def _write(draft: Path, job: RelevanceStudy, masked: "tuple[Masks, ImageSubset] 
     found = _rank(job, activity)
     order = _write_ranks(draft, job, found)
     figures = Figures(draft)
-    draw_curve(figures, job, found)
+    draw_curve(figures, job, found, own_accuracy(job, activity.guesses))
     draw_view(figures, job, found.ranks, activity)
-    facts = _facts(job, found, order)
+    facts = _facts(job, found, order, own_accuracy(job, activity.guesses))
     inside = look_inside(job, *masked) if masked else None
     if inside is not None:
         from fashionprobe.channels.filters import expert
@@ -268,9 +274,9 @@ def _write_ranks(draft: Path, job: RelevanceStudy, found: "Relevance") -> list[i
     return best.tolist()
 
 
-def _facts(job: RelevanceStudy, found: "Relevance", order: list[int]) -> dict[str, Any]:
+def _facts(job: RelevanceStudy, found: "Relevance", order: list[int], network: float | None) -> dict[str, Any]:
     """Gather what the manifest and later stages need to know."""
-    from fashionprobe.channels.relevance import enough
+    from fashionprobe.channels.relevance import enough, reaching
 
     ranked = found.curve[found.curve["order"] == "ranked"]
     return {
@@ -286,6 +292,8 @@ def _facts(job: RelevanceStudy, found: "Relevance", order: list[int]) -> dict[st
         "most_relevant": order[: job.filters],
         "accuracy": round(float(ranked["accuracy"].iloc[-1]), 4),
         "enough": enough(found.curve),
+        "network": None if network is None else round(network, 4),
+        "reaching": None if network is None else reaching(found.curve, network),
     }
 
 
@@ -299,13 +307,22 @@ def _result(artifact: Artifact) -> FilterRanking:
         if expert["covered"]:
             remark += f", of which {expert['covered']} cover the whole map and so say nothing"
     log.info(
-        "%s: %d of %d filters reach 95 %% of the accuracy of all, %.3f on %d images of %d classes%s. "
+        "%s: %d of %d filters reach 95 %% of the accuracy of all, %.3f on %d images of %d classes%s%s. "
         "Next: fashionprobe report --run %s",
         artifact.outcome, facts["enough"], facts["filters"], facts["accuracy"],
-        facts["measured_on"], facts["classes"], remark, artifact.path.parent.name,
+        facts["measured_on"], facts["classes"], _against_network(facts), remark, artifact.path.parent.name,
     )  # fmt: skip
     suspicious = tuple(expert["suspicious"]) if expert else None
     table = artifact.path / "relevance.csv"
     return FilterRanking(
-        artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, reused=artifact.reused
-    )
+        artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, facts.get("network"),
+        facts.get("reaching"), reused=artifact.reused,
+    )  # fmt: skip
+
+
+def _against_network(facts: dict[str, Any]) -> str:
+    """Say how many filters reach the network's own accuracy; older artifacts do not know it."""
+    network, needed = facts.get("network"), facts.get("reaching")
+    if network is None:
+        return ""
+    return f"; the network's own {network:.3f} takes {needed or 'more than all'}"

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fashionprobe.plots.save import Figures
-from fashionprobe.stages.relevance.activity import Activity, Inside, RelevanceStudy, learned_from
+from fashionprobe.stages.relevance.activity import Activity, Inside, RelevanceStudy, measured_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,32 +17,50 @@ TOP = 20
 """Filters in the figure of the rankings."""
 
 
-def draw_curve(figures: Figures, job: RelevanceStudy, found: "Relevance") -> None:
+def draw_curve(figures: Figures, job: RelevanceStudy, found: "Relevance", network: float | None) -> None:
     """Draw accuracy over the number of filters, and the rankings of the best."""
     import numpy as np
 
-    from fashionprobe.channels.relevance import enough
+    from fashionprobe.channels.relevance import enough, reaching
     from fashionprobe.plots.relevance import relevance_curve, top_filters
 
-    is_measured = ~learned_from(job.images) if not found.folds else np.ones(len(job.images), bool)
-    splits = " and ".join(sorted(set(job.images.column("split")[is_measured]), reverse=True))
-    measured = f"{found.images} images, {found.folds} folds" if found.folds else f"{found.images} images of {splits}"
-    labels = job.images.column(job.label)[is_measured]
+    measured = measured_words(job, found)
+    labels = job.images.column(job.label)[measured_on(job.images)]
     chance = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
     needed = enough(found.curve)
     figure = relevance_curve(
-        found.curve, found.l1, chance=chance, enough=needed, measured=measured,
+        found.curve, found.l1, chance=chance, enough=needed, network=network,
+        reaching=None if network is None else reaching(found.curve, network), measured=measured,
         title=f"How many filters it takes to tell {job.label}",
     )  # fmt: skip
     curve = (
-        f"Accuracy of a linear classifier of {job.label} with the best filters of the last feature map, measured on "
+        f"Accuracy of linear classifiers of {job.label} with the best filters of the last feature map, measured on "
         f"images that had no part in the ranking. {needed} of {job.found.count} filters reach 95 % of the accuracy of "
-        "all."
-    )
+        f"all by discriminant analysis. {network_words(job, found.curve, network)}"
+    ).strip()
     ranks = "Rank of each filter by three criteria: near each other where the criteria agree."
     figures.add("curve", figure, "How many filters are needed", curve)
     title = f"The filters that tell most about {job.label}"
     figures.add("ranks", top_filters(found.ranks, count=TOP, title=title), title, ranks)
+
+
+def measured_words(job: RelevanceStudy, found: "Relevance") -> str:
+    """Say which images the accuracies are measured on."""
+    splits = " and ".join(sorted(set(job.images.column("split")[measured_on(job.images)]), reverse=True))
+    return f"{found.images} images, {found.folds} folds" if found.folds else f"{found.images} images of {splits}"
+
+
+def network_words(job: RelevanceStudy, curve: "pd.DataFrame", network: float | None) -> str:
+    """Say how the filters do beside the whole network."""
+    from fashionprobe.channels.relevance import reaching
+
+    if network is None:
+        return ""
+    needed = reaching(curve, network)
+    words = f"The network itself reaches {network:.3f} on the same images; a softmax layer fitted again "
+    words += f"reaches that with the best {needed}." if needed else "does not reach that with any number of filters."
+    seen = "train" in job.images.column("split")[measured_on(job.images)]
+    return words + (" The network was trained on some of these images, the layer was not." if seen else "")
 
 
 def draw_view(figures: Figures, job: RelevanceStudy, ranks: "pd.DataFrame", activity: Activity) -> None:
