@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -85,8 +85,9 @@ def _last_map(model: keras.Model) -> Any:
 
 
 INTERVALS = 9
-DARK = 0.25
-"""Share of its light that is left to a pixel outside the mask."""
+Outside = Literal["black", "dark"]
+OUTSIDE = {"black": 0.0, "dark": 0.25}
+"""Share of its light that is left to a pixel where a filter is not active: none in the feedback thesis."""
 
 
 def intervals(
@@ -121,18 +122,39 @@ def intervals(
     return found
 
 
-def lit(image: np.ndarray, feature_map: np.ndarray) -> np.ndarray:
+def view(features: np.ndarray, *, seed: int, count: int = INTERVALS) -> pd.DataFrame:
+    """Draw the images of the global view of every filter, each with a generator of its own.
+
+    Args:
+        features: float (images, filters): mean activations.
+        seed: Seed of the draws.
+        count: Number of intervals; see `intervals`.
+
+    Returns:
+        One row per filter and interval: filter, low, high, images, row (of the image that was drawn; -1 for none).
+    """
+    found = [
+        (number, low, high, images, -1 if row is None else row)
+        for number, values in enumerate(features.T)
+        for low, high, images, row in intervals(values, random=np.random.default_rng([seed, number]), count=count)
+    ]
+    return pd.DataFrame(found, columns=["filter", "low", "high", "images", "row"])
+
+
+def lit(image: np.ndarray, feature_map: np.ndarray, outside: Outside = "black") -> np.ndarray:
     """Show an image where a filter is active: its map, enlarged bilinearly, is above its Otsu threshold.
 
     Args:
         image: float (height, width, 3), RGB in [0, 255].
         feature_map: float (rows, columns): the filter's map of this image.
+        outside: What becomes of the rest: black as in the feedback thesis, or dark, which leaves its surroundings
+            to be seen.
 
     Returns:
-        uint8 (height, width, 3): the rest is darkened, all of it when the map is constant.
+        uint8 (height, width, 3); all of it is outside when the map is constant.
     """
     enlarged = resize(feature_map[None], (image.shape[0], image.shape[1]))[0]
-    light = np.where(enlarged > threshold(enlarged), 1.0, DARK)
+    light = np.where(enlarged > threshold(enlarged), 1.0, OUTSIDE[outside])
     return np.rint(np.clip(image, 0, 255) * light[..., None]).astype(np.uint8)
 
 

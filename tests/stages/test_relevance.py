@@ -187,12 +187,33 @@ def test_masks_and_the_network_after_by_hand(made, root):
 def test_each_drawn_image_is_in_its_interval(made, root):
     maps = maps_of(root / "runs/two/train/model.keras", root / "tfrecords/two")
     view = pd.read_csv(made.path / "filter_view.csv", dtype={"id": str}, keep_default_na=False)
-    assert view.groupby("filter").size().tolist() == [9, 9]
+    assert view.groupby("filter").size().tolist() == [9] * 16
     assert (view.groupby("filter")["images"].sum() == 48).all()
     assert ((view["id"] == "") == (view["images"] == 0)).all()
     for row in view[view["id"] != ""].itertuples():
         mean = maps[row.id][..., row.filter].mean()
         assert row.low - 1e-4 <= mean <= row.high + 1e-4
+
+
+def test_the_view_shows_the_filters_that_are_named(root, tmp_path, monkeypatch):
+    from fashionprobe.plots import sheets
+
+    shown = []
+    real = sheets.contact_sheet
+    monkeypatch.setattr(
+        sheets, "contact_sheet", lambda rows, **words: shown.append((rows, words)) or real(rows, **words)
+    )
+    shutil.copytree(root / "runs/bare/train", tmp_path / "runs/bare/train")
+    made = call(root, tmp_path / "runs", run="bare", filter=[5, 1], filters=4)
+    rows, _ = shown[0]
+    assert [row.name.split("\n")[0] for row in rows] == ["filter 1", "filter 5"]
+    maps = maps_of(root / "runs/two/train/model.keras", root / "tfrecords/two")
+    view = pd.read_csv(made.path / "filter_view.csv", dtype={"id": str}, keep_default_na=False)
+    last = view[view["filter"] == 5].iloc[-1]
+    strong = maps[last["id"]][..., 5]
+    pixels = rows[1].images[-1]
+    assert (pixels[strong.repeat(2, 0).repeat(2, 1) == strong.min()] == 0).all() and pixels.any()
+    assert json.loads((made.path / "manifest.json").read_text())["arguments"]["filter"] == [1, 5]
 
 
 def test_it_is_reused_and_depends_on_no_batch_size(made, root):
@@ -228,6 +249,9 @@ def test_masks_of_another_record_set(root, tmp_path):
         ({"min_images": 13}, r"`label` must be a column with two classes or more of 13 .*\(dark 12, light 12\)"),
         ({"min_images": 6}, r"`min_images` must be an int in the range \[7, inf\)"),
         ({"filters": 0}, "`filters` must be an int"),
+        ({"filter": 16, "filters": 4}, r"`filter` must be in the range \[0, 16\) for second. Received: 16"),
+        ({"filter": 3, "filters": 9}, "`filters` cannot be combined with --filter. Received: 9"),
+        ({"outside": "drak"}, "`outside` must be one of: black, dark. Received: drak. Did you mean 'dark'"),
         ({"seed": -1}, "`seed` must be"),
         ({"split": "vall"}, "`split` must be one of.*Did you mean 'val'"),
         ({"after": "nothing.keras"}, "`after` must be a .keras file.* Received: 'nothing.keras', which does not exist"),

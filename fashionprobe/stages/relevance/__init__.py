@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_manifest
-from fashionprobe.errors import UserError, missing
+from fashionprobe.errors import UserError, conflict, missing, unknown_name
 from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from fashionprobe.inputs.masks import Masks
 
 log = logging.getLogger(__name__)
+
+FILTERS = 4
+"""Filters shown where the user names neither their number nor themselves."""
 
 FOLDS = 5
 """Folds where the images are of one split, and of the one-filter classifiers."""
@@ -76,7 +79,9 @@ def relevance(
     split: list[str] | str | None = None,
     samples: int = 2000,
     min_images: int = 10,
-    filters: int = 4,
+    filters: int = FILTERS,
+    filter: list[int] | int | None = None,
+    outside: Literal["black", "dark"] = "black",
     batch_size: int = 32,
     seed: int = 0,
     trust: bool = False,
@@ -101,7 +106,9 @@ def relevance(
             cross-validated if only one kind is present.
         samples: Images drawn at random from these splits.
         min_images: Classes with fewer images to learn from are left out.
-        filters: Filters shown: the most relevant ones, and those that a refit changed most.
+        filters: Number of filters shown: the most relevant ones, and those that a refit changed most.
+        filter: Or their numbers, from 0, as 22,26,29.
+        outside: Where a filter is not active, its images are shown black, or dark so that the surroundings can be seen.
 
     Returns:
         The ranking: paths and headline numbers.
@@ -116,6 +123,11 @@ def relevance(
     folder = shared.run_path(run, runs_root)
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
     spec.check()
+    chosen = tuple(shared.numbers(filter) or ())
+    if chosen and filters != FILTERS:
+        raise conflict("filters", "--filter", filters)
+    if outside not in ("black", "dark"):
+        raise unknown_name("outside", outside, ("black", "dark"))
     second_file = after_file(after)
     second = None
     if second_file is not None:
@@ -145,10 +157,13 @@ def relevance(
         images=of_classes(drawn, column, min_images),
         label=column,
         filters=filters,
+        chosen=chosen,
+        outside=outside,
         seed=seed,
     )
     masked = (found_masks, masked_images(found_masks, drawn.stream)) if found_masks else None
     _check_after(job)
+    _check_chosen(job)
     inputs = {"records": records.fingerprint}
     inputs |= {"masks": found_masks.artifact.fingerprint} if found_masks else {}
     inputs |= {"after": corrected.backbone.weights_sha256} if corrected else {}
@@ -156,13 +171,15 @@ def relevance(
         **opened.arguments(), "layer": _place(opened, job.found.layer), "fit": fit, "label": column,
         "split": drawn.stream.splits, "samples": samples, "min_images": min_images, "filters": filters,
         "seed": seed,
+        # These came later: without them a ranking is the same as ever.
+        **({"filter": list(chosen)} if chosen else {}), **({"outside": outside} if outside != "black" else {}),
     }  # fmt: skip
     artifact = build(
         folder / "relevance",
         Recipe("relevance", arguments, inputs, opened.backbone.weights_sha256),
         lambda draft: _write(draft, job, masked),
         overwrite=overwrite,
-        settings={"batch_size": batch_size, "device": devices.name()},
+        settings={"batch_size": batch_size, "device": devices.name(), "network": spec.noted()},
     )
     return _result(artifact)
 
@@ -189,6 +206,13 @@ def _check_after(job: RelevanceStudy) -> None:
             "after", expected=f"a network with {job.found.count} filters in its last feature map, as before",
             received=f"one with {job.after.count}",
         )  # fmt: skip
+
+
+def _check_chosen(job: RelevanceStudy) -> None:
+    wrong = [number for number in job.chosen if not 0 <= number < job.found.count]
+    if wrong:
+        expected = f"in the range [0, {job.found.count}) for {job.found.layer}"
+        raise UserError("filter", expected=expected, received=", ".join(map(str, wrong)))
 
 
 def _open_masks(masks: shared.Place | None, folder: Path, records: RecordSet, runs_root: str) -> "Masks | None":

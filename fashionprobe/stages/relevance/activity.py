@@ -99,6 +99,8 @@ class RelevanceStudy:
         images: The images, each of a class.
         label: The label column.
         filters: Number of filters shown.
+        chosen: The filters shown in place of the most relevant; empty for those.
+        outside: What becomes of the parts of an image where a filter is not active.
         seed: The seed.
     """
 
@@ -110,6 +112,8 @@ class RelevanceStudy:
     images: ImageSubset
     label: str
     filters: int
+    chosen: tuple[int, ...]
+    outside: Literal["black", "dark"]
     seed: int
 
 

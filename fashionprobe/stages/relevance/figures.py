@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fashionprobe.channels.filters import Agreement
     from fashionprobe.channels.relevance import Relevance
 
+VIEW = "filter_view.csv"
+"""Table of the global view: which images show each filter."""
+
 TOP = 20
 """Filters in the figure of the rankings."""
 
@@ -64,35 +67,37 @@ def network_words(job: RelevanceStudy, curve: "pd.DataFrame", network: float | N
 
 
 def draw_view(figures: Figures, job: RelevanceStudy, ranks: "pd.DataFrame", activity: Activity) -> None:
-    """Draw the global view of the most relevant filters: an image from each ninth of the range, where it is active."""
+    """Draw the global view of some filters: an image from each ninth of the range, where the filter is active."""
     import numpy as np
-    import pandas as pd
 
-    from fashionprobe.channels.filters import intervals
+    from fashionprobe.channels.filters import view
     from fashionprobe.channels.rankings import order
     from fashionprobe.plots.sheets import Row, contact_sheet
 
-    random = np.random.default_rng(job.seed)
-    chosen = order(ranks)[: job.filters].tolist()
-    cuts = {number: intervals(activity.features[:, number], random=random) for number in chosen}
-    wanted = {row for cut in cuts.values() for *_, row in cut if row is not None}
-    pictures = _lit(job, {row: [each for each in chosen if any(row == cut[3] for cut in cuts[each])] for row in wanted})
+    table, ids = view(activity.features, seed=job.seed), job.images.column("id")
+    chosen = list(job.chosen) or order(ranks)[: job.filters].tolist()
+    shown = {number: table[table["filter"] == number] for number in chosen}
+    wanted: dict[int, list[int]] = {}
+    for number, cut in shown.items():
+        for row in cut.loc[cut["row"] >= 0, "row"]:
+            wanted.setdefault(int(row), []).append(number)
+    pictures = _lit(job, wanted)
     rank = ranks.set_index("filter")["rank"]
-    ids = job.images.column("id")
-    sheet, table = [], []
+    sheet = []
     blank = np.full((*job.opened.backbone.size, 3), 245, np.uint8)
-    for number, cut in cuts.items():
-        images = [blank if row is None else pictures[row, number] for *_, row in cut]
-        captions = [f"{_ends(low, high)}\n{_images(count)}" for low, high, count, _ in cut]
+    for number, cut in shown.items():
+        images = [pictures[row, number] if row >= 0 else blank for row in cut["row"]]
+        captions = [f"{_ends(each.low, each.high)}\n{_images(each.images)}" for each in cut.itertuples()]
         sheet.append(Row(f"filter {number}\nrank {rank[number]:g}", images, captions))
-        table += [(number, low, high, count, "" if row is None else ids[row]) for low, high, count, row in cut]
-    columns = ["filter", "low", "high", "images", "id"]
-    pd.DataFrame(table, columns=columns).to_csv(figures.folder / "filter_view.csv", index=False, float_format="%.6g")
+    table["id"] = np.where(table["row"] >= 0, ids[table["row"]], "")
+    # All filters: the page shows them one by one.
+    table.drop(columns="row").to_csv(figures.folder / VIEW, index=False, float_format="%.6g")
+    rest = "black" if job.outside == "black" else "darker"
     remark = (
-        "Left to right: a random image from each ninth of the range of the filter's mean activation. Lit: where its "
-        "map is above its Otsu threshold. Empty: no image in that ninth."
+        "Left to right: a random image from each ninth of the range of the filter's mean activation. The image is "
+        f"{rest} where its map is below its Otsu threshold. Empty: no image in that ninth."
     )
-    title = "What the most relevant filters look at"
+    title = "What filters look at" if job.chosen else "What the most relevant filters look at"
     figures.add("filter_view", contact_sheet(sheet, title=title, remark=remark), title, remark, zoom=True)
 
 
@@ -115,7 +120,7 @@ def _lit(job: RelevanceStudy, wanted: dict[int, list[int]]) -> "dict[tuple[int, 
     for start, pixels in job.images.some(rows).batches("relevance, pictures"):
         maps = job.found.maps(pixels)
         for row, image, feature_map in zip(rows[start:], pixels, maps, strict=False):
-            found |= {(row, number): lit(image, feature_map[..., number]) for number in wanted[row]}
+            found |= {(row, number): lit(image, feature_map[..., number], job.outside) for number in wanted[row]}
     return found
 
 
