@@ -1,6 +1,6 @@
 """The filters of a network's last feature map: their maps, a view over a data set, the expert's masks, and changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -213,6 +213,63 @@ def histograms(before: np.ndarray, after: np.ndarray, *, bins: int = BINS) -> pd
     return pd.concat(rows, ignore_index=True)
 
 
+def histograms_by_class(
+    before: np.ndarray, after: np.ndarray, labels: np.ndarray, *, numbers: Sequence[int], bins: int = BINS
+) -> pd.DataFrame:
+    """Count the images of each class by activation, over one range for all classes and both networks.
+
+    Args:
+        before: float (images, filters): mean activation in the first network.
+        after: The same in the second.
+        labels: Class of each image, (images,).
+        numbers: Numbers of these filters.
+        bins: Intervals of equal width.
+
+    Returns:
+        One row per filter, class and interval: filter, class, low, high, before, after (numbers of images).
+
+    Raises:
+        UserError: If the numbers of filters or images differ.
+    """
+    _check(before, after)
+    rows = []
+    for number, *pair in zip(numbers, before.T, after.T, strict=True):
+        edges = np.histogram_bin_edges(np.concatenate(pair), bins)
+        for name in np.unique(labels):
+            first, second = (np.histogram(values[labels == name], edges)[0] for values in pair)
+            rows.append(pd.DataFrame({
+                "filter": number, "class": name, "low": edges[:-1], "high": edges[1:], "before": first,
+                "after": second,
+            }))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def kinds(table: pd.DataFrame, groups: Mapping[str, np.ndarray], by: str = "change") -> pd.DataFrame:
+    """Summarize the changes of some kinds of filter.
+
+    Args:
+        table: What `changes` returned.
+        groups: For each kind, bool (filters,) by the number of the filter; kinds may overlap.
+        by: The column that is summarized.
+
+    Returns:
+        One row per kind that has a filter: kind, filters, change (their mean), low and high (1.96 standard errors over
+        the filters below and above it; the mean itself for one filter), rose and fell (filters whose own interval is
+        above and below 0).
+    """
+    rows = table.sort_values("filter")
+    change, error = rows[by].to_numpy(float), rows[f"{by}_error"].fillna(0).to_numpy(float)
+    found = []
+    for name, members in groups.items():
+        part = change[members]
+        if not len(part):
+            continue
+        reach = 1.96 * part.std(ddof=1) / np.sqrt(len(part)) if len(part) > 1 else 0.0
+        rose, fell = (int((sign * change - error > 0)[members].sum()) for sign in (1, -1))
+        found.append((name, len(part), part.mean(), part.mean() - reach, part.mean() + reach, rose, fell))
+    return pd.DataFrame(found, columns=["kind", "filters", "change", "low", "high", "rose", "fell"])
+
+
 def _compare(before: np.ndarray, after: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
     _check(before, after)
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
@@ -229,6 +286,9 @@ def _check(before: np.ndarray, after: np.ndarray) -> None:
         received = f"{list(before.shape)} and {list(after.shape)}"
         raise UserError("after", expected="(images, filters) as before", received=received)
 
+
+SHARE = 0.25
+"""Share of the filters that counts as the most active in the masks, and as the most relevant."""
 
 RESAMPLES = 500
 """Draws of the bootstrap over masked images."""
@@ -274,7 +334,7 @@ def inside_masks(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def expert(
-    inside: np.ndarray, whole: np.ndarray, relevance: np.ndarray, *, share: float = 0.25, seed: int
+    inside: np.ndarray, whole: np.ndarray, relevance: np.ndarray, *, share: float = SHARE, seed: int
 ) -> tuple[pd.DataFrame, Agreement]:
     """Compare how active filters are in the masks with how relevant they are.
 

@@ -1,6 +1,6 @@
 """Which filters matter: the curve over their number, rankings, the expert's view, and what a refit changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +94,53 @@ def relevance_curve(
     ax.set_ylim(0, 1.03)
     ax.set_yticks(np.linspace(0, 1, 6))
     ax.set_ylabel("Accuracy" + (f"\n({measured})" if measured else ""), multialignment="center")
+    ax.set_title(style.short(title, 70), parse_math=False)
+    style.legend(ax, handles, names)
+    return figure
+
+
+@style.house_style()
+def relevance_change(
+    curves: "Mapping[str, pd.DataFrame]",
+    networks: Mapping[str, float | None],
+    marks: Mapping[str, int | None],
+    *,
+    measured: str = "",
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw the accuracy over the number of filters of two networks, each ranked by itself.
+
+    Args:
+        curves: For each network, named as in the legend, its curve: the rows "softmax" are drawn.
+        networks: Accuracy of each whole network, drawn as a line; None for none.
+        marks: Number of filters with which each reaches that, marked; None for none.
+        measured: What the accuracy is measured on, for the axis.
+        title: Heading.
+        ax: Axes to draw on; new ones by default.
+
+    Returns:
+        The figure.
+    """
+    figure, ax = style.axes_of(ax, width=8.4, height=4.6)
+    handles, names, most = [], [], 1
+    for (name, curve), color, marker in zip(curves.items(), (style.BLUE, style.VERMILLION), ("o", "D"), strict=False):
+        rows = curve[curve["order"] == "softmax"].sort_values("filters")
+        most = int(rows["filters"].iloc[-1])
+        ax.fill_between(rows["filters"], rows["low"], rows["high"], color=color, alpha=0.18, linewidth=0)
+        handles += ax.plot(rows["filters"], rows["accuracy"], color=color, linewidth=2.4)
+        names.append(f"{name}\n(band: 95 % Wilson)")
+        network, mark = networks[name], marks[name]
+        if network is not None:
+            handles.append(ax.axhline(network, color=color, linestyle="-.", linewidth=1.6))
+            names.append(f"the whole network ({network:.2g})")
+        if mark is not None:
+            handles.append(_mark(ax, rows, mark, color, marker))
+            names.append(f"{_filters(mark)}: as the network")
+    _over_filters(ax, most)
+    ax.set_ylim(0, 1.03)
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.set_ylabel("Accuracy of a softmax layer" + (f"\n({measured})" if measured else ""), multialignment="center")
     ax.set_title(style.short(title, 70), parse_math=False)
     style.legend(ax, handles, names)
     return figure

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.relevance import expert_against_ranking, relevance_curve, top_filters
+from fashionprobe.plots.relevance import expert_against_ranking, relevance_change, relevance_curve, top_filters
 
 CURVE = pd.DataFrame({
     "order": ["ranked"] * 3 + ["random"] * 3, "filters": [1, 2, 4] * 2,
@@ -49,6 +49,20 @@ def test_the_softmax_layer_and_the_network_itself():
     assert [list(map(float, line.get_ydata())) for line in ax.lines if line.get_linestyle() == "-."] == [[0.85, 0.85]]
     assert [list(map(float, each)) for each in ax.lines[-1].get_data()] == [[4], [0.9]]
     assert legend(ax.figure)[-2:] == ["the whole network (0.85)", "4 filters: as the network"]
+
+
+def test_two_networks_each_with_its_own_line_and_mark():
+    first = CURVE.head(3).assign(order="softmax")
+    second = first.assign(accuracy=[0.6, 0.7, 0.75])
+    (ax,) = relevance_change(
+        {"before": first, "after": second}, {"before": 0.8, "after": None}, {"before": 2, "after": None},
+        measured="60 images",
+    ).axes  # fmt: skip
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.5, 0.8, 0.82])
+    assert [list(map(float, each)) for each in ax.lines[2].get_data()] == [[2], [0.8]]
+    np.testing.assert_allclose(ax.lines[3].get_ydata(), [0.6, 0.7, 0.75])
+    names = [text.split("\n")[0] for text in legend(ax.figure)]
+    assert names == ["before", "the whole network (0.8)", "2 filters: as the network", "after"]
 
 
 def test_the_curve_without_l1_and_chance():

@@ -14,29 +14,30 @@ from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages.relevance.activity import (
     Activity,
     ImageSubset,
+    Inside,
     RelevanceStudy,
     after_file,
     choose,
-    learned_from,
     look,
     look_inside,
     masked_images,
     of_classes,
     open_after,
-    own_accuracy,
 )
+from fashionprobe.stages.relevance.judged import open_verdicts, write_errors, write_kinds, write_verdicts
+from fashionprobe.stages.relevance.ranking import FOLDS, Ranking, rank
 
 if TYPE_CHECKING:
-    from fashionprobe.channels.relevance import Relevance
+    import pandas as pd
+
+    from fashionprobe.channels.filters import Filters
+    from fashionprobe.channels.verdicts import Verdict
     from fashionprobe.inputs.masks import Masks
 
 log = logging.getLogger(__name__)
 
 FILTERS = 4
 """Filters shown where the user names neither their number nor themselves."""
-
-FOLDS = 5
-"""Folds where the images are of one split, and of the one-filter classifiers."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def relevance(
     label: str | None = None,
     masks: shared.Place | None = None,
     after: shared.Place | None = None,
+    verdicts: shared.Place | None = None,
     backbone: str | None = None,
     weights: str = "pretrained",
     taps: list[str] | str | None = None,
@@ -91,15 +93,18 @@ def relevance(
 ) -> FilterRanking:
     """Rank the filters of the last feature map by relevance.
 
-    It also shows what the filters look at. With masks, filters that are most active where an expert sees nothing of use
-    are compared with that ranking. With a second network, such as a refit of the first, the change of every filter is
-    measured.
+    It also shows what the filters look at. Filters that are most active inside an expert's masks, and the expert's
+    verdicts on the filters, are compared with that ranking. With a second network, such as a refit of the first, the
+    change of every filter is measured, and the filters are ranked again.
 
     Args:
         dataset: Record set whose images are looked at. Default: the one of the training.
         label: Label column of the classes. Default: the one of the training.
         masks: Run or folder that holds masks. Default: those of this run, if there are any.
         after: The network after a refit, a .keras file, or what `refit` returned.
+        verdicts: CSV file with the columns filter and relevant (yes or no), and perhaps note: what an expert says of
+            each filter; the last line about it counts. Default: the verdicts that were given on this network in
+            `fashionprobe app`, if there are any.
         backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
             network that `train` wrote into this run.
         split: Which of train, val and test. Default: all. Fitted on train and evaluated on the other splits;
@@ -147,6 +152,7 @@ def relevance(
 
     from fashionprobe.backbones import devices
     from fashionprobe.channels.filters import open_filters
+    from fashionprobe.channels.verdicts import fingerprint
 
     job = RelevanceStudy(
         opened=opened,
@@ -161,12 +167,16 @@ def relevance(
         outside=outside,
         seed=seed,
     )
+    said = open_verdicts(
+        Path(verdicts) if verdicts is not None else None, folder, opened.backbone.weights_sha256, job.found.count
+    )
     masked = (found_masks, masked_images(found_masks, drawn.stream)) if found_masks else None
     _check_after(job)
     _check_chosen(job)
     inputs = {"records": records.fingerprint}
     inputs |= {"masks": found_masks.artifact.fingerprint} if found_masks else {}
     inputs |= {"after": corrected.backbone.weights_sha256} if corrected else {}
+    inputs |= {"verdicts": fingerprint(said)} if said else {}
     arguments = {
         **opened.arguments(), "layer": _place(opened, job.found.layer), "fit": fit, "label": column,
         "split": drawn.stream.splits, "samples": samples, "min_images": min_images, "filters": filters,
@@ -177,7 +187,7 @@ def relevance(
     artifact = build(
         folder / "relevance",
         Recipe("relevance", arguments, inputs, opened.backbone.weights_sha256),
-        lambda draft: _write(draft, job, masked),
+        lambda draft: _write(draft, job, masked, said),
         overwrite=overwrite,
         settings={"batch_size": batch_size, "device": devices.name(), "network": spec.noted()},
     )
@@ -235,22 +245,31 @@ def _place(opened: LoadedNetwork, layer: str) -> int:
     return [operation.name for operation in opened.model.operations].index(layer)
 
 
-def _write(draft: Path, job: RelevanceStudy, masked: "tuple[Masks, ImageSubset] | None") -> dict[str, Any]:
+def _write(
+    draft: Path,
+    job: RelevanceStudy,
+    masked: "tuple[Masks, ImageSubset] | None",
+    said: "dict[int, Verdict] | None",
+) -> dict[str, Any]:
     """Look at the images, rank, compare, and fill the files of the artifact."""
-    from fashionprobe.stages.relevance.figures import draw_changes, draw_curve, draw_expert, draw_view
+    from fashionprobe.stages.relevance.figures import draw_curve, draw_expert, draw_view
 
     activity = look(job)
-    found = _rank(job, activity)
-    order = _write_ranks(draft, job, found)
+    ranking = rank(job, activity.features, activity.guesses)
+    _write_ranks(draft, job.found, ranking)
     figures = Figures(draft)
-    draw_curve(figures, job, found, own_accuracy(job, activity.guesses))
-    draw_view(figures, job, found.ranks, activity)
-    facts = _facts(job, found, order, own_accuracy(job, activity.guesses))
+    draw_curve(figures, job, ranking)
+    draw_view(figures, job, ranking.found.ranks, activity)
+    facts = _facts(job, ranking)
+    if said:
+        facts["verdicts"] = write_verdicts(figures, ranking, said)
     inside = look_inside(job, *masked) if masked else None
+    table = None
     if inside is not None:
         from fashionprobe.channels.filters import expert
 
-        table, agreement = expert(inside.inside, inside.whole, found.ranks["rank"].to_numpy(float), seed=job.seed)
+        ranks = ranking.found.ranks
+        table, agreement = expert(inside.inside, inside.whole, ranks["rank"].to_numpy(float), seed=job.seed)
         table.to_csv(draft / "expert.csv", index=False, float_format="%.6g")
         facts["expert"] = {
             "masked": len(inside.inside),
@@ -258,66 +277,74 @@ def _write(draft: Path, job: RelevanceStudy, masked: "tuple[Masks, ImageSubset] 
             "suspicious": table.loc[table["suspicious"], "filter"].tolist(),
             **{name: None if value != value else round(value, 4) for name, value in vars(agreement).items()},
         }  # fmt: skip
-        draw_expert(figures, job, table, agreement, inside, found.ranks)
+        draw_expert(figures, job, table, agreement, inside, ranks)
+    suspicious = facts["expert"]["suspicious"] if inside is not None else []
+    errors = write_errors(figures, job, activity, said, suspicious)
+    if errors:
+        facts["errors"] = errors
     if activity.after is not None:
-        from fashionprobe.channels.filters import changes, histograms
-
-        pair = (inside.inside, inside.inside_after) if inside and inside.inside_after is not None else None
-        table = changes(activity.features, activity.after, pair)
-        table.to_csv(draft / "changes.csv", index=False, float_format="%.6g")
-        bars = histograms(activity.features, activity.after)
-        bars.to_csv(draft / "histograms.csv", index=False, float_format="%.6g")
-        draw_changes(figures, job, table, bars)
+        facts["after"] = _write_after(figures, job, activity, ranking, inside, said, table)
     return {**facts, "figures": figures.notes}
 
 
-def _rank(job: RelevanceStudy, activity: Activity) -> "Relevance":
-    # The rooms do not know each other; the estimate is scikit-learn's, fifty times as fast.
-    from fashionprobe.channels.rankings import mutual_information
-    from fashionprobe.channels.relevance import relevance as compute
+def _write_after(
+    figures: Figures,
+    job: RelevanceStudy,
+    activity: Activity,
+    ranking: Ranking,
+    inside: "Inside | None",
+    said: "dict[int, Verdict] | None",
+    expert: "pd.DataFrame | None",
+) -> dict[str, Any]:
+    """Compare the network after the refit: its ranking, and the change of each filter and of each kind of them."""
+    from fashionprobe.channels.filters import changes, histograms, histograms_by_class
+    from fashionprobe.stages.relevance.figures import draw_changes, draw_curve_after, draw_filters
 
-    is_train = learned_from(job.images)
-    labels = job.images.column(job.label)
-    return compute(
-        activity.features, labels, None if is_train.all() else is_train, seed=job.seed, folds=FOLDS,
-        information=lambda values, numbers: mutual_information(values, numbers, seed=job.seed),
-    )  # fmt: skip
+    if activity.after is None or job.after is None:
+        return {}
+    again = rank(job, activity.after, activity.guesses_after)
+    _write_ranks(figures.folder, job.after, again, "_after")
+    draw_curve_after(figures, job, ranking, again)
+    pair = (inside.inside, inside.inside_after) if inside and inside.inside_after is not None else None
+    table = changes(activity.features, activity.after, pair)
+    table.to_csv(figures.folder / "changes.csv", index=False, float_format="%.6g")
+    bars = histograms(activity.features, activity.after)
+    bars.to_csv(figures.folder / "histograms.csv", index=False, float_format="%.6g")
+    shown = draw_changes(figures, job, table, bars)
+    write_kinds(figures, table, ranking, said, expert)
+    by_class = histograms_by_class(
+        activity.features[:, shown], activity.after[:, shown], job.images.column(job.label), numbers=shown
+    )
+    by_class.to_csv(figures.folder / "histograms_by_class.csv", index=False, float_format="%.6g")
+    draw_filters(figures, job, activity, by_class, shown)
+    return again.facts()
 
 
-def _write_ranks(draft: Path, job: RelevanceStudy, found: "Relevance") -> list[int]:
-    """Write the tables of the ranking; return the filters, the most relevant first."""
-    from fashionprobe.channels.rankings import order
-
-    table = found.ranks.copy()
-    if job.found.weights is not None:
-        table["dense_norm"] = job.found.weights
-    best = order(table)
-    table.set_index("filter").loc[best].reset_index().to_csv(draft / "relevance.csv", index=False, float_format="%.6g")
-    found.curve.to_csv(draft / "curve.csv", index=False, float_format="%.6f")
-    found.l1.to_csv(draft / "l1.csv", index=False, float_format="%.6f")
-    return best.tolist()
+def _write_ranks(folder: Path, filters: "Filters", ranking: Ranking, ending: str = "") -> None:
+    """Write the tables of a ranking."""
+    table = ranking.found.ranks.copy()
+    if filters.weights is not None:
+        table["dense_norm"] = filters.weights
+    table = table.set_index("filter").loc[ranking.order].reset_index()
+    table.to_csv(folder / f"relevance{ending}.csv", index=False, float_format="%.6g")
+    ranking.found.curve.to_csv(folder / f"curve{ending}.csv", index=False, float_format="%.6f")
+    ranking.found.l1.to_csv(folder / f"l1{ending}.csv", index=False, float_format="%.6f")
 
 
-def _facts(job: RelevanceStudy, found: "Relevance", order: list[int], network: float | None) -> dict[str, Any]:
+def _facts(job: RelevanceStudy, ranking: Ranking) -> dict[str, Any]:
     """Gather what the manifest and later stages need to know."""
-    from fashionprobe.channels.relevance import enough, reaching
-
-    ranked = found.curve[found.curve["order"] == "ranked"]
     return {
         "dataset": job.dataset,
         "label": job.label,
         "classes": len(set(job.images.column(job.label))),
         "images": len(job.images),
-        "measured_on": found.images,
-        "folds": found.folds,
+        "measured_on": ranking.found.images,
+        "folds": ranking.found.folds,
         "backbone": job.opened.backbone.name,
         "layer": job.found.layer,
         "filters": job.found.count,
-        "most_relevant": order[: job.filters],
-        "accuracy": round(float(ranked["accuracy"].iloc[-1]), 4),
-        "enough": enough(found.curve),
-        "network": None if network is None else round(network, 4),
-        "reaching": None if network is None else reaching(found.curve, network),
+        "most_relevant": ranking.order[: job.filters].tolist(),
+        **ranking.facts(),
     }
 
 
@@ -349,4 +376,8 @@ def _against_network(facts: dict[str, Any]) -> str:
     network, needed = facts.get("network"), facts.get("reaching")
     if network is None:
         return ""
-    return f"; the network's own {network:.3f} takes {needed or 'more than all'}"
+    words = f"; the network's own {network:.3f} takes {needed or 'more than all'}"
+    after = facts.get("after") or {}
+    if after.get("network") is not None:
+        words += f", after the refit {after['network']:.3f} takes {after['reaching'] or 'more than all'}"
+    return words
