@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from fashionprobe.channels.filters import histograms_by_class
-from fashionprobe.channels.verdicts import scores
 from fashionprobe.errors import UserError
+from fashionprobe.feedback.verdicts import scores
 from fashionprobe.plots.filter_classes import CLASSES, filter_by_class
 from fashionprobe.plots.verdicts import changes_by_kind, doubts_and_errors, verdict_scores
 

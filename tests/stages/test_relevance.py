@@ -226,8 +226,8 @@ def test_the_network_after_is_ranked_by_itself(made, root):
 
 
 def test_verdicts_against_the_ranking(root, tmp_path):
-    from fashionprobe.channels import verdicts
-    from fashionprobe.channels.verdicts import Verdict
+    from fashionprobe.feedback import verdicts
+    from fashionprobe.feedback.verdicts import Verdict
 
     shutil.copytree(root / "runs/bare/train", tmp_path / "runs/bare/train")
     (tmp_path / "v.csv").write_text("filter,relevant\n0,yes\n1,no\n5,no\n0,no\n2,yes\n")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fashionprobe.channels.filters import Filters
-    from fashionprobe.channels.verdicts import Verdict
+    from fashionprobe.feedback.verdicts import Verdict
     from fashionprobe.inputs.masks import Masks
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def relevance(
 
     from fashionprobe.backbones import devices
     from fashionprobe.channels.filters import open_filters
-    from fashionprobe.channels.verdicts import fingerprint
+    from fashionprobe.feedback.verdicts import fingerprint
 
     job = RelevanceStudy(
         opened=opened,

@@ -11,7 +11,7 @@ from fashionprobe.stages.relevance.ranking import Ranking
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fashionprobe.channels.verdicts import Verdict
+    from fashionprobe.feedback.verdicts import Verdict
 
 
 def open_verdicts(path: Path | None, run: Path, weights_sha256: str, filters: int) -> "dict[int, Verdict] | None":
@@ -20,7 +20,7 @@ def open_verdicts(path: Path | None, run: Path, weights_sha256: str, filters: in
     Raises:
         UserError: If the file is not there, or holds none.
     """
-    from fashionprobe.channels import verdicts
+    from fashionprobe.feedback import verdicts
 
     own = verdicts.file_of(run, weights_sha256)
     if path is None and not own.is_file():
@@ -36,7 +36,7 @@ def write_verdicts(figures: Figures, ranking: Ranking, said: "dict[int, Verdict]
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.channels.verdicts import scores
+    from fashionprobe.feedback.verdicts import scores
     from fashionprobe.plots.verdicts import verdict_scores
 
     numbers = np.array(list(said))
@@ -117,7 +117,7 @@ def write_errors(
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.channels.verdicts import doubts, separation
+    from fashionprobe.channels.doubts import doubts, separation
     from fashionprobe.plots.verdicts import doubts_and_errors
 
     called = [number for number, each in (said or {}).items() if not each.relevant]

@@ -3,8 +3,8 @@ import threading
 import numpy as np
 import pytest
 
-from fashionprobe.channels.verdicts import Verdict, add, doubts, fingerprint, latest, read, scores, separation
 from fashionprobe.errors import UserError
+from fashionprobe.feedback.verdicts import Verdict, add, fingerprint, latest, read, scores
 
 
 def test_the_table_of_the_feedback_thesis():
@@ -39,22 +39,6 @@ def test_an_expert_who_calls_all_relevant():
     table = scores(np.ones(4, bool), np.array([True, False, False, False])).set_index("verdict")
     assert table.loc["irrelevant", ["precision", "recall", "f1"]].tolist() == [0, 0, 0]
     assert table.loc["relevant", ["precision", "recall", "f1"]].tolist() == [0.25, 1, 0.4]
-
-
-def test_doubts_are_means_of_deviations_from_the_training_images():
-    features = np.array([[1.0, 10.0, 0.0], [3.0, 30.0, 9.0], [5.0, 20.0, 2.0]])
-    is_train = np.array([True, True, False])
-    found = doubts(features, is_train, np.array([True, True, False]))
-    # Means 2 and 20, deviations 1 and 10.
-    np.testing.assert_allclose(found, [-1, 1, (3 + 0) / 2])
-    with pytest.raises(UserError, match="`doubted` must be one filter or more"):
-        doubts(features, is_train, np.zeros(3, bool))
-
-
-def test_separation_by_hand():
-    # Of the six pairs of a wrong and a right image, the wrong one is greater in five.
-    auc, p = separation(np.array([3.0, 1.5, 1.0, 2.0, 0.0]), np.array([False, False, True, True, True]))
-    assert auc == pytest.approx(5 / 6) and 0 < p < 1
 
 
 def test_a_file_by_hand(tmp_path):
