@@ -1,6 +1,7 @@
 """The tab Filters: the global view of one filter after the other, and two buttons for the verdict."""
 
 import getpass
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -32,11 +33,14 @@ def build(tab: gr.Tab, judging: Judging) -> None:
         number = _number(name)
         return html.figures([_ninth(each) for each in guarded(lambda: judging.ninths(number))]), _told(judging, number)
 
-    def say(name: str, note: str, relevant: bool, request: gr.Request) -> Any:
-        author = request.username or getpass.getuser()
-        number = _number(name)
-        guarded(lambda: judging.say(number, relevant, note=note or "", author=author))
-        return go(name)
+    def says(relevant: bool) -> Callable[..., Any]:
+        # Gradio hands over the request for its annotation.
+        def say(name: str, note: str, request: gr.Request) -> Any:
+            author, number = request.username or getpass.getuser(), _number(name)
+            guarded(lambda: judging.say(number, relevant, note=note or "", author=author))
+            return go(name)
+
+        return say
 
     def go(name: str | None) -> Any:
         number = guarded(lambda: judging.following(None if name is None else _number(name)))
@@ -46,8 +50,8 @@ def build(tab: gr.Tab, judging: Judging) -> None:
     options: dict[str, Any] = {"show_progress_on": view, "api_visibility": "private"}
     # `input` is what a person does: the buttons change the filter, too.
     which.input(show, which, [view, told], **options)
-    relevant.click(lambda name, note, request: say(name, note, True, request), [which, note], outputs, **options)
-    irrelevant.click(lambda name, note, request: say(name, note, False, request), [which, note], outputs, **options)
+    relevant.click(says(True), [which, note], outputs, **options)
+    irrelevant.click(says(False), [which, note], outputs, **options)
     skip.click(go, which, outputs, **QUIET)
     tab.select(lambda: go(None), None, outputs, **options)
 
