@@ -13,6 +13,7 @@ from fashionprobe.app.exploring import Channel
 from fashionprobe.app.mapping import Wall
 from fashionprobe.app.refit_job import Outcome, Pair, State
 from fashionprobe.app.searching import Guess
+from fashionprobe.feedback.verdicts import Verdict
 from fashionprobe.report.points import Points
 
 MARGIN = 16
@@ -198,6 +199,22 @@ def guesses(picture: str, words: str, found: Sequence[tuple[str, float]]) -> str
     head = Markup('<p class="fp-big">{} <span class="fp-soft">{:.0%}</span></p><p class="fp-soft fp-id">{}</p>')
     told = head.format(found[0][0], found[0][1], words)
     return Markup('<div class="fp-said"><img src="{}" alt=""><div>{}{}</div></div>').format(picture, told, rows)
+
+
+def verdicts(number: int, said: Sequence[Verdict], judged: int, total: int) -> str:
+    """Return what experts say of a filter, the last verdict first, and how many filters have one."""
+    words = _said(said[0]) if said else "no verdict yet"
+    good = "fp-soft" if not said else "fp-good" if said[0].relevant else "fp-wrong"
+    why = f"{said[0].note} " if said else ""
+    older = f"before: {', '.join(map(_said, said[1:]))}" if len(said) > 1 else ""
+    return Markup(
+        '<div class="fp-row"><b>Filter {}</b><span class="{}">{}</span><span class="fp-soft">{}{}</span>'
+        '<span class="fp-progress">{} of {} filters</span></div>'
+    ).format(number, good, words, why, older, judged, total)
+
+
+def _said(verdict: Verdict) -> str:
+    return f"{'relevant' if verdict.relevant else 'not relevant'} ({verdict.author or 'somebody'})"
 
 
 def figures(shown: Sequence[tuple[str, str, str]]) -> str:

@@ -1,4 +1,4 @@
-"""The page: one head, four tabs, the look."""
+"""The page: one head, five tabs, the look."""
 
 import html
 from collections.abc import Callable
@@ -10,11 +10,12 @@ import gradio as gr
 
 from fashionprobe.app import html as views
 from fashionprobe.app.exploring import Exploring
+from fashionprobe.app.judging import Judging
 from fashionprobe.app.mapping import Mapping
 from fashionprobe.app.marking import Marking
 from fashionprobe.app.refit_job import Correcting
 from fashionprobe.app.searching import Searching
-from fashionprobe.app.tabs import explore, map, mark, search
+from fashionprobe.app.tabs import explore, filters, map, mark, search
 
 HERE = Path(__file__).parent
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
@@ -32,6 +33,7 @@ class Parts:
         exploring: For the tab Explore.
         searching: For the tab Search.
         mapping: For the tab Map.
+        judging: For the tab Filters.
     """
 
     run: str
@@ -41,6 +43,7 @@ class Parts:
     exploring: Exploring | str
     searching: Searching | str
     mapping: Mapping | str
+    judging: Judging | str
 
 
 def build(parts: Parts) -> gr.Blocks:
@@ -57,12 +60,17 @@ def build(parts: Parts) -> gr.Blocks:
                 _tab(parts.searching, search.build)
             with gr.Tab("Map", id="map") as tab:
                 _tab(parts.mapping, lambda mapping: map.build(tab, mapping))
+            with gr.Tab("Filters", id="filters") as tab:
+                _tab(parts.judging, lambda judging: filters.build(tab, judging))
     return page
 
 
 def _first(parts: Parts) -> str:
     """Return the first tab that has something to show."""
-    there = {"mark": parts.marking, "explore": parts.exploring, "search": parts.searching, "map": parts.mapping}
+    there = {
+        "mark": parts.marking, "explore": parts.exploring, "search": parts.searching, "map": parts.mapping,
+        "filters": parts.judging,
+    }  # fmt: skip
     return next((name for name, part in there.items() if not isinstance(part, str)), "mark")
 
 

@@ -1,8 +1,8 @@
 """The filters of a network's last feature map: their maps, a view over a data set, the expert's masks, and changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -27,12 +27,14 @@ class Filters:
         weights: Length of each filter's row in the kernel of the dense layer, float (count,); None where the network
             does not end in global average pooling and one dense layer.
         maps: Function of images (batch, height, width, channels) that returns float32 (batch, rows, columns, count).
+        answers: Function of images that returns their maps and what the network says of them, float32.
     """
 
     count: int
     layer: str
     weights: np.ndarray | None
     maps: Callable[[np.ndarray], np.ndarray]
+    answers: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def open_filters(model: keras.Model) -> Filters:
@@ -51,17 +53,26 @@ def open_filters(model: keras.Model) -> Filters:
         weights = np.linalg.norm(np.asarray(dense.kernel), axis=1)
     except UserError:
         tensor = _last_map(model)
-    trunk: Any = keras.Model(model.input, tensor)
-    # One graph for batches of any length.
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
-    forward: Any = tf.function(
-        lambda pixels: tf.cast(trunk(pixels, training=False), tf.float32), input_signature=signature, autograph=False
-    )
+    forward, whole = (_compiled(model, outputs) for outputs in ([tensor], [tensor, model.output]))
 
     def maps(images: np.ndarray) -> np.ndarray:
-        return forward(check_images(model, images)).numpy()
+        return forward(check_images(model, images))[0].numpy()
 
-    return Filters(int(tensor.shape[-1]), origin(tensor).name, weights, maps)
+    def answers(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found, said = whole(check_images(model, images))
+        return found.numpy(), said.numpy()
+
+    return Filters(int(tensor.shape[-1]), origin(tensor).name, weights, maps, answers)
+
+
+def _compiled(model: keras.Model, outputs: list[Any]) -> Any:
+    """Return the function from images to some of the network's tensors: one graph for batches of any length."""
+    part: Any = keras.Model(model.input, outputs)
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+    return tf.function(
+        lambda pixels: [tf.cast(each, tf.float32) for each in keras.tree.flatten(part(pixels, training=False))],
+        input_signature=signature, autograph=False,
+    )  # fmt: skip
 
 
 def _last_map(model: keras.Model) -> Any:
@@ -74,8 +85,9 @@ def _last_map(model: keras.Model) -> Any:
 
 
 INTERVALS = 9
-DARK = 0.25
-"""Share of its light that is left to a pixel outside the mask."""
+Outside = Literal["black", "dark"]
+OUTSIDE = {"black": 0.0, "dark": 0.25}
+"""Share of its light that is left to a pixel where a filter is not active: none in the feedback thesis."""
 
 
 def intervals(
@@ -110,18 +122,39 @@ def intervals(
     return found
 
 
-def lit(image: np.ndarray, feature_map: np.ndarray) -> np.ndarray:
+def view(features: np.ndarray, *, seed: int, count: int = INTERVALS) -> pd.DataFrame:
+    """Draw the images of the global view of every filter, each with a generator of its own.
+
+    Args:
+        features: float (images, filters): mean activations.
+        seed: Seed of the draws.
+        count: Number of intervals; see `intervals`.
+
+    Returns:
+        One row per filter and interval: filter, low, high, images, row (of the image that was drawn; -1 for none).
+    """
+    found = [
+        (number, low, high, images, -1 if row is None else row)
+        for number, values in enumerate(features.T)
+        for low, high, images, row in intervals(values, random=np.random.default_rng([seed, number]), count=count)
+    ]
+    return pd.DataFrame(found, columns=["filter", "low", "high", "images", "row"])
+
+
+def lit(image: np.ndarray, feature_map: np.ndarray, outside: Outside = "black") -> np.ndarray:
     """Show an image where a filter is active: its map, enlarged bilinearly, is above its Otsu threshold.
 
     Args:
         image: float (height, width, 3), RGB in [0, 255].
         feature_map: float (rows, columns): the filter's map of this image.
+        outside: What becomes of the rest: black as in the feedback thesis, or dark, which leaves its surroundings
+            to be seen.
 
     Returns:
-        uint8 (height, width, 3): the rest is darkened, all of it when the map is constant.
+        uint8 (height, width, 3); all of it is outside when the map is constant.
     """
     enlarged = resize(feature_map[None], (image.shape[0], image.shape[1]))[0]
-    light = np.where(enlarged > threshold(enlarged), 1.0, DARK)
+    light = np.where(enlarged > threshold(enlarged), 1.0, OUTSIDE[outside])
     return np.rint(np.clip(image, 0, 255) * light[..., None]).astype(np.uint8)
 
 
@@ -180,6 +213,63 @@ def histograms(before: np.ndarray, after: np.ndarray, *, bins: int = BINS) -> pd
     return pd.concat(rows, ignore_index=True)
 
 
+def histograms_by_class(
+    before: np.ndarray, after: np.ndarray, labels: np.ndarray, *, numbers: Sequence[int], bins: int = BINS
+) -> pd.DataFrame:
+    """Count the images of each class by activation, over one range for all classes and both networks.
+
+    Args:
+        before: float (images, filters): mean activation in the first network.
+        after: The same in the second.
+        labels: Class of each image, (images,).
+        numbers: Numbers of these filters.
+        bins: Intervals of equal width.
+
+    Returns:
+        One row per filter, class and interval: filter, class, low, high, before, after (numbers of images).
+
+    Raises:
+        UserError: If the numbers of filters or images differ.
+    """
+    _check(before, after)
+    rows = []
+    for number, *pair in zip(numbers, before.T, after.T, strict=True):
+        edges = np.histogram_bin_edges(np.concatenate(pair), bins)
+        for name in np.unique(labels):
+            first, second = (np.histogram(values[labels == name], edges)[0] for values in pair)
+            rows.append(pd.DataFrame({
+                "filter": number, "class": name, "low": edges[:-1], "high": edges[1:], "before": first,
+                "after": second,
+            }))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def kinds(table: pd.DataFrame, groups: Mapping[str, np.ndarray], by: str = "change") -> pd.DataFrame:
+    """Summarize the changes of some kinds of filter.
+
+    Args:
+        table: What `changes` returned.
+        groups: For each kind, bool (filters,) by the number of the filter; kinds may overlap.
+        by: The column that is summarized.
+
+    Returns:
+        One row per kind that has a filter: kind, filters, change (their mean), low and high (1.96 standard errors over
+        the filters below and above it; the mean itself for one filter), rose and fell (filters whose own interval is
+        above and below 0).
+    """
+    rows = table.sort_values("filter")
+    change, error = rows[by].to_numpy(float), rows[f"{by}_error"].fillna(0).to_numpy(float)
+    found = []
+    for name, members in groups.items():
+        part = change[members]
+        if not len(part):
+            continue
+        reach = 1.96 * part.std(ddof=1) / np.sqrt(len(part)) if len(part) > 1 else 0.0
+        rose, fell = (int((sign * change - error > 0)[members].sum()) for sign in (1, -1))
+        found.append((name, len(part), part.mean(), part.mean() - reach, part.mean() + reach, rose, fell))
+    return pd.DataFrame(found, columns=["kind", "filters", "change", "low", "high", "rose", "fell"])
+
+
 def _compare(before: np.ndarray, after: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
     _check(before, after)
     before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
@@ -196,6 +286,9 @@ def _check(before: np.ndarray, after: np.ndarray) -> None:
         received = f"{list(before.shape)} and {list(after.shape)}"
         raise UserError("after", expected="(images, filters) as before", received=received)
 
+
+SHARE = 0.25
+"""Share of the filters that counts as the most active in the masks, and as the most relevant."""
 
 RESAMPLES = 500
 """Draws of the bootstrap over masked images."""
@@ -241,7 +334,7 @@ def inside_masks(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def expert(
-    inside: np.ndarray, whole: np.ndarray, relevance: np.ndarray, *, share: float = 0.25, seed: int
+    inside: np.ndarray, whole: np.ndarray, relevance: np.ndarray, *, share: float = SHARE, seed: int
 ) -> tuple[pd.DataFrame, Agreement]:
     """Compare how active filters are in the masks with how relevant they are.
 

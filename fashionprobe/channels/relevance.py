@@ -26,8 +26,10 @@ class Relevance:
 
     Attributes:
         ranks: One row per filter; see `ranks`.
-        curve: Columns order ("ranked", "random"), filters, accuracy, low, high. Of "ranked", low and high end the 95 %
-            Wilson interval over the images; of "random", they are the least and the greatest of the random orders.
+        curve: Columns order ("ranked", "random", "softmax"), filters, accuracy, low, high. "ranked" and "random" are
+            linear discriminant analysis of the best filters and of random ones, "softmax" is multinomial logistic
+            regression of the best. Of "random", low and high are the least and the greatest of the random orders; of
+            the others they end the 95 % Wilson interval over the images.
         l1: Columns penalty (as a share of the one that silences all filters), filters (left on average), accuracy,
             low, high, by a Wilson interval.
         images: Number of images that the accuracies are measured on.
@@ -57,8 +59,8 @@ def relevance(
     alone; without, each fold is measured with a ranking and a fit of the other folds, and the table of ranks, which
     measures nothing, uses all images.
 
-    The classifier of the curve is linear discriminant analysis with the covariance shrunk as Ledoit and Wolf do; it is
-    solved for all numbers of filters from one covariance matrix.
+    The classifiers of the curve are linear discriminant analysis with the covariance shrunk as Ledoit and Wolf do,
+    solved for all numbers of filters from one covariance matrix, and a softmax layer; see `nested` and `softmax`.
 
     Args:
         features: float (images, filters): the spatial means of the filters' maps.
@@ -84,11 +86,11 @@ def relevance(
         raise UserError("is_train", expected="to leave images of classes with training images", received=received)
     numbers = np.unique(labels, return_inverse=True)[1]
     parts = _parts(numbers, is_train, folds, seed)
-    steps = 1 + len(parts) * (1 + len(PENALTIES))
+    steps = 1 + len(parts) * (2 + len(PENALTIES))
     with progress.bar(total=steps, unit="step", description="relevance") as bar:
         table = ranks(features[used], labels[used], seed=seed, folds=folds, information=information)
         bar.update()
-        ranked, at_random, sparse = [], [], []
+        ranked, at_random, layers, sparse = [], [], [], []
         for train, test in parts:
             found = table
             if is_train is None:
@@ -98,12 +100,14 @@ def relevance(
             ranked.append(best)
             at_random.append(np.stack(shuffled))
             bar.update()
+            layers.append(_softmax(*pair, order(found)))
+            bar.update()
             sparse.append([])
             for step in _l1(*pair, seed):
                 sparse[-1].append(step)
                 bar.update()
     images = sum(len(test) for _, test in parts)
-    curve = _curve_table(counts(features.shape[1]), ranked, at_random)
+    curve = _curve_table(counts(features.shape[1]), ranked, at_random, layers)
     return Relevance(table, curve, _l1_table(sparse), images, 0 if is_train is not None else folds)
 
 
@@ -119,6 +123,44 @@ def enough(curve: pd.DataFrame, share: float = 0.95) -> int:
     ranked = curve[curve["order"] == "ranked"].sort_values("filters")
     wanted = share * ranked["accuracy"].iloc[-1]
     return int(ranked.loc[ranked["accuracy"] >= wanted, "filters"].iloc[0])
+
+
+def reaching(curve: pd.DataFrame, accuracy: float) -> int | None:
+    """Return the first number of the best filters with which a softmax layer reaches an accuracy; None if none does.
+
+    The cut of the feedback thesis: the accuracy is that of the whole network on the same images.
+    """
+    layer = curve[curve["order"] == "softmax"].sort_values("filters")
+    # Both are whole numbers of images over the same one.
+    found = layer.loc[layer["accuracy"] >= accuracy - 1e-9, "filters"]
+    return int(found.iloc[0]) if len(found) else None
+
+
+def softmax(
+    train: np.ndarray, numbers: np.ndarray, test: np.ndarray, wanted: Sequence[int] | np.ndarray
+) -> Iterator[np.ndarray]:
+    """Classify images by the first 1, 2, ... filters: a softmax layer, fitted again for each number.
+
+    Multinomial logistic regression with a weak L2 penalty, half the squared weights beside the summed cross-entropy,
+    without which the weights of classes that can be separated would grow for ever.
+
+    Args:
+        train: float64 (images, filters), standardized; the filters in their order.
+        numbers: Class number of each training image, from 0.
+        test: float64 (images, filters), scaled alike.
+        wanted: How many filters, ascending; one fit each.
+
+    Yields:
+        Class number of each test image.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1.0, max_iter=10_000, warm_start=True)
+    for count in wanted:
+        if hasattr(model, "coef_"):
+            # The fit begins where the last one ended, with weights of 0 for the filters that join.
+            model.coef_ = np.pad(model.coef_, [(0, 0), (0, count - model.coef_.shape[1])])
+        yield model.fit(train[:, :count], numbers).predict(test[:, :count])
 
 
 def nested(
@@ -184,6 +226,15 @@ def _curves(
     return found
 
 
+def _softmax(
+    train: np.ndarray, numbers: np.ndarray, test: np.ndarray, true: np.ndarray, best: np.ndarray
+) -> np.ndarray:
+    """Return how many test images are right by a softmax layer, (counts, 2) with their number."""
+    train, test = standardized(train, test)
+    guesses = softmax(train[:, best], numbers, test[:, best], counts(len(best)))
+    return np.array([(np.sum(guess == true), len(true)) for guess in guesses])
+
+
 def _l1(
     train: np.ndarray, numbers: np.ndarray, test: np.ndarray, true: np.ndarray, seed: int
 ) -> Iterator[tuple[int, int, int]]:
@@ -209,19 +260,25 @@ def _logistic(strength: float, seed: int) -> Any:
     return LogisticRegression(C=strength, solver="liblinear", tol=1e-2, max_iter=10_000, random_state=seed, **l1)
 
 
-def _curve_table(wanted: np.ndarray, ranked: list[np.ndarray], at_random: list[np.ndarray]) -> pd.DataFrame:
-    """Add the folds up, and write both curves below each other."""
-    right, images = np.sum(ranked, axis=0).T
-    low, high = wilson(right, images)
-    best = pd.DataFrame({"filters": wanted, "accuracy": right / images, "low": low, "high": high})
+def _curve_table(
+    wanted: np.ndarray, ranked: list[np.ndarray], at_random: list[np.ndarray], layers: list[np.ndarray]
+) -> pd.DataFrame:
+    """Add the folds up, and write the curves below each other."""
+    best, layer = _shares(wanted, ranked), _shares(wanted, layers)
     total = np.sum(at_random, axis=0)
     shares = total[..., 0] / total[..., 1]
     rest = pd.DataFrame({
         "filters": wanted, "accuracy": shares.mean(axis=0), "low": shares.min(axis=0), "high": shares.max(axis=0),
     })  # fmt: skip
-    return pd.concat([best.assign(order="ranked"), rest.assign(order="random")], ignore_index=True)[
-        ["order", "filters", "accuracy", "low", "high"]
-    ]
+    parts = [best.assign(order="ranked"), rest.assign(order="random"), layer.assign(order="softmax")]
+    return pd.concat(parts, ignore_index=True)[["order", "filters", "accuracy", "low", "high"]]
+
+
+def _shares(wanted: np.ndarray, found: list[np.ndarray]) -> pd.DataFrame:
+    """Return the accuracies over all folds with their Wilson intervals."""
+    right, images = np.sum(found, axis=0).T
+    low, high = wilson(right, images)
+    return pd.DataFrame({"filters": wanted, "accuracy": right / images, "low": low, "high": high})
 
 
 def _l1_table(sparse: list[list[tuple[int, int, int]]]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Which filters matter: the curve over their number, rankings, the expert's view, and what a refit changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ from fashionprobe.plots import style
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -28,17 +29,21 @@ def relevance_curve(
     *,
     chance: float | None = None,
     enough: int | None = None,
+    network: float | None = None,
+    reaching: int | None = None,
     measured: str = "",
     title: str = "",
     ax: "Axes | None" = None,
 ) -> "Figure":
-    """Draw the accuracy of a linear classifier over the number of filters: the best first, at random, and L1 models.
+    """Draw the accuracy of linear classifiers over the number of filters: the best first, at random, and L1 models.
 
     Args:
-        curve: Columns order ("ranked", "random"), filters, accuracy, low, high.
+        curve: Columns order ("ranked", "random", "softmax"), filters, accuracy, low, high.
         l1: Columns filters, accuracy, low, high; models without a filter are left out.
         chance: Accuracy of a blind guess, drawn as a dotted line.
         enough: Number of filters that is enough for 95 % of the accuracy of all, marked.
+        network: Accuracy of the whole network on the same images, drawn as a line.
+        reaching: Number of filters with which the softmax layer reaches it, marked.
         measured: What the accuracy is measured on, for the axis.
         title: Heading.
         ax: Axes to draw on; new ones by default.
@@ -54,10 +59,13 @@ def relevance_curve(
         raise UserError("curve", expected="a table with ranked rows", received="none")
     figure, ax = style.axes_of(ax, width=8.4, height=4.6)
     handles, names = [], []
-    lines = [("ranked", style.BLUE, "-", "best first\n(band: 95 % Wilson)")]
-    lines.append(("random", style.GREY, "--", "random order\n(band: least to greatest)"))
+    lines = [("softmax", style.GREEN, "-", "best first, softmax\n(band: 95 % Wilson)")]
+    lines.append(("ranked", style.BLUE, "-", "best first, LDA\n(band: 95 % Wilson)"))
+    lines.append(("random", style.GREY, "--", "random order, LDA\n(band: least to greatest)"))
     for name, color, dash, words in lines:
         rows = curve[curve["order"] == name].sort_values("filters")
+        if rows.empty:
+            continue
         ax.fill_between(rows["filters"], rows["low"], rows["high"], color=color, alpha=0.18, linewidth=0)
         handles += ax.plot(rows["filters"], rows["accuracy"], color=color, linewidth=2.4, linestyle=dash)
         names.append(words)
@@ -72,11 +80,15 @@ def relevance_curve(
     if chance is not None:
         handles.append(ax.axhline(chance, color=style.BLACK, linestyle=":", linewidth=1.6))
         names.append(f"largest class ({chance:.2g})")
+    if network is not None:
+        handles.append(ax.axhline(network, color=style.BLACK, linestyle="-.", linewidth=1.6))
+        names.append(f"the whole network ({network:.2g})")
+    if reaching is not None:
+        handles.append(_mark(ax, curve[curve["order"] == "softmax"], reaching, style.GREEN, "D"))
+        names.append(f"{_filters(reaching)}: as the network")
     if enough is not None:
-        there = float(ranked.loc[ranked["filters"] == enough, "accuracy"].iloc[0])
-        look = {"color": style.BLUE, "marker": "o", "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2}
-        handles += ax.plot([enough], [there], linestyle="none", **look)
-        names.append(f"{enough} filter{'s' if enough > 1 else ''}: 95 % of\nthe accuracy of all")
+        handles.append(_mark(ax, ranked, enough, style.BLUE, "o"))
+        names.append(f"{_filters(enough)}: 95 % of\nthe accuracy of all")
     _over_filters(ax, int(ranked["filters"].iloc[-1]))
     # A little above 1, or marks there would be cut.
     ax.set_ylim(0, 1.03)
@@ -85,6 +97,64 @@ def relevance_curve(
     ax.set_title(style.short(title, 70), parse_math=False)
     style.legend(ax, handles, names)
     return figure
+
+
+@style.house_style()
+def relevance_change(
+    curves: "Mapping[str, pd.DataFrame]",
+    networks: Mapping[str, float | None],
+    marks: Mapping[str, int | None],
+    *,
+    measured: str = "",
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw the accuracy over the number of filters of two networks, each ranked by itself.
+
+    Args:
+        curves: For each network, named as in the legend, its curve: the rows "softmax" are drawn.
+        networks: Accuracy of each whole network, drawn as a line; None for none.
+        marks: Number of filters with which each reaches that, marked; None for none.
+        measured: What the accuracy is measured on, for the axis.
+        title: Heading.
+        ax: Axes to draw on; new ones by default.
+
+    Returns:
+        The figure.
+    """
+    figure, ax = style.axes_of(ax, width=8.4, height=4.6)
+    handles, names, most = [], [], 1
+    for (name, curve), color, marker in zip(curves.items(), (style.BLUE, style.VERMILLION), ("o", "D"), strict=False):
+        rows = curve[curve["order"] == "softmax"].sort_values("filters")
+        most = int(rows["filters"].iloc[-1])
+        ax.fill_between(rows["filters"], rows["low"], rows["high"], color=color, alpha=0.18, linewidth=0)
+        handles += ax.plot(rows["filters"], rows["accuracy"], color=color, linewidth=2.4)
+        names.append(f"{name}\n(band: 95 % Wilson)")
+        network, mark = networks[name], marks[name]
+        if network is not None:
+            handles.append(ax.axhline(network, color=color, linestyle="-.", linewidth=1.6))
+            names.append(f"the whole network ({network:.2g})")
+        if mark is not None:
+            handles.append(_mark(ax, rows, mark, color, marker))
+            names.append(f"{_filters(mark)}: as the network")
+    _over_filters(ax, most)
+    ax.set_ylim(0, 1.03)
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.set_ylabel("Accuracy of a softmax layer" + (f"\n({measured})" if measured else ""), multialignment="center")
+    ax.set_title(style.short(title, 70), parse_math=False)
+    style.legend(ax, handles, names)
+    return figure
+
+
+def _mark(ax: "Axes", rows: "pd.DataFrame", filters: int, color: str, marker: str) -> "Artist":
+    """Mark a curve at a number of filters."""
+    there = float(rows.loc[rows["filters"] == filters, "accuracy"].iloc[0])
+    look = {"markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2, "linestyle": "none", "zorder": 5}
+    return ax.plot([filters], [there], color=color, marker=marker, **look)[0]
+
+
+def _filters(count: int) -> str:
+    return f"{count} filter{'' if count == 1 else 's'}"
 
 
 def _over_filters(ax: "Axes", most: int) -> None:

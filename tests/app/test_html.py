@@ -31,9 +31,10 @@ def test_each_card_has_its_id_and_its_buttons_inside():
 
 @pytest.mark.parametrize(("there", "first"), [
     ((), "mark"), (("marking", "searching"), "mark"), (("searching", "mapping"), "search"), (("mapping",), "map"),
+    (("judging",), "filters"),
 ])  # fmt: skip
 def test_the_page_opens_where_something_is_to_be_seen(there, first):
-    names = ("marking", "correcting", "exploring", "searching", "mapping")
+    names = ("marking", "correcting", "exploring", "searching", "mapping", "judging")
     parts = {name: object() if name in there else "Make it first." for name in names}
     assert page._first(page.Parts(run="r", lead="", **parts)) == first
 

@@ -376,7 +376,7 @@ def test_no_request_leaves_the_machine_and_nothing_went_wrong_in_the_page(page, 
 @pytest.mark.parametrize("width", [1280, 400])
 def test_each_tab_fits_the_window(page, width):
     page.set_viewport_size({"width": width, "height": 900})
-    for name in ("Mark", "Explore", "Search", "Map"):
+    for name in ("Mark", "Explore", "Search", "Map", "Filters"):
         tab(page, name)
         page.wait_for_timeout(50)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width, name

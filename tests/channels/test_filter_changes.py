@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fashionprobe.channels.filters import changes, histograms
+from fashionprobe.channels.filters import changes, histograms, histograms_by_class, kinds
 from fashionprobe.errors import UserError
 
 BEFORE = np.array([[1.0, 2.0], [3.0, 2.0]])
@@ -38,3 +38,36 @@ def test_other_filters(function):
         UserError, match=r"`after` must be \(images, filters\) as before. Received: \[2, 2\] and \[2, 3"
     ):
         function(BEFORE, np.ones((2, 3)))
+
+
+def test_histograms_by_class_add_up_to_those_of_all():
+    random = np.random.default_rng(0)
+    before, after, labels = random.normal(size=(30, 2)), random.normal(1, 1, (30, 2)), np.tile(["a", "b", "c"], 10)
+    table = histograms_by_class(before, after, labels, numbers=[7, 3], bins=5)
+    assert list(table) == ["filter", "class", "low", "high", "before", "after"]
+    assert (table.groupby(["filter", "class"], sort=False)[["before", "after"]].sum() == 10).all(axis=None)
+    whole = histograms(before, after, bins=5)
+    sums = table[table["filter"] == 7].groupby("low")[["before", "after"]].sum()
+    np.testing.assert_array_equal(sums, whole.loc[whole["filter"] == 0, ["before", "after"]])
+    one = table[(table["filter"] == 3) & (table["class"] == "b")]
+    edges = [*one["low"], one["high"].iloc[-1]]
+    np.testing.assert_array_equal(one["after"], np.histogram(after[labels == "b", 1], edges)[0])
+
+
+def test_kinds_by_hand():
+    import pandas as pd
+
+    table = pd.DataFrame({
+        "filter": [3, 0, 1, 2], "change": [-2.0, 1.0, 3.0, 0.5], "change_error": [1.0, 0.5, np.nan, 0.5],
+    })  # fmt: skip
+    groups = {
+        "some": np.array([True, True, False, False]), "all": np.ones(4, bool), "none": np.zeros(4, bool),
+        "one": np.array([False, False, False, True]),
+    }  # fmt: skip
+    found = kinds(table, groups).set_index("kind")
+    assert found.index.tolist() == ["some", "all", "one"]
+    # Filters 0 and 1: changes 1 and 3, a standard error of 1.
+    assert found.loc["some"].tolist() == [2, 2, pytest.approx(2 - 1.96), pytest.approx(2 + 1.96), 2, 0]
+    # An interval that ends at 0 is not above it.
+    assert found.loc["all", ["filters", "change", "rose", "fell"]].tolist() == [4, 0.625, 2, 1]
+    assert found.loc["one", ["low", "change", "high"]].tolist() == [-2, -2, -2]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fashionprobe.channels.filters import DARK, intervals, lit
+from fashionprobe.channels.filters import intervals, lit, view
 from fashionprobe.errors import UserError
 
 
@@ -34,8 +34,21 @@ def test_lit_where_the_map_is_strong():
     shown = lit(image, np.array([[0.0, 5.0], [0.0, 5.0]]))
     assert shown.dtype == np.uint8
     assert (shown[:, 2:] == 200).all()
-    assert (shown[:, 0] == 200 * DARK).all()
-    assert (lit(image, np.ones((2, 2))) == 200 * DARK).all()
+    assert (shown[:, 0] == 0).all()
+    assert (lit(image, np.ones((2, 2))) == 0).all()
+    assert (lit(image, np.array([[0.0, 5.0], [0.0, 5.0]]), "dark")[:, 0] == 50).all()
+
+
+def test_the_view_of_a_filter_does_not_depend_on_the_others():
+    features = np.random.default_rng(0).uniform(size=(40, 3))
+    table = view(features, seed=5)
+    assert table.groupby("filter").size().tolist() == [9, 9, 9]
+    assert (table.groupby("filter")["images"].sum() == 40).all()
+    assert ((table["row"] < 0) == (table["images"] == 0)).all()
+    for row in table[table["row"] >= 0].itertuples():
+        assert row.low <= features[row.row, row.filter] <= row.high
+    other = view(np.concatenate([features[:, :2] * 3, features[:, 2:]], axis=1), seed=5)
+    assert other[other["filter"] == 2].equals(table[table["filter"] == 2])
 
 
 @pytest.mark.parametrize("values", [np.array([]), np.array([1.0, np.nan]), np.ones((2, 2))])

@@ -24,6 +24,8 @@ def test_the_map_before_pooling_and_the_weights_of_the_dense_layer():
     expected = keras.Model(model.input, model.get_layer("conv").output)(images)
     np.testing.assert_allclose(found.maps(images), expected, rtol=1e-5)
     np.testing.assert_allclose(found.maps(images[:1]), expected[:1], rtol=1e-5)
+    for answer, wanted in zip(found.answers(images), (expected, model(images)), strict=True):
+        np.testing.assert_allclose(answer, wanted, rtol=1e-5)
 
 
 def test_another_head_leaves_the_last_map_that_has_space():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fashionprobe.channels import rankings as ranking
-from fashionprobe.channels.relevance import PENALTIES, counts, enough, nested, relevance
+from fashionprobe.channels.relevance import PENALTIES, counts, enough, nested, reaching, relevance, softmax
 from fashionprobe.errors import UserError
 
 
@@ -40,6 +40,10 @@ def test_two_filters_are_enough(features_and_classes):
     assert at_random[2] < best[2]
     assert best[8] == at_random[8]
     assert enough(found.curve) == 2
+    layer = shares(found, "softmax")
+    assert list(layer) == list(best) and layer[1] < 0.65 < 0.95 < layer[2]
+    assert reaching(found.curve, layer[2]) == 2
+    assert reaching(found.curve, 1.01) is None
     assert set(found.ranks.sort_values("rank")["filter"].head(2)) == {1, 5}
     assert (found.images, found.folds) == (60, 0)
     assert (found.curve["low"] <= found.curve["accuracy"]).all()
@@ -100,6 +104,28 @@ def test_nested_fits_agree_with_ledoit_and_wolf_in_scikit_learn(features_and_cla
             for mean, share in zip(part, shares, strict=True)
         ]
         np.testing.assert_array_equal(guess, np.argmax(scores, axis=0))
+
+
+def test_the_softmax_layer_is_fitted_again_for_each_number_of_filters(features_and_classes):
+    from sklearn.linear_model import LogisticRegression
+
+    features, labels, is_train = features_and_classes
+    train, test = ranking.standardized(features[is_train], features[~is_train])
+    for count, guess in zip((1, 3, 8), softmax(train, labels[is_train], test, [1, 3, 8]), strict=True):
+        alone = LogisticRegression(max_iter=10_000).fit(train[:, :count], labels[is_train])
+        np.testing.assert_array_equal(guess, alone.predict(test[:, :count]))
+
+
+def test_the_first_number_of_filters_that_reaches_an_accuracy_by_hand():
+    import pandas as pd
+
+    curve = pd.DataFrame({
+        "order": ["ranked"] * 3 + ["softmax"] * 3, "filters": [1, 2, 3] * 2,
+        "accuracy": [0.9, 0.9, 0.9, 0.5, 0.76, 0.7],
+    })  # fmt: skip
+    # 0.76 as a quotient may differ from it in the last digit.
+    assert reaching(curve, 0.76 + 1e-16) == 2
+    assert reaching(curve, 0.77) is None
 
 
 def test_more_filters_than_images_and_silent_ones():

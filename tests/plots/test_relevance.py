@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from fashionprobe.errors import UserError
-from fashionprobe.plots.relevance import expert_against_ranking, relevance_curve, top_filters
+from fashionprobe.plots.relevance import expert_against_ranking, relevance_change, relevance_curve, top_filters
 
 CURVE = pd.DataFrame({
     "order": ["ranked"] * 3 + ["random"] * 3, "filters": [1, 2, 4] * 2,
@@ -39,6 +39,30 @@ def test_the_curve_shows_both_orders_and_l1_models_with_a_filter():
     ]
     assert [list(map(float, each)) for each in ax.lines[-1].get_data()] == [[2], [0.8]]
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("Accuracy\n(60 images)", "Number of filters (of 4)")
+
+
+def test_the_softmax_layer_and_the_network_itself():
+    curve = pd.concat([CURVE, CURVE.head(3).assign(order="softmax", accuracy=[0.4, 0.7, 0.9])])
+    (ax,) = relevance_curve(curve, network=0.85, reaching=4).axes
+    layer = next(line for line in ax.lines if np.array_equal(line.get_ydata(), [0.4, 0.7, 0.9]))
+    assert layer.get_linestyle() == "-"
+    assert [list(map(float, line.get_ydata())) for line in ax.lines if line.get_linestyle() == "-."] == [[0.85, 0.85]]
+    assert [list(map(float, each)) for each in ax.lines[-1].get_data()] == [[4], [0.9]]
+    assert legend(ax.figure)[-2:] == ["the whole network (0.85)", "4 filters: as the network"]
+
+
+def test_two_networks_each_with_its_own_line_and_mark():
+    first = CURVE.head(3).assign(order="softmax")
+    second = first.assign(accuracy=[0.6, 0.7, 0.75])
+    (ax,) = relevance_change(
+        {"before": first, "after": second}, {"before": 0.8, "after": None}, {"before": 2, "after": None},
+        measured="60 images",
+    ).axes  # fmt: skip
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.5, 0.8, 0.82])
+    assert [list(map(float, each)) for each in ax.lines[2].get_data()] == [[2], [0.8]]
+    np.testing.assert_allclose(ax.lines[3].get_ydata(), [0.6, 0.7, 0.75])
+    names = [text.split("\n")[0] for text in legend(ax.figure)]
+    assert names == ["before", "the whole network (0.8)", "2 filters: as the network", "after"]
 
 
 def test_the_curve_without_l1_and_chance():

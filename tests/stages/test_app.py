@@ -43,6 +43,7 @@ def test_tabs_say_which_command_makes_what_is_missing(tmp_path):
     for make, words in (
         (parts.marking, "fashionprobe train --dataset DATASET --run empty"),
         (parts.searching, "fashionprobe index --run empty"), (parts.mapping, "fashionprobe reduce --run empty"),
+        (parts.judging, "Make it: fashionprobe relevance --run empty"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
             make(place)

@@ -132,6 +132,42 @@ def test_filter_is_found_in_the_picture_without_its_padding(make, model_path):
     assert np.array_equal(file_of(made, row) == 255, wanted)
 
 
+def test_a_filter_over_the_data_set_masks_the_images_in_which_it_is_strongest(make, records, model_path):
+    import keras
+    import tensorflow as tf
+
+    from fashionprobe.records import decode
+    from fashionprobe.records.record_set import open_record_set
+
+    network = {"backbone": str(model_path), "size": 48, "block": 1, "channel": 2, "percentile": 60}
+    made = make("filter", samples=6, percentile_of="dataset", **network)
+    model = keras.models.load_model(model_path, compile=False)
+    first = keras.Model(model.input, model.get_layer("first").output)
+    opened = open_record_set(records.path)
+    pictures = dict(opened.pictures([name for name in opened.items["id"] if name.startswith("train")]))
+    # 24 x 20 pixels become 48 x 40, rows 4 to 43 of the map, which has a cell per pixel.
+    maps = {
+        name: first(decode.fit(tf.constant(picture), (48, 48), "pad")[None]).numpy()[0, ..., 2]
+        for name, picture in pictures.items()
+    }
+    inner = {name: each[4:44] for name, each in maps.items()}
+    limit = np.percentile(np.concatenate([each.ravel() for each in inner.values()]), 60)
+    best = sorted(inner, key=lambda name: -inner[name].mean())[:6]
+    wanted = {name: tf.image.resize(inner[name][..., None], (20, 24))[..., 0].numpy() > limit for name in best}
+    best = [name for name in best if 0 < wanted[name].mean() < 1]
+    table = table_of(made)
+    assert len(best) >= 3 and sorted(table["id"]) == sorted(best)
+    for row in table.itertuples():
+        assert np.array_equal(file_of(made, row) == 255, wanted[row.id])
+    # By name the images are those named, by the same limit; the percentile of each image is another recipe.
+    named = make("filter", run="named", id=best[0], percentile_of="dataset", **network)
+    assert np.array_equal(file_of(named, next(table_of(named).itertuples())), file_of(made, next(
+        row for row in table.itertuples() if row.id == best[0]
+    )))  # fmt: skip
+    with pytest.raises(UserError, match=r"differs .*percentile_of"):
+        make("filter", run="named", id=best[0], **network)
+
+
 def test_png_folder(make, tmp_path):
     drawn = ~SQUARE
     for name in ("train/ball/0", "train/cube/turned", "val/cube/0"):
@@ -223,6 +259,8 @@ def test_no_image_gives_a_mask(make, tmp_path):
         ({"classes": "cub"}, r"`classes` must be a class of class: ball, cube\. Received: cub\. Did you mean 'cube'"),
         ({"where": "color == 'red'"}, r"`where` must be a pandas query"),
         ({"label": "clas"}, r"`label` must be a label column.*Did you mean 'class'"),
+        ({"percentile_of": "dataset"}, r"`percentile_of` cannot be combined with source otsu\. Received: dataset"),
+        ({"source": "filter", "channel": 0, "percentile_of": "all"}, r"`percentile_of` must be one of: image, dataset"),
         ({"samples": 0}, r"`samples` must be an int in the range \[1, inf\)"),
         ({"seed": -1}, r"`seed` must be an int"),
     ],

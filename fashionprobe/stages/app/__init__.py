@@ -1,4 +1,4 @@
-"""Stage `app`: a run in the browser: mark what is irrelevant, explore, search, look at maps."""
+"""Stage `app`: a run in the browser: mark what is irrelevant, explore, search, look at maps, judge filters."""
 
 import importlib.util
 import logging
@@ -49,7 +49,9 @@ def app(
 
     It runs until Ctrl-C, and also has maps of the images. Nothing leaves this machine: the page needs no network, and
     no other machine can open it unless --host says so. Masks are saved at every stroke, to runs/NAME/marks;
-    `fashionprobe masks --source app` makes an artifact of them. With --json, run and address are printed at the end.
+    `fashionprobe masks --source app` makes an artifact of them. Verdicts on filters are saved as well, to
+    runs/NAME/verdicts; `fashionprobe relevance` compares them with its ranking. With --json, run and address are
+    printed at the end.
 
     Args:
         dataset: Record set whose images are shown. Default: the one that the run is about.
@@ -113,9 +115,10 @@ def serve(
     exploring = _tried(lambda: app_parts.exploring(place, trained)) if trained or _has_descriptors(folder) else marking
     searching = _tried(lambda: app_parts.searching(place))
     mapping = _tried(lambda: app_parts.mapping(place))
+    judging = _tried(lambda: app_parts.judging(place))
     parts = Parts(
         run=folder.name, lead=_lead(marking), marking=marking, correcting=correcting, exploring=exploring,
-        searching=searching, mapping=mapping,
+        searching=searching, mapping=mapping, judging=judging,
     )  # fmt: skip
     return start(parts, access, folder)
 

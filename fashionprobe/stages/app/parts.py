@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe import backbones
 from fashionprobe.app.exploring import Exploring
+from fashionprobe.app.judging import Judging
 from fashionprobe.app.mapping import Mapping
 from fashionprobe.app.marking import Marking
 from fashionprobe.app.pictures import Pictures
@@ -21,7 +23,9 @@ from fashionprobe.app.served_classifier import ServedClassifier
 from fashionprobe.artifacts import MANIFEST, load, locked, read_manifest, write_text
 from fashionprobe.attributes.classes import Classes
 from fashionprobe.attributes.index import Index
+from fashionprobe.channels.filters import Filters, lit, open_filters
 from fashionprobe.errors import UserError
+from fashionprobe.feedback import verdicts
 from fashionprobe.feedback.masks import drawings
 from fashionprobe.feedback.masks.files import read_png
 from fashionprobe.feedback.significance import heat_inside
@@ -32,6 +36,7 @@ from fashionprobe.inputs.masks import TABLE, fitted
 from fashionprobe.inputs.network import NetworkSpec
 from fashionprobe.inputs.new_images import describer, resizing_of
 from fashionprobe.plots.overlays import outlined, overlay
+from fashionprobe.records import decode
 from fashionprobe.records.image_files import read
 from fashionprobe.stages import attribute
 from fashionprobe.stages.masks import masks
@@ -202,6 +207,44 @@ def mapping(place: Place) -> Mapping:
         Pictures(records), described.items, functools.cache(described.matrix), described.blocks,
         run / "reduce" if maps else None, run / "wall" if walls else None,
     )  # fmt: skip
+
+
+def judging(place: Place) -> Judging:
+    """Open the global view of the filters of a run; the network is opened when one is looked at.
+
+    Raises:
+        UserError: If there is none, or the record set is gone or was made again.
+    """
+    run = place.run
+    remedy = f"Make it with --overwrite: fashionprobe relevance --run {run.name}"
+    made = load(run / "relevance", stage="relevance", remedy=remedy.replace(" with --overwrite", ""))
+    records = shared.open_records(made.facts["dataset"], place.tfrecords_root)
+    if records.fingerprint != made.manifest["inputs"]["records"]:
+        raise UserError(
+            str(made.path), expected=f"made of {records.path} as it is now", received="one of an older record set",
+            remedy=remedy,
+        )  # fmt: skip
+
+    @functools.cache
+    def network() -> Filters:
+        noted = made.manifest["run"]["settings"].get("network")
+        trained = None if noted else run / "train" / "model.keras"
+        spec = NetworkSpec.of_manifest(made.manifest, trained, trust=place.trust)
+        opened = spec.open(classifier=False)
+        if opened.backbone.weights_sha256 != made.manifest["weights_sha256"]:
+            raise UserError(
+                str(made.path), expected=f"made of {spec.backbone} as it is now", received="one of other weights",
+                remedy=remedy,
+            )  # fmt: skip
+        return open_filters(opened.model)
+
+    def shown(name: str, number: int) -> np.ndarray:
+        image = decode.fit(tf.constant(pictures.picture(name)), size, made.manifest["arguments"]["fit"])
+        return lit(image.numpy(), network().maps(image.numpy()[None])[0, ..., number])
+
+    pictures, size = Pictures(records), cast(tuple[int, int], tuple(made.manifest["arguments"]["size"]))
+    view = pd.read_csv(made.path / "filter_view.csv", dtype={"id": str}, keep_default_na=False)
+    return Judging(shown, view, verdicts.file_of(run, made.manifest["weights_sha256"]), made.facts["filters"])
 
 
 def correcting(place: Place, marking: Marking) -> Correcting:

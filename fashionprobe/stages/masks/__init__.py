@@ -17,6 +17,7 @@ from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages.masks.sources import (
     APP,
+    BATCH,
     DRAWN,
     IMPORTED,
     Find,
@@ -29,6 +30,7 @@ from fashionprobe.stages.masks.sources import (
     from_files,
     read_masks,
     refuse_test,
+    strongest,
 )
 
 if TYPE_CHECKING:
@@ -46,8 +48,6 @@ EXAMPLES = {
     "channel": "Pass --channel NUMBER, the filter; `fashionprobe activations` shows which there are.",
 }
 REMARK = "What is tinted is irrelevant."
-BATCH = 16
-"""Pictures in memory at a time."""
 SHOWN_CLASSES, SHOWN = 8, 6
 """Rows and columns of the contact sheet."""
 
@@ -113,6 +113,7 @@ def masks(
     layer: str | None = None,
     channel: int | None = None,
     percentile: float = 70,
+    percentile_of: Literal["image", "dataset"] = "image",
     author: str = "",
     note: str = "",
     seed: int = 0,
@@ -138,7 +139,8 @@ def masks(
         where: Mask automatically the images for which this pandas query over the label columns is true.
         label: Label column of the classes. Default: the one by which the record set was split.
         classes: Mask images of these classes only.
-        samples: Number of images that are masked automatically, drawn with the seed; all if there are fewer.
+        samples: Number of images that are masked automatically, drawn with the seed unless the filter is strongest
+            in them; all if there are fewer.
             Default: 50.
         id: Or the ids of the images.
         backbone: For filter: mini, resnet50, any other name of keras.applications, or the path of a .keras file.
@@ -146,7 +148,9 @@ def masks(
         block: For filter: number of the block whose last layer has the filter. Default: the last.
         layer: The layer, given by name instead of a block number.
         channel: For filter: its number, from 0.
-        percentile: For filter: mask what is above this percentile of the filter's map of an image.
+        percentile: For filter: mask what is above this percentile of the filter's map.
+        percentile_of: For filter: image takes the percentile of each image's own map; dataset takes that of the maps of
+            all images of the splits, and masks the `samples` images in which the filter is strongest.
         author: Who drew the masks, for the table. Default: the source; for app those who drew them.
         note: Why, for the table; for app what they noted.
 
@@ -174,18 +178,26 @@ def masks(
         chosen, way = items[items["id"].isin(list(found))], from_files(found)
         refuse_test(chosen, "path")
     else:
+        splits = shared.listed("split", split)
         chosen = choose(
-            items, splits=shared.listed("split", split), where=where and shared.spelled(where), label=column,
-            classes=shared.listed("classes", classes), samples=samples, ids=shared.listed("id", id), seed=seed,
+            items, splits=splits, where=where and shared.spelled(where), label=column,
+            classes=shared.listed("classes", classes), samples=len(items) if percentile_of == "dataset" else samples,
+            ids=shared.listed("id", id), seed=seed,
         )  # fmt: skip
-        arguments["id"] = chosen["id"].tolist()
         if source == "filter":
             spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
             spec.check([block], [layer])
             opened = spec.open(classifier=False)
-            way = by_filter(opened, block, layer, channel or 0, percentile, fit)
+            all_of = records.in_splits(splits or ["train"])[0]["id"] if percentile_of == "dataset" else None
+            way = by_filter(
+                opened, block, layer, channel or 0, percentile, fit,
+                None if all_of is None else records.pictures(all_of.tolist()),
+            )  # fmt: skip
+            if id is None and way.strength:
+                chosen = strongest(chosen, way.strength, samples)
         else:
             way = by_background() if source == "otsu" else by_box(box or (), inside=source == "box")
+        arguments["id"] = chosen["id"].tolist()
     job = _Job(
         records=records, items=chosen, label=column, source=source, find=way.find, author=author or source, note=note,
         notes=way.notes,
@@ -212,6 +224,10 @@ def _check(given: dict[str, Any]) -> None:
     for name, sources in allowed.items():
         if given[name] is not None and source not in sources:
             raise conflict(name, f"source {source}", given[name])
+    if given["percentile_of"] not in ("image", "dataset"):
+        raise unknown_name("percentile_of", given["percentile_of"], ("image", "dataset"))
+    if given["percentile_of"] == "dataset" and source != "filter":
+        raise conflict("percentile_of", f"source {source}", "dataset")
     for name in ("author", "note"):
         if given[name] and source == APP:
             raise conflict(name, "source app, where each mask has its own", given[name])

@@ -1,8 +1,9 @@
 """Where the masks of the stage `masks` come from: files, or a rule that finds them in a picture."""
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +34,9 @@ SPLITS = ("train", "val")
 SAMPLES = 50
 """Images that are masked by a rule where the user gives no number."""
 
+BATCH = 16
+"""Pictures in memory at a time."""
+
 _LISTED = 5
 
 
@@ -61,6 +65,7 @@ class MaskSource:
         inputs: Fingerprints of what it reads.
         weights_sha256: SHA-256 of the weights of the network that it uses.
         notes: What is known of each mask, by id, where that differs from mask to mask.
+        strength: Mean activation of the filter in each image, by id, where the masks are of the strongest.
     """
 
     find: Find
@@ -68,6 +73,7 @@ class MaskSource:
     inputs: dict[str, str] = field(default_factory=dict)
     weights_sha256: str | None = None
     notes: Mapping[str, MaskNote] = field(default_factory=dict)
+    strength: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_masks(
@@ -155,9 +161,18 @@ def by_box(box: Sequence[float], *, inside: bool) -> MaskSource:
 
 def by_filter(
     opened: "LoadedNetwork", block: int | None, layer: str | None, channel: int, percentile: float,
-    fit: Literal["pad", "stretch"],
+    fit: Literal["pad", "stretch"], over: "Iterator[tuple[str, np.ndarray]] | None" = None,
 ) -> MaskSource:  # fmt: skip
     """Return the way to masks of the region where a filter is strong, in the picture without its padding.
+
+    Args:
+        opened: The network.
+        block: Number of the block of the filter, and `layer` its layer; see `masks`.
+        layer: Name of the layer.
+        channel: Number of the filter.
+        percentile: What is above this percentile is masked.
+        fit: How pictures are brought to the network.
+        over: Ids and pictures whose maps the percentile is of, all together; None for that of each picture's own map.
 
     Raises:
         UserError: If there is no such filter, or the percentile is out of range.
@@ -169,6 +184,8 @@ def by_filter(
     maps_of = filter_maps(opened.model, str(name), channel)
     if not 0 <= percentile < 100:
         raise UserError("percentile", expected="in the range [0, 100)", received=percentile)
+
+    strength, limit = _measured(opened, str(name), channel, percentile, fit, over) if over is not None else ({}, None)
 
     def find(names: list[str], pictures: "list[np.ndarray]") -> "list[np.ndarray]":  # noqa: ARG001
         import numpy as np
@@ -183,14 +200,57 @@ def by_filter(
         for found, picture in zip(maps, pictures, strict=True):
             top, left, rows, columns = window(picture.shape, size, fit)
             inner = found[None, top : top + rows, left : left + columns]
-            masks.append(above(resize(inner, picture.shape[:2]), percentile)[0])
+            wide = resize(inner, picture.shape[:2])
+            masks.append(above(wide, percentile)[0] if limit is None else wide[0] > limit)
         return masks
 
     used = {
         **opened.arguments(), "fit": fit, "layer": opened.places([str(name)]), "channel": channel,
         "percentile": float(percentile),
+        # This came later: without it masks are the same as ever.
+        **({} if limit is None else {"percentile_of": "dataset"}),
     }  # fmt: skip
-    return MaskSource(find, used, weights_sha256=opened.backbone.weights_sha256)
+    return MaskSource(find, used, weights_sha256=opened.backbone.weights_sha256, strength=strength)
+
+
+def _measured(
+    opened: "LoadedNetwork", layer: str, channel: int, percentile: float, fit: Literal["pad", "stretch"],
+    pictures: "Iterator[tuple[str, np.ndarray]]",
+) -> tuple[dict[str, float], float]:  # fmt: skip
+    """Return a filter's mean activation of each picture by id, and the percentile of all cells of its maps.
+
+    Cells that see padding alone are left out.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from fashionprobe.explain.activations import activations
+    from fashionprobe.feedback.masks.regions import at_tap
+    from fashionprobe.records.decode import fit as fitted
+    from fashionprobe.records.image_files.inspect import window
+
+    forward, size = activations(opened.model, [layer]), opened.backbone.size
+    strength: dict[str, float] = {}
+    values = []
+    while batch := list(itertools.islice(pictures, BATCH)):
+        images = np.stack([fitted(tf.constant(picture), size, fit).numpy() for _, picture in batch])
+        maps = forward(images)[0].numpy()[..., channel]
+        for found, (name, picture) in zip(maps, batch, strict=True):
+            top, left, rows, columns = window(picture.shape, size, fit)
+            inner = np.zeros((1, *size), bool)
+            inner[0, top : top + rows, left : left + columns] = True
+            cells = found[at_tap(inner, found.shape)[0] > 0]
+            strength[name] = float(cells.mean())
+            values.append(cells)
+    return strength, float(np.percentile(np.concatenate(values), percentile))
+
+
+def strongest(items: "pd.DataFrame", strength: Mapping[str, float], samples: int | None) -> "pd.DataFrame":
+    """Return the rows of the images in which a filter is strongest, in stored order."""
+    import numpy as np
+
+    values = np.array([strength[name] for name in items["id"]])
+    return items.iloc[np.sort(np.argsort(-values, kind="stable")[: samples or SAMPLES])]
 
 
 def choose(

@@ -7,32 +7,37 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, load, read_manifest
-from fashionprobe.errors import UserError, missing
+from fashionprobe.errors import UserError, conflict, missing, unknown_name
 from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
 from fashionprobe.stages.relevance.activity import (
     Activity,
     ImageSubset,
+    Inside,
     RelevanceStudy,
     after_file,
     choose,
-    learned_from,
     look,
     look_inside,
     masked_images,
     of_classes,
     open_after,
 )
+from fashionprobe.stages.relevance.judged import open_verdicts, write_errors, write_kinds, write_verdicts
+from fashionprobe.stages.relevance.ranking import FOLDS, Ranking, rank
 
 if TYPE_CHECKING:
-    from fashionprobe.channels.relevance import Relevance
+    import pandas as pd
+
+    from fashionprobe.channels.filters import Filters
+    from fashionprobe.feedback.verdicts import Verdict
     from fashionprobe.inputs.masks import Masks
 
 log = logging.getLogger(__name__)
 
-FOLDS = 5
-"""Folds where the images are of one split, and of the one-filter classifiers."""
+FILTERS = 4
+"""Filters shown where the user names neither their number nor themselves."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class FilterRanking(Result):
         filters: Number of filters.
         enough: How many of the best give 95 % of the accuracy of all.
         accuracy: Accuracy of a linear classifier with all filters.
+        network: Accuracy of the network itself on the same images; None where it does not know their classes.
+        reaching: How many of the best a softmax layer needs to reach that; None if it never does.
         suspicious: Filters that the expert's masks call irrelevant and the ranking relevant; None without masks.
     """
 
@@ -52,6 +59,8 @@ class FilterRanking(Result):
     enough: int
     accuracy: float
     suspicious: tuple[int, ...] | None
+    network: float | None = None
+    reaching: int | None = None
 
 
 @shared.stage(samples="[2, inf)", min_images=f"[{FOLDS + 2}, inf)")
@@ -62,6 +71,7 @@ def relevance(
     label: str | None = None,
     masks: shared.Place | None = None,
     after: shared.Place | None = None,
+    verdicts: shared.Place | None = None,
     backbone: str | None = None,
     weights: str = "pretrained",
     taps: list[str] | str | None = None,
@@ -71,7 +81,9 @@ def relevance(
     split: list[str] | str | None = None,
     samples: int = 2000,
     min_images: int = 10,
-    filters: int = 4,
+    filters: int = FILTERS,
+    filter: list[int] | int | None = None,
+    outside: Literal["black", "dark"] = "black",
     batch_size: int = 32,
     seed: int = 0,
     trust: bool = False,
@@ -81,22 +93,27 @@ def relevance(
 ) -> FilterRanking:
     """Rank the filters of the last feature map by relevance.
 
-    It also shows what the filters look at. With masks, filters that are most active where an expert sees nothing of use
-    are compared with that ranking. With a second network, such as a refit of the first, the change of every filter is
-    measured.
+    It also shows what the filters look at. Filters that are most active inside an expert's masks, and the expert's
+    verdicts on the filters, are compared with that ranking. With a second network, such as a refit of the first, the
+    change of every filter is measured, and the filters are ranked again.
 
     Args:
         dataset: Record set whose images are looked at. Default: the one of the training.
         label: Label column of the classes. Default: the one of the training.
         masks: Run or folder that holds masks. Default: those of this run, if there are any.
         after: The network after a refit, a .keras file, or what `refit` returned.
+        verdicts: CSV file with the columns filter and relevant (yes or no), and perhaps note: what an expert says of
+            each filter; the last line about it counts. Default: the verdicts that were given on this network in
+            `fashionprobe app`, if there are any.
         backbone: mini, resnet50, any other name of keras.applications, or the path of a .keras file. Default: the
             network that `train` wrote into this run.
         split: Which of train, val and test. Default: all. Fitted on train and evaluated on the other splits;
             cross-validated if only one kind is present.
         samples: Images drawn at random from these splits.
         min_images: Classes with fewer images to learn from are left out.
-        filters: Filters shown: the most relevant ones, and those that a refit changed most.
+        filters: Number of filters shown: the most relevant ones, and those that a refit changed most.
+        filter: Or their numbers, from 0, as 22,26,29.
+        outside: Where a filter is not active, its images are shown black, or dark so that the surroundings can be seen.
 
     Returns:
         The ranking: paths and headline numbers.
@@ -111,6 +128,11 @@ def relevance(
     folder = shared.run_path(run, runs_root)
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust)
     spec.check()
+    chosen = tuple(shared.numbers(filter) or ())
+    if chosen and filters != FILTERS:
+        raise conflict("filters", "--filter", filters)
+    if outside not in ("black", "dark"):
+        raise unknown_name("outside", outside, ("black", "dark"))
     second_file = after_file(after)
     second = None
     if second_file is not None:
@@ -130,33 +152,44 @@ def relevance(
 
     from fashionprobe.backbones import devices
     from fashionprobe.channels.filters import open_filters
+    from fashionprobe.feedback.verdicts import fingerprint
 
     job = RelevanceStudy(
         opened=opened,
         dataset=records.path.name,
         found=open_filters(opened.model),
         after=open_filters(corrected.model) if corrected else None,
+        corrected=corrected,
         images=of_classes(drawn, column, min_images),
         label=column,
         filters=filters,
+        chosen=chosen,
+        outside=outside,
         seed=seed,
+    )
+    said = open_verdicts(
+        Path(verdicts) if verdicts is not None else None, folder, opened.backbone.weights_sha256, job.found.count
     )
     masked = (found_masks, masked_images(found_masks, drawn.stream)) if found_masks else None
     _check_after(job)
+    _check_chosen(job)
     inputs = {"records": records.fingerprint}
     inputs |= {"masks": found_masks.artifact.fingerprint} if found_masks else {}
     inputs |= {"after": corrected.backbone.weights_sha256} if corrected else {}
+    inputs |= {"verdicts": fingerprint(said)} if said else {}
     arguments = {
         **opened.arguments(), "layer": _place(opened, job.found.layer), "fit": fit, "label": column,
         "split": drawn.stream.splits, "samples": samples, "min_images": min_images, "filters": filters,
         "seed": seed,
+        # These came later: without them a ranking is the same as ever.
+        **({"filter": list(chosen)} if chosen else {}), **({"outside": outside} if outside != "black" else {}),
     }  # fmt: skip
     artifact = build(
         folder / "relevance",
         Recipe("relevance", arguments, inputs, opened.backbone.weights_sha256),
-        lambda draft: _write(draft, job, masked),
+        lambda draft: _write(draft, job, masked, said),
         overwrite=overwrite,
-        settings={"batch_size": batch_size, "device": devices.name()},
+        settings={"batch_size": batch_size, "device": devices.name(), "network": spec.noted()},
     )
     return _result(artifact)
 
@@ -185,6 +218,13 @@ def _check_after(job: RelevanceStudy) -> None:
         )  # fmt: skip
 
 
+def _check_chosen(job: RelevanceStudy) -> None:
+    wrong = [number for number in job.chosen if not 0 <= number < job.found.count]
+    if wrong:
+        expected = f"in the range [0, {job.found.count}) for {job.found.layer}"
+        raise UserError("filter", expected=expected, received=", ".join(map(str, wrong)))
+
+
 def _open_masks(masks: shared.Place | None, folder: Path, records: RecordSet, runs_root: str) -> "Masks | None":
     """Open the masks that are named, else those of the run, if it has any."""
     from fashionprobe.inputs.masks import open_masks
@@ -205,22 +245,31 @@ def _place(opened: LoadedNetwork, layer: str) -> int:
     return [operation.name for operation in opened.model.operations].index(layer)
 
 
-def _write(draft: Path, job: RelevanceStudy, masked: "tuple[Masks, ImageSubset] | None") -> dict[str, Any]:
+def _write(
+    draft: Path,
+    job: RelevanceStudy,
+    masked: "tuple[Masks, ImageSubset] | None",
+    said: "dict[int, Verdict] | None",
+) -> dict[str, Any]:
     """Look at the images, rank, compare, and fill the files of the artifact."""
-    from fashionprobe.stages.relevance.figures import draw_changes, draw_curve, draw_expert, draw_view
+    from fashionprobe.stages.relevance.figures import draw_curve, draw_expert, draw_view
 
     activity = look(job)
-    found = _rank(job, activity)
-    order = _write_ranks(draft, job, found)
+    ranking = rank(job, activity.features, activity.guesses)
+    _write_ranks(draft, job.found, ranking)
     figures = Figures(draft)
-    draw_curve(figures, job, found)
-    draw_view(figures, job, found.ranks, activity)
-    facts = _facts(job, found, order)
+    draw_curve(figures, job, ranking)
+    draw_view(figures, job, ranking.found.ranks, activity)
+    facts = _facts(job, ranking)
+    if said:
+        facts["verdicts"] = write_verdicts(figures, ranking, said)
     inside = look_inside(job, *masked) if masked else None
+    table = None
     if inside is not None:
         from fashionprobe.channels.filters import expert
 
-        table, agreement = expert(inside.inside, inside.whole, found.ranks["rank"].to_numpy(float), seed=job.seed)
+        ranks = ranking.found.ranks
+        table, agreement = expert(inside.inside, inside.whole, ranks["rank"].to_numpy(float), seed=job.seed)
         table.to_csv(draft / "expert.csv", index=False, float_format="%.6g")
         facts["expert"] = {
             "masked": len(inside.inside),
@@ -228,64 +277,74 @@ def _write(draft: Path, job: RelevanceStudy, masked: "tuple[Masks, ImageSubset] 
             "suspicious": table.loc[table["suspicious"], "filter"].tolist(),
             **{name: None if value != value else round(value, 4) for name, value in vars(agreement).items()},
         }  # fmt: skip
-        draw_expert(figures, job, table, agreement, inside, found.ranks)
+        draw_expert(figures, job, table, agreement, inside, ranks)
+    suspicious = facts["expert"]["suspicious"] if inside is not None else []
+    errors = write_errors(figures, job, activity, said, suspicious)
+    if errors:
+        facts["errors"] = errors
     if activity.after is not None:
-        from fashionprobe.channels.filters import changes, histograms
-
-        pair = (inside.inside, inside.inside_after) if inside and inside.inside_after is not None else None
-        table = changes(activity.features, activity.after, pair)
-        table.to_csv(draft / "changes.csv", index=False, float_format="%.6g")
-        bars = histograms(activity.features, activity.after)
-        bars.to_csv(draft / "histograms.csv", index=False, float_format="%.6g")
-        draw_changes(figures, job, table, bars)
+        facts["after"] = _write_after(figures, job, activity, ranking, inside, said, table)
     return {**facts, "figures": figures.notes}
 
 
-def _rank(job: RelevanceStudy, activity: Activity) -> "Relevance":
-    # The rooms do not know each other; the estimate is scikit-learn's, fifty times as fast.
-    from fashionprobe.channels.rankings import mutual_information
-    from fashionprobe.channels.relevance import relevance as compute
+def _write_after(
+    figures: Figures,
+    job: RelevanceStudy,
+    activity: Activity,
+    ranking: Ranking,
+    inside: "Inside | None",
+    said: "dict[int, Verdict] | None",
+    expert: "pd.DataFrame | None",
+) -> dict[str, Any]:
+    """Compare the network after the refit: its ranking, and the change of each filter and of each kind of them."""
+    from fashionprobe.channels.filters import changes, histograms, histograms_by_class
+    from fashionprobe.stages.relevance.figures import draw_changes, draw_curve_after, draw_filters
 
-    is_train = learned_from(job.images)
-    labels = job.images.column(job.label)
-    return compute(
-        activity.features, labels, None if is_train.all() else is_train, seed=job.seed, folds=FOLDS,
-        information=lambda values, numbers: mutual_information(values, numbers, seed=job.seed),
-    )  # fmt: skip
+    if activity.after is None or job.after is None:
+        return {}
+    again = rank(job, activity.after, activity.guesses_after)
+    _write_ranks(figures.folder, job.after, again, "_after")
+    draw_curve_after(figures, job, ranking, again)
+    pair = (inside.inside, inside.inside_after) if inside and inside.inside_after is not None else None
+    table = changes(activity.features, activity.after, pair)
+    table.to_csv(figures.folder / "changes.csv", index=False, float_format="%.6g")
+    bars = histograms(activity.features, activity.after)
+    bars.to_csv(figures.folder / "histograms.csv", index=False, float_format="%.6g")
+    shown = draw_changes(figures, job, table, bars)
+    write_kinds(figures, table, ranking, said, expert)
+    by_class = histograms_by_class(
+        activity.features[:, shown], activity.after[:, shown], job.images.column(job.label), numbers=shown
+    )
+    by_class.to_csv(figures.folder / "histograms_by_class.csv", index=False, float_format="%.6g")
+    draw_filters(figures, job, activity, by_class, shown)
+    return again.facts()
 
 
-def _write_ranks(draft: Path, job: RelevanceStudy, found: "Relevance") -> list[int]:
-    """Write the tables of the ranking; return the filters, the most relevant first."""
-    from fashionprobe.channels.rankings import order
-
-    table = found.ranks.copy()
-    if job.found.weights is not None:
-        table["dense_norm"] = job.found.weights
-    best = order(table)
-    table.set_index("filter").loc[best].reset_index().to_csv(draft / "relevance.csv", index=False, float_format="%.6g")
-    found.curve.to_csv(draft / "curve.csv", index=False, float_format="%.6f")
-    found.l1.to_csv(draft / "l1.csv", index=False, float_format="%.6f")
-    return best.tolist()
+def _write_ranks(folder: Path, filters: "Filters", ranking: Ranking, ending: str = "") -> None:
+    """Write the tables of a ranking."""
+    table = ranking.found.ranks.copy()
+    if filters.weights is not None:
+        table["dense_norm"] = filters.weights
+    table = table.set_index("filter").loc[ranking.order].reset_index()
+    table.to_csv(folder / f"relevance{ending}.csv", index=False, float_format="%.6g")
+    ranking.found.curve.to_csv(folder / f"curve{ending}.csv", index=False, float_format="%.6f")
+    ranking.found.l1.to_csv(folder / f"l1{ending}.csv", index=False, float_format="%.6f")
 
 
-def _facts(job: RelevanceStudy, found: "Relevance", order: list[int]) -> dict[str, Any]:
+def _facts(job: RelevanceStudy, ranking: Ranking) -> dict[str, Any]:
     """Gather what the manifest and later stages need to know."""
-    from fashionprobe.channels.relevance import enough
-
-    ranked = found.curve[found.curve["order"] == "ranked"]
     return {
         "dataset": job.dataset,
         "label": job.label,
         "classes": len(set(job.images.column(job.label))),
         "images": len(job.images),
-        "measured_on": found.images,
-        "folds": found.folds,
+        "measured_on": ranking.found.images,
+        "folds": ranking.found.folds,
         "backbone": job.opened.backbone.name,
         "layer": job.found.layer,
         "filters": job.found.count,
-        "most_relevant": order[: job.filters],
-        "accuracy": round(float(ranked["accuracy"].iloc[-1]), 4),
-        "enough": enough(found.curve),
+        "most_relevant": ranking.order[: job.filters].tolist(),
+        **ranking.facts(),
     }
 
 
@@ -299,13 +358,26 @@ def _result(artifact: Artifact) -> FilterRanking:
         if expert["covered"]:
             remark += f", of which {expert['covered']} cover the whole map and so say nothing"
     log.info(
-        "%s: %d of %d filters reach 95 %% of the accuracy of all, %.3f on %d images of %d classes%s. "
+        "%s: %d of %d filters reach 95 %% of the accuracy of all, %.3f on %d images of %d classes%s%s. "
         "Next: fashionprobe report --run %s",
         artifact.outcome, facts["enough"], facts["filters"], facts["accuracy"],
-        facts["measured_on"], facts["classes"], remark, artifact.path.parent.name,
+        facts["measured_on"], facts["classes"], _against_network(facts), remark, artifact.path.parent.name,
     )  # fmt: skip
     suspicious = tuple(expert["suspicious"]) if expert else None
     table = artifact.path / "relevance.csv"
     return FilterRanking(
-        artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, reused=artifact.reused
-    )
+        artifact.path, table, facts["filters"], facts["enough"], facts["accuracy"], suspicious, facts.get("network"),
+        facts.get("reaching"), reused=artifact.reused,
+    )  # fmt: skip
+
+
+def _against_network(facts: dict[str, Any]) -> str:
+    """Say how many filters reach the network's own accuracy; older artifacts do not know it."""
+    network, needed = facts.get("network"), facts.get("reaching")
+    if network is None:
+        return ""
+    words = f"; the network's own {network:.3f} takes {needed or 'more than all'}"
+    after = facts.get("after") or {}
+    if after.get("network") is not None:
+        words += f", after the refit {after['network']:.3f} takes {after['reaching'] or 'more than all'}"
+    return words

@@ -95,9 +95,12 @@ class RelevanceStudy:
         dataset: Name of the record set.
         found: The filters of its last feature map.
         after: Those of the network after a refit; None without.
+        corrected: That network; None without.
         images: The images, each of a class.
         label: The label column.
         filters: Number of filters shown.
+        chosen: The filters shown in place of the most relevant; empty for those.
+        outside: What becomes of the parts of an image where a filter is not active.
         seed: The seed.
     """
 
@@ -105,9 +108,12 @@ class RelevanceStudy:
     dataset: str
     found: "Filters"
     after: "Filters | None"
+    corrected: LoadedNetwork | None
     images: ImageSubset
     label: str
     filters: int
+    chosen: tuple[int, ...]
+    outside: Literal["black", "dark"]
     seed: int
 
 
@@ -118,10 +124,15 @@ class Activity:
     Attributes:
         features: float32 (images, filters).
         after: The same in the network after the refit; None without.
+        guesses: Name of the class that the network gives each image, text (images,); None where it does not know the
+            classes of the label.
+        guesses_after: The same of the network after the refit.
     """
 
     features: "np.ndarray"
     after: "np.ndarray | None"
+    guesses: "np.ndarray | None" = None
+    guesses_after: "np.ndarray | None" = None
 
 
 @dataclass(frozen=True)
@@ -216,12 +227,48 @@ def look(job: RelevanceStudy) -> Activity:
     """Read all images once."""
     import numpy as np
 
-    features, after = [], []
+    labels = set(job.images.column(job.label))
+    looks = [_Look(job.found, _classes(job.opened, labels))]
+    if job.after and job.corrected:
+        known = job.corrected.classes or job.opened.classes
+        looks.append(_Look(job.after, _classes(replace(job.corrected, classes=known), labels)))
     for _, pixels in job.images.batches("relevance, images"):
-        features.append(job.found.maps(pixels).mean(axis=(1, 2)))
-        if job.after:
-            after.append(job.after.maps(pixels).mean(axis=(1, 2)))
-    return Activity(np.concatenate(features), np.concatenate(after) if after else None)
+        for look in looks:
+            look.add(pixels)
+    means = [np.concatenate(look.means) for look in looks]
+    guesses = [np.concatenate(look.guesses) if look.guesses else None for look in looks]
+    return Activity(means[0], means[1] if len(looks) > 1 else None, guesses[0], guesses[1] if len(looks) > 1 else None)
+
+
+class _Look:
+    """What one network does on the images, batch by batch.
+
+    Args:
+        filters: Its filters.
+        classes: Names of its classes; None where they are not asked for.
+    """
+
+    def __init__(self, filters: "Filters", classes: "np.ndarray | None") -> None:
+        self.filters, self.classes = filters, classes
+        self.means: list[np.ndarray] = []
+        self.guesses: list[np.ndarray] = []
+
+    def add(self, pixels: "np.ndarray") -> None:
+        if self.classes is None:
+            maps = self.filters.maps(pixels)
+        else:
+            maps, scores = self.filters.answers(pixels)
+            self.guesses.append(self.classes[scores.argmax(axis=1)])
+        self.means.append(maps.mean(axis=(1, 2)))
+
+
+def _classes(opened: LoadedNetwork, labels: set[str]) -> "np.ndarray | None":
+    """Return the names of a classifier's classes, where those of the label are among them."""
+    import numpy as np
+
+    names = [shared.spelled(name) for name in opened.classes or ()]
+    fits = opened.is_classifier and labels <= set(names) and opened.model.output_shape[-1] == len(names)
+    return np.array(names) if fits else None
 
 
 def look_inside(job: RelevanceStudy, masks: "Masks", images: ImageSubset, *, shown: int = 3) -> Inside:
@@ -266,6 +313,22 @@ def learned_from(images: ImageSubset) -> "np.ndarray":
     is_train = images.column("split") == "train"
     is_split = is_train.any() and np.sum(~is_train) >= MIN_EVALUATED
     return is_train if is_split else np.ones(len(is_train), bool)
+
+
+def measured_on(images: ImageSubset) -> "np.ndarray":
+    """Tell which images the accuracies are measured on, bool (images,): those not learned from; in folds, all."""
+    import numpy as np
+
+    learned = learned_from(images)
+    return np.ones(len(learned), bool) if learned.all() else ~learned
+
+
+def own_accuracy(job: RelevanceStudy, guesses: "np.ndarray | None") -> float | None:
+    """Return the accuracy of a whole network on the images that the classifiers are measured on."""
+    if guesses is None:
+        return None
+    measured = measured_on(job.images)
+    return float((guesses[measured] == job.images.column(job.label)[measured]).mean())
 
 
 def as_bytes(pixels: "np.ndarray") -> "np.ndarray":
