@@ -64,8 +64,8 @@ def orders(run: str, others: list[str], seed: int) -> dict[str, list[str]]:
     found = {}
     for order, criteria in ORDERS.items():
         if others or criteria is not None:
-            given = {} if criteria else {"others": others}
-            table = pd.read_csv(propose(run=run, by=criteria, overwrite=True, **given).table)
+            proposed = propose(run=run, by=criteria, others=None if criteria else others, overwrite=True)
+            table = pd.read_csv(proposed.table)
             found[order] = table["id"].tolist()
     ids = sorted(found["heat"])
     return found | {RANDOM: np.random.default_rng(seed).permutation(ids).tolist()}
@@ -91,7 +91,8 @@ def write(table: pd.DataFrame, folder: Path) -> None:
 
 def masks_for(curve: pd.Series, wanted: float) -> float:
     """Return the number of masks at which a curve reaches an accuracy, between the measured ones; inf for never."""
-    for (low, before), (high, after) in zip(curve.items(), curve.iloc[1:].items(), strict=False):
+    counts, values = curve.index.to_numpy(float), curve.to_numpy(float)
+    for low, high, before, after in zip(counts, counts[1:], values, values[1:], strict=False):
         if after >= wanted:
             return float(low + (high - low) * max(0.0, (wanted - before) / (after - before)))
     return float("inf")

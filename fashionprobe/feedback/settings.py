@@ -1,5 +1,7 @@
 """Settings of PASA to start from, by how large its penalty would be."""
 
+from typing import Any
+
 import numpy as np
 
 DOCUMENTED: dict[str, tuple[float, float]] = {
@@ -52,4 +54,5 @@ def suggest(act: np.ndarray, certain: np.ndarray, entropy: float) -> tuple[float
         return low, th
     if surplus(np.log(high)) <= 0:
         return high, th
-    return float(np.exp(brentq(surplus, np.log(low), np.log(high)))), th  # pyright: ignore[reportArgumentType]
+    root: Any = brentq(surplus, float(np.log(low)), float(np.log(high)))
+    return float(np.exp(root)), th

@@ -216,8 +216,8 @@ def test_a_set_that_was_split_by_no_label_needs_one(garments_root, model_path, t
         ({"weight_decay": -1.0}, "`weight_decay` must be a number in the range [0, inf). Received: -1.0."),
         ({"freeze": 3}, "`freeze` must be in 0 to 2, the deepest block in use. Received: 3."),
         ({"block": 3}, "`block` must be in 1 to 2 for tiny.keras. Received: 3."),
-        ({"augment": "flop"}, "`augment` must be one of: flip, shift, zoom, rotate, brightness, contrast. Received: "
-         "flop. Did you mean 'flip'?"),
+        ({"augment": "flop"}, "`augment` must be one of: flip, shift, zoom, rotate, brightness, contrast, hue, "
+         "saturation. Received: flop. Did you mean 'flip'?"),
         ({"min_images": 500}, "`label` must be a column with two classes or more that have images in train and in "
          "val."),
         ({"dataset": "none"}, "must be a finished artifact. Received: nothing there. Make it first: fashionprobe "

@@ -51,7 +51,7 @@ def catalogue(
         id_column = "id" if "id" in rows else image_column
     for argument, name in (("id_column", id_column), *(("label_columns", name) for name in label_columns or ())):
         if name not in rows:
-            raise unknown_name(argument, name, list(rows), what=f"a column of {file.name}")
+            raise unknown_name(argument, name, _columns(rows), what=f"a column of {file.name}")
     tree = FileTree(file.parent)
     items, files, left_out = _items(rows, image_column, id_column, tree, file)
     first = [name for name in label_columns or () if name in items]
@@ -97,22 +97,26 @@ def _read(file: Path) -> pd.DataFrame:
         raise UserError(
             str(file), expected="a table that can be read", received=line[:160], remedy="Save it again, in UTF-8."
         ) from error
-    rows.columns = [" ".join(str(name).split()) for name in rows.columns]
+    rows.columns = pd.Index([" ".join(str(name).split()) for name in rows.columns])
     return rows
+
+
+def _columns(rows: pd.DataFrame) -> list[str]:
+    return [str(name) for name in rows.columns]
 
 
 def _image_column(named: str | None, rows: pd.DataFrame, file: Path) -> str:
     """Return the column with the files."""
     if named is not None:
         if named not in rows:
-            raise unknown_name("image_column", named, list(rows), what=f"a column of {file.name}")
+            raise unknown_name("image_column", named, _columns(rows), what=f"a column of {file.name}")
         return named
-    found = [name for name in rows if name.lower() in IMAGE_COLUMNS]
+    found = [name for name in _columns(rows) if name.lower() in IMAGE_COLUMNS]
     if len(found) != 1:
         raise missing(
             "image_column", f"{file.name} has {'several columns' if found else 'no column'} called like files",
             f"Pass the column with each image's file: --image-column {found[0] if found else 'NAME'}. "
-            f"There are: {', '.join(list(rows)[:12])}.",
+            f"There are: {', '.join(_columns(rows)[:12])}.",
         )  # fmt: skip
     return found[0]
 

@@ -277,7 +277,8 @@ class _Along:
 
     def save(self, path: Path) -> None:
         """Write iteration (n,), heat (n, images, height, width) and certain (n, images, classes)."""
-        np.savez(path, **{name: np.array(values) for name, values in self._found.items()})
+        arrays: dict[str, Any] = {name: np.array(values) for name, values in self._found.items()}
+        np.savez(path, **arrays)
 
 
 def first_fillings(bench: Bench, method: Method, seed: int) -> np.ndarray:

@@ -201,7 +201,7 @@ def _fill(figures: Figures, bench: "Bench", experiment: "Experiment", subject: "
                 Image.fromarray(image).save(figures.folder / f"{method.name}-{place:05d}-{number + 1}.png")
     if len(lines) > 1:
         figures.add(
-            "fillings", masked_table(lines, masked.masks), "What the masked regions would be filled with",
+            "fillings", masked_table(lines, list(masked.masks)), "What the masked regions would be filled with",
             "Where a filling shows what it should hide, edit the mask (in the app, tab Mark) or take another method.",
         )  # fmt: skip
     return left_out

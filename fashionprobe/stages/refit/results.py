@@ -193,7 +193,7 @@ def _draw_masked(figures: Figures, subject: Subject, outcome: Outcome, kept: Run
     from fashionprobe.plots.overlays import overlay
 
     masked = outcome.masked.take(np.arange(min(WATCHED, len(outcome.masked))))
-    pictures, names = masked.images.astype(np.uint8), subject.trained.classes
+    pictures, names = list(masked.images.astype(np.uint8)), subject.trained.classes
     first = Line("Image", pictures, [names[number] for number in masked.labels])
 
     def heat(name: str, maps: np.ndarray, certain: np.ndarray) -> Line:
@@ -207,7 +207,7 @@ def _draw_masked(figures: Figures, subject: Subject, outcome: Outcome, kept: Run
         arrays = each.arrays()
         lines.append(heat(each.method.title, arrays["heat"], arrays["certain"]))
     figures.add(
-        "heatmaps_by_method", masked_table([first, *lines], masked.masks, scale="Grad-CAM"),
+        "heatmaps_by_method", masked_table([first, *lines], list(masked.masks), scale="Grad-CAM"),
         "What each method looks at", "Grad-CAM of the true class for the first masked images, and its probability p. "
         "masked_by_method.csv has the probabilities of all classes.",
     )  # fmt: skip
@@ -216,7 +216,7 @@ def _draw_masked(figures: Figures, subject: Subject, outcome: Outcome, kept: Run
         shown = np.unique(np.linspace(0, len(along["iteration"]) - 1, STEPS).round().astype(int))
         lines = [heat(f"Iteration {along['iteration'][n]}", along["heat"][n], along["certain"][n]) for n in shown]
         figures.add(
-            "heatmaps_by_iteration", masked_table([first, *lines], masked.masks, scale="Grad-CAM"),
+            "heatmaps_by_iteration", masked_table([first, *lines], list(masked.masks), scale="Grad-CAM"),
             "The heatmaps along the refit", f"{kept.method.title}: Grad-CAM of the true class, and its probability p.",
         )  # fmt: skip
     lines = [
@@ -229,7 +229,7 @@ def _draw_masked(figures: Figures, subject: Subject, outcome: Outcome, kept: Run
     ]  # fmt: skip
     if lines:
         figures.add(
-            "fillings", masked_table([first, *lines], masked.masks), "What the masked regions were filled with",
+            "fillings", masked_table([first, *lines], list(masked.masks)), "What the masked regions were filled with",
             "The first masked images. Where a filling shows what it should hide, edit the mask.",
         )  # fmt: skip
 

@@ -69,7 +69,7 @@ def test_a_split_of_the_table_is_taken(shop):
     ("rows", "columns", "options", "message"),
     [
         (ROWS, COLUMNS, {"id_column": "skv"}, "`id_column` must be a column of products.csv: .* Did you mean 'sku'"),
-        (ROWS, COLUMNS, {"image_column": "fiel"}, "Did you mean 'file'"),
+        (ROWS, COLUMNS, {"image_column": "files"}, "Did you mean 'file'"),
         (ROWS, COLUMNS, {"label_columns": ["color"]}, "Did you mean 'colour'"),
         (ROWS, ("sku", "photo_of", "a", "b"), {}, "no column called like files. .* There are: sku, photo_of, a, b"),
         (ROWS, ("file", "image", "a", "b"), {}, "several columns called like files"),
