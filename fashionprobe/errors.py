@@ -152,6 +152,8 @@ def unknown_name(
         "`fit` must be one of: pad, stretch. Received: pda. Did you mean 'pad'?"
     """
     names = [str(name) for name in valid]
+    if not names:
+        return UserError(argument, expected=f"{what}, and there is none", received=received, remedy=remedy)
     if len(names) <= MAX_NAMES:
         near = nearest(received, names)
         hint = f"Did you mean {near!r}?" if near else remedy

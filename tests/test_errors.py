@@ -100,3 +100,8 @@ def test_the_parts_of_a_message_are_short_and_on_one_line():
     assert len(message) < 2000
     assert "Received: \\x1b[31m\\ud80099" in message
     assert message.isprintable()
+
+
+def test_where_there_is_no_name_at_all_it_says_so():
+    error = unknown_name("label", "colour", [], what="a label column")
+    assert str(error) == "`label` must be a label column, and there is none. Received: colour."
