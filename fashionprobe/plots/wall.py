@@ -95,6 +95,41 @@ def wall(
 
 
 @style.house_style()
+def layouts(
+    pictures: Sequence[np.ndarray], panels: Sequence[tuple[str, np.ndarray]], *, cell: int, across: int, title: str = ""
+) -> "Figure":
+    """Draw the same pictures in several layouts side by side.
+
+    Args:
+        pictures: uint8 (height, width, 3) each.
+        panels: A heading and the place of each picture, down and right in [0, 1], float (pictures, 2); where pictures
+            overlap the later ones are on top.
+        cell: Height of a picture in pixels, and its largest width.
+        across: Pictures that fit side by side.
+        title: Heading.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    small, side = [_fitted(picture, cell) for picture in pictures], across * cell
+    figure = Figure(figsize=(4.2 * len(panels), 4.9), layout="constrained")
+    for ax, (heading, places) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        canvas = np.full((side, side, 3), 255, np.uint8)
+        for picture, (down, right) in zip(small, places, strict=True):
+            height, width = picture.shape[:2]
+            top, left = (round(share * (side - part)) for share, part in ((down, height), (right, width)))
+            canvas[top : top + height, left : left + width] = picture
+        ax.imshow(canvas, interpolation="nearest")
+        ax.set_title(heading, fontsize=12, fontweight="normal", loc="center", parse_math=False)
+        ax.set_axis_off()
+    heading = figure.suptitle(style.short(title, 90), fontsize=14, fontweight="bold", x=0.02, ha="left")
+    heading.set_parse_math(False)
+    return figure
+
+
+@style.house_style()
 def layout_scores(table: "pd.DataFrame", *, title: str = "") -> "Figure":
     """Draw how well layouts keep neighbours, one panel a score and one group of bars a block.
 

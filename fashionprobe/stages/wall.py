@@ -70,6 +70,7 @@ def wall(
     layout: Literal["las", "gridcut"] = "las",
     images: int = 1024,
     normalization: Literal["none", "l2", "standard", "whiten", "sqrt", "sqrt_whiten"] = "none",
+    compare: bool = False,
     seed: int = 0,
     cell: int = 72,
     overwrite: bool = False,
@@ -88,6 +89,8 @@ def wall(
         label: Label column whose classes colour the frames; images without it are left out. Default: no frames.
         layout: las or gridcut.
         images: Images of a wall; if there are more, a random sample.
+        compare: Also draw las, gridcut and UMAP, which is on no grid, side by side, each with the share of neighbours
+            that it keeps.
         cell: Height of a picture in pixels, and its largest width.
 
     Returns:
@@ -118,7 +121,9 @@ def wall(
         {
             "block": blocks, "label": label, "layout": layout, "images": images, "normalization": normalization,
             "seed": seed, "cell": cell,
-        },
+        }
+        # This came later: without it a recipe is the same as ever.
+        | ({"compare": True} if compare else {}),
         {"extract": described.artifact.fingerprint},
     )  # fmt: skip
     artifact = build(
@@ -172,6 +177,8 @@ def _write(
             _write_cells(draft / f"wall_block{block}.csv", described, chosen, cells, columns)
             name = _write_wall(draft, block, pictures, chosen, cells, (rows, columns), arguments)
             figures.describe(name, f"Wall of block {block}{_by(label)}", _caption(label, chosen), zoom=True)
+            if arguments.get("compare"):
+                _compare(figures, described, chosen, block, pictures, grids, scores, (rows, columns), arguments)
             bar.update()
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(images=len(chosen.rows), rows=rows, columns=columns)
@@ -222,6 +229,39 @@ def _lay(
     table = scores(descriptors, grids, *grid, classes=classes)
     report()
     return grids, table
+
+
+def _compare(
+    figures: Figures, described: RunDescriptors, chosen: Choice, block: int, pictures: "list[np.ndarray]",
+    grids: "dict[str, np.ndarray]", scores: "pd.DataFrame", grid: tuple[int, int], arguments: Any,
+) -> None:  # fmt: skip
+    """Draw the layouts of one block and a UMAP of it side by side."""
+    import numpy as np
+
+    from fashionprobe.attributes.layouts.grid import neighbours_in_plane
+    from fashionprobe.attributes.normalization import fit
+    from fashionprobe.attributes.reduce import reduce
+    from fashionprobe.plots.wall import layouts
+
+    rows, columns = grid
+    kept = scores.set_index("layout")["neighbours"]
+    panels = []
+    for name, title in (("las", "LAS"), ("gridcut", "GridCut")):
+        cells = grids[name]
+        places = np.stack([cells // columns / max(rows - 1, 1), cells % columns / max(columns - 1, 1)], axis=1)
+        panels.append((f"{title}: {kept[name]:.0%} of neighbours kept", places))
+    descriptors = np.asarray(described.matrix(block)[chosen.rows], np.float32)
+    descriptors = fit(arguments["normalization"], descriptors)(descriptors)
+    points = reduce(descriptors, 2, seed=arguments["seed"]).points
+    share, spread = neighbours_in_plane(descriptors, points), np.ptp(points, axis=0)
+    places = (points - points.min(axis=0)) / np.where(spread > 0, spread, 1)
+    panels.append((f"UMAP: {share:.0%} of neighbours kept", places[:, ::-1]))
+    title = f"Layouts of block {block}"
+    figures.add(
+        f"layouts_block{block}", layouts(pictures, panels, cell=24, across=max(grid), title=title), title,
+        "The same images on two grids and by UMAP, where they may overlap. Kept is the share of the pictures beside a "
+        "picture (of UMAP the eight nearest) that are among its eight nearest by descriptor.",
+    )  # fmt: skip
 
 
 def _pictures(files: list[bytes]) -> "list[np.ndarray]":

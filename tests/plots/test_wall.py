@@ -8,7 +8,7 @@ from PIL import Image
 from fashionprobe.errors import UserError
 from fashionprobe.plots import style
 from fashionprobe.plots.save import png
-from fashionprobe.plots.wall import DPI, GAP, layout_scores, wall
+from fashionprobe.plots.wall import DPI, GAP, layout_scores, layouts, wall
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -131,3 +131,12 @@ def test_wrong_arguments(change, message):
     right = {"pictures": [filled(RED)] * 2, "cells": np.arange(2), "rows": 2, "columns": 2}
     with pytest.raises(UserError, match=message):
         wall(**right | change)
+
+
+def test_layouts_put_each_picture_where_it_is_said_to_be():
+    red, blue = filled(RED, 10, 10), filled(BLUE, 10, 10)
+    places = np.array([[0.0, 0.0], [1.0, 0.5]])
+    figure = layouts([red, blue], [("one", places), ("other", places[::-1])], cell=10, across=4, title="T")
+    one, other = (np.asarray(ax.images[0].get_array()) for ax in figure.axes)
+    assert one.shape == (40, 40, 3) and (one[:10, :10] == RED).all() and (one[30:, 15:25] == BLUE).all()
+    assert (other[:10, :10] == BLUE).all() and [ax.get_title() for ax in figure.axes] == ["one", "other"]

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -141,3 +142,15 @@ def test_descriptors_that_are_not_finite(garments_root, run):
     with pytest.raises(UserError, match=r"must be descriptors of finite values. Received: NaN or infinity for image"):
         of(garments_root, run)
     assert not (run / "wall").exists()
+
+
+def test_layouts_are_compared_with_a_umap(garments_root, run, monkeypatch):
+    # UMAP itself has its own tests; here the plane is made of two channels.
+    monkeypatch.setattr(
+        "fashionprobe.attributes.reduce.reduce",
+        lambda points, dimensions, *, seed: SimpleNamespace(points=points[:, :dimensions]),
+    )
+    made = of(garments_root, run, block=2, images=40, cell=32, compare=True)
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    assert manifest["arguments"]["compare"] is True
+    assert "layouts_block2.png" in {each["file"] for each in manifest["facts"]["figures"]}

@@ -276,6 +276,26 @@ def scores(
     return pd.DataFrame(found, columns=["layout", "neighbours", "dpq", "same_class"])
 
 
+def neighbours_in_plane(descriptors: np.ndarray, points: np.ndarray) -> float:
+    """Return what `neighbours` of `scores` is for points that are on no grid: of each the eight nearest in the plane.
+
+    Args:
+        descriptors: float32 (items, channels).
+        points: float (items, 2).
+
+    Returns:
+        The mean share of them that are among the eight nearest by descriptor, in [0, 1].
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    count = min(8, len(points) - 1)
+    near, true = (
+        NearestNeighbors(n_neighbors=count).fit(each).kneighbors(return_distance=False)
+        for each in (points, descriptors)
+    )
+    return float(np.mean([len(np.intersect1d(one, other)) for one, other in zip(near, true, strict=True)]) / count)
+
+
 def _sums(
     descriptors: np.ndarray, layouts: Mapping[str, np.ndarray], beside: Mapping[str, np.ndarray], columns: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:

@@ -164,3 +164,13 @@ def test_too_few_items_and_values_that_are_not_finite():
     broken[2, 1] = np.nan
     with pytest.raises(UserError, match=r"`descriptors` must be finite"):
         grid.scores(broken, {}, 2, 3)
+
+
+def test_neighbours_in_the_plane_are_those_of_the_descriptors_where_they_are_the_plane():
+    from fashionprobe.attributes.layouts.grid import neighbours_in_plane
+
+    random = np.random.default_rng(0)
+    descriptors = random.normal(size=(60, 2)).astype(np.float32)
+    assert neighbours_in_plane(descriptors, descriptors * 3 + 1) == 1
+    # By chance 8 of 59 others.
+    assert neighbours_in_plane(descriptors, random.normal(size=(60, 2))) == pytest.approx(8 / 59, abs=0.06)
