@@ -37,7 +37,7 @@ GROUPS = {
         "branch": "Give a trained network an output for one more label.",
         "propose": "Rank the images in which to mark regions first.",
         "masks": "Collect masks of irrelevant regions.",
-        "preview": "Show fillings of the masked regions and the size of penalties.",
+        "preview": "Show what fills masked regions, and the size of penalties.",
         "refit": "Correct a network with masks; compare with other methods.",
         "relevance": "Rank the filters of the last feature map by relevance.",
     },

@@ -74,9 +74,12 @@ def test_nothing_but_bad_files(command, tmp_path):
         (
             "--dataset x",
             "`source` is missing: pass one of kaggle, folder, garments, symbols, quickdraw, xray, decoy, "
-            "fashion_mnist, sprites. ",
+            "fashion_mnist, sprites, table. ",
         ),
-        ("--dataset x --source folder", "`path` is missing: pass a folder with one sub-folder per class."),
+        (
+            "--dataset x --source folder",
+            "`path` is missing: pass a folder of images, best with one sub-folder per class.",
+        ),
         ("--dataset x --source foldr", "Did you mean 'folder'?"),
         ("--dataset x --source folder --path no", "Received: 'no', which does not exist. Check the spelling"),
         ("--dataset x --source garments --path no", "`path` cannot be combined with source garments"),

@@ -140,6 +140,9 @@ def test_a_wrong_pooling_is_refused(world, model_path, arguments, message):
 def test_classify_reads_joined_blocks_each_normalized_by_itself(world, caplog):
     from sklearn.neighbors import KNeighborsClassifier
 
+    def nearer_first(distances):
+        return np.tile(1 + 1e-3 * 0.5 ** np.arange(distances.shape[1]), (len(distances), 1))
+
     from fashionprobe.attributes.folds import assign_folds, identical
     from fashionprobe.attributes.normalization import fit
 
@@ -157,7 +160,9 @@ def test_classify_reads_joined_blocks_each_normalized_by_itself(world, caplog):
         train, test = folds != fold, folds == fold
         normalize = fit("whiten", np.hstack([first, second])[train], widths=(first.shape[1], second.shape[1]))
         known, asked = (normalize(np.hstack([first, second])[rows]) for rows in (train, test))
-        scores.append(KNeighborsClassifier(4).fit(known, numbers[train]).score(asked, numbers[test]))
+        scores.append(
+            KNeighborsClassifier(4, weights=nearer_first).fit(known, numbers[train]).score(asked, numbers[test])
+        )
     row = table[(table["block"] == "1+2") & (table["classifier"] == "knn")].iloc[0]
     assert row["accuracy_mean"] == pytest.approx(np.mean(scores), abs=1e-6)
     assert "joined blocks and other poolings:" in caplog.messages

@@ -57,7 +57,7 @@ def preview(
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> Preview:
-    """Show fillings of the masked regions and the size of penalties.
+    """Show what fills masked regions, and the size of penalties.
 
     Look before a refit: a filling that still shows what it should hide needs another mask, or another method. The size
     of the activations inside the masks says which B and th of PASA make a penalty that the network feels.

@@ -81,7 +81,9 @@ def test_notes_name_what_is_not_as_it_should_be(put):
 
 
 def test_a_missing_path_is_refused():
-    with pytest.raises(UserError, match=r"`path` is missing: pass a folder with one sub-folder per class."):
+    with pytest.raises(
+        UserError, match=r"`path` is missing: pass a folder of images, best with one sub-folder per class."
+    ):
         xray.catalogue(None)
 
 
