@@ -1,6 +1,7 @@
 """The configs that bear a document's name: their settings are those of the document, and they run."""
 
 import inspect
+import json
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,28 @@ def test_a_feedback_experiment_runs_on_few_images(name, tmp_path, empty_figures)
     # The thesis' lambda, and its last iteration.
     assert (runs.loc["PASA", "strength"], runs.loc["PASA", "iteration"]) == (1, 2)
     assert len(runs) == 2 + len(rivals)
+
+
+@pytest.mark.slow
+def test_the_clothing_network_of_the_attribute_thesis_trains_on_few_images(tmp_path, empty_figures):
+    from PIL import Image
+
+    from fashionprobe.stages import ingest, train
+
+    rows = []
+    for number in range(16):
+        pixels = np.random.default_rng(number).integers(0, 255, (52, 39, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append((f"{number}.png", ("Shirts", "Jeans")[number % 2]))
+    pd.DataFrame(rows, columns=["file", "articleType"]).to_csv(tmp_path / "products.csv", index=False)
+    root = str(tmp_path / "tfrecords")
+    table = {"source": "table", "path": str(tmp_path / "products.csv"), "label_columns": "articleType"}
+    records = ingest(dataset="kaggle", **table, split=[12, 4, 0], tfrecords_root=root)
+    given = config.read(str(CONFIGS / "attributes_kaggle.yaml"))
+    small = {"backbone": "mini", "weights": "random", "size": [52, 39], "epochs": 1}
+    made = train(dataset=records, **{**given, **small}, tfrecords_root=root, runs_root=str(tmp_path / "runs"))
+    used = json.loads((made.path / "manifest.json").read_text())["arguments"]
+    assert (made.epochs, used["learning_rate"], used["batch_size"], used["decay"]) == (1, 0.01, 2, "none")
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
-"""A trained classifier that the tests of several stages look at."""
+"""Trained classifiers that the tests of several stages look at."""
 
 import pytest
 
-from fashionprobe.stages import ingest, train
+from fashionprobe.stages import ingest, masks, train
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,23 @@ def trained(tmp_path_factory, model_path, without_figures):
             dataset=records, run="g", backbone=str(model_path), size=32, epochs=1, freeze=2, min_images=2,
             runs_root=str(root / "runs"),
         )  # fmt: skip
+    return root
+
+
+@pytest.fixture(scope="session")
+def letters(tmp_path_factory, model_path, without_figures):
+    """A folder with a record set of drawn letters, runs `s` and `other` with classifiers of them, and masks in `s`."""
+    root = tmp_path_factory.mktemp("letters")
+    roots = {"tfrecords_root": str(root / "tfrecords"), "runs_root": str(root / "runs")}
+    records = ingest(
+        dataset="letters", source="symbols", count=60, size=32, split=[60, 20, 20],
+        tfrecords_root=roots["tfrecords_root"],
+    )  # fmt: skip
+    with without_figures():
+        for run, seed in (("s", 0), ("other", 1)):
+            train(
+                dataset=records, run=run, backbone=str(model_path), bias=False, size=32, epochs=1, seed=seed, **roots
+            )  # fmt: skip
+        # The lower left corner, which the marks are in.
+        masks(dataset=records, run="s", source="box", box=[0.75, 0, 1, 0.25], samples=9, runs_root=roots["runs_root"])
     return root

@@ -245,7 +245,7 @@ def run(draft: Path, experiment: Experiment, subject: Subject) -> Outcome:
                         if along is not None and method.iterate:
                             along.save(folder / "along.npz")
                         if method.replace:
-                            np.save(folder / "filled.npy", first_fillings(best, method, seed))
+                            np.save(folder / "filled.npy", fillings_of(best, method, seed)[:, :WATCHED])
                         _measure(folder, best, outcome, subject.data, explainer, train, masked)
                         noted = {"iteration": outcome.iteration, "strength": outcome.strength, "seconds": seconds}
                         (folder / "noted.json").write_text(json.dumps(noted | best.score(seed)), encoding="utf-8")
@@ -281,11 +281,11 @@ class _Along:
         np.savez(path, **arrays)
 
 
-def first_fillings(bench: Bench, method: Method, seed: int) -> np.ndarray:
-    """Return the fillings of the first masked images, uint8 (fillings, images, height, width, 3)."""
+def fillings_of(bench: Bench, method: Method, seed: int) -> np.ndarray:
+    """Return the masked images as a method fills them, uint8 (fillings, images, height, width, 3)."""
     filled, count = bench.edited(method, seed).images, len(bench.data.masked)
     apart = filled.reshape(len(filled) // count, count, *filled.shape[1:])
-    return np.rint(apart[:, :WATCHED]).clip(0, 255).astype(np.uint8)
+    return np.rint(apart).clip(0, 255).astype(np.uint8)
 
 
 def _timed(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import Artifact, Recipe, Result, build
-from fashionprobe.errors import UserError
+from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.inputs.classifier import find_trained, open_data, open_trained
 from fashionprobe.plots.save import Figures
 
@@ -82,7 +82,11 @@ def preview(
     from fashionprobe.feedback import methods
 
     folder = shared.run_path(run, runs_root)
-    chosen = [methods.method(replace=name) for name in shared.listed("replace", replace) or []]
+    names, there = shared.listed("replace", replace) or [], methods.REPLACEMENTS[:-1]
+    for name in names:
+        if name not in there:
+            raise unknown_name("replace", name, there)
+    chosen = [methods.method(replace=name) for name in names]
     find_trained(folder, trust=trust)
 
     from fashionprobe.feedback.refit import Plan
@@ -181,6 +185,7 @@ def _fill(figures: Figures, bench: "Bench", experiment: "Experiment", subject: "
     from PIL import Image
 
     from fashionprobe.plots.correction import Line, masked_table
+    from fashionprobe.stages.refit.experiment import fillings_of
 
     masked = bench.data.masked.take(np.arange(min(FILLED, len(bench.data.masked))))
     bench = bench.at(replace(bench.data, masked=masked), bench.plan)
@@ -189,13 +194,12 @@ def _fill(figures: Figures, bench: "Bench", experiment: "Experiment", subject: "
     left_out = {}
     for method in experiment.methods:
         try:
-            filled = bench.edited(method, experiment.seeds[0]).images
+            filled = fillings_of(bench, method, experiment.seeds[0])
         except UserError as error:
             left_out[method.title] = str(error)
             continue
-        apart = np.split(np.rint(filled).clip(0, 255).astype(np.uint8), len(filled) // len(masked))
-        for number, images in enumerate(apart):
-            title = method.title + (f", {number + 1}" if len(filled) > len(masked) else "")
+        for number, images in enumerate(filled):
+            title = method.title + (f", {number + 1}" if len(filled) > 1 else "")
             lines.append(Line(title, list(images), [""] * len(images), outlined=False))
             for place, image in enumerate(images, start=1):
                 Image.fromarray(image).save(figures.folder / f"{method.name}-{place:05d}-{number + 1}.png")
