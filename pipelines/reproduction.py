@@ -1,6 +1,6 @@
 """Write docs/reproduction.md: each table and figure of the five documents, its figure and ours, read off artifacts.
 
-    python pipelines/reproduction.py --make                                # first run what is offline; half an hour
+    python pipelines/reproduction.py --make                                # first run what is offline; ten minutes
     python pipelines/reproduction.py --make --fashion-mnist FOLDER         # and what needs the files of Fashion-MNIST
     python pipelines/reproduction.py --output /tmp/page.md                 # from the artifacts that are there
 
