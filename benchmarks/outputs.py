@@ -33,11 +33,14 @@ classify --run garments --label colour --dimensions 2 8 --overwrite
 wall --run garments --block 1 --label colour
 retrieve --run garments --label colour
 index --run garments --groups colour=1:whiten pattern=4
-search --run garments --image {SHIRT} --by colour --top 36
+search --run garments --image {SHIRT} --by colour --top 36 --save
 tag --run garments --image {SHIRT}
 attribute add "tie dye" --group pattern --run garments --images {SHIRT} shoe.png
 attribute list --run garments
-index --run garments --images {SHIRT}
+index add --run garments --images {SHIRT}
+index remove --run garments --where "colour == 'red'"
+index status --run garments
+index compact --run garments
 report --run garments
 train --dataset garments --run clothes --label garment --backbone mini --weights pretrained --epochs 2
 see --run clothes --dataset garments --split val

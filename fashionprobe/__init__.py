@@ -1,7 +1,7 @@
 """fashionprobe: understand, use and correct what trained convnets know, shown on fashion images.
 
 From a notebook: `fashionprobe.explain`, `.attributes`, `.feedback` and `.siamese`; `fashionprobe.stages` holds the
-commands as functions.
+commands as functions, and `fashionprobe.Searcher` searches in the index of a run.
 """
 
 from typing import TYPE_CHECKING
@@ -10,8 +10,9 @@ from fashionprobe.lazy import names_of
 
 if TYPE_CHECKING:
     from fashionprobe.backbones import load as load_backbone
+    from fashionprobe.inputs.searcher import Searcher
 
-__all__ = ["load_backbone"]
+__all__ = ["Searcher", "load_backbone"]
 
 __version__ = "0.1.0"
 

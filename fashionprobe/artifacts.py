@@ -12,7 +12,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -213,6 +213,22 @@ def changed_files(artifact: Artifact) -> list[str]:
     """Return the names of the files whose SHA-256 is no longer the one in the manifest."""
     listed = artifact.manifest["files"]
     return [name for name in listed if not _same(artifact.path / name, listed[name])]
+
+
+def relist(path: Path, files: Sequence[str]) -> None:
+    """Note again which files an artifact consists of, where a stage may change one that is finished.
+
+    Args:
+        path: Its folder; whoever calls holds its lock.
+        files: Names of all its files.
+    """
+    manifest = read_manifest(path, remedy="Make it again with --overwrite.")
+    there = manifest["files"]
+    manifest["files"] = {
+        name: there.get(name) or {"size": (path / name).stat().st_size, "sha256": sha256(path / name)}
+        for name in sorted(files)
+    }
+    write_text(path / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -98,7 +98,7 @@ def add_a_class(run: Descriptors, label: str, block: int | str) -> None:
     known = sum(answer.nearest == name for answer in after)
     print(f"Without '{name}', {unknown} of its {len(before)} other images were none of the classes; with it, from ten")
     print(f"images, {known} are nearest to it.")
-    search(run=made, id=images[0], by=label)
+    search(run=made, id=images[0], by=label, save=True)
 
 
 if __name__ == "__main__":

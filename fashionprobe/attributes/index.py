@@ -1,16 +1,17 @@
-"""The index: normalized descriptors of a catalogue on disk, opened by memory map, searched exactly, grown by parts.
+"""The index: normalized descriptors of a catalogue on disk, opened by memory map, searched exactly, changed by parts.
 
 A part is a set of files `part-0000.*` that never changes; it counts from the moment its note `part-0000.json` is there,
 which is written last and whole. So a reader sees all of a part or nothing of it, and a killed writer leaves files that
-the next one writes over. New images are a new part: what was there is not touched.
+the next one writes over. New images are a new part: what was there is not touched. A part may also take images of
+earlier parts away, beside those it brings or alone, and one that replaces all parts before it makes the index compact.
 """
 
 import functools
 import io
+import itertools
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,22 @@ class Group:
 class Part:
     """Images that were put into the index together.
 
+    Its files are opened when they are asked for, and once.
+
     Attributes:
         folder: The folder of the index.
         number: 0 for what the index was made of, then 1, 2, ...
         rows: Number of images.
+        removes: Rows of earlier parts that it takes away, by the number of the part.
+        replaces: Whether it stands for all parts before it.
     """
 
     folder: Path
     number: int
     rows: int
+    removes: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    replaces: bool = False
+    _opened: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def path(self, ending: str) -> Path:
         """Return the path of one of its files."""
@@ -79,24 +87,29 @@ class Part:
 
     def points(self, group: str) -> np.ndarray:
         """Return the normalized descriptors, a float32 memory map (rows, directions)."""
-        return np.load(self.path(f"{group}.npy"), mmap_mode="r")
+        return self._once(f"{group}.npy", lambda path: np.load(path, mmap_mode="r"))
 
     def squared_norms(self, group: str) -> np.ndarray:
         """Return what `search` wants to know of the points beforehand."""
-        return np.load(self.path(f"{group}.norms.npy"))
+        return self._once(f"{group}.norms.npy", np.load)
 
-    def graph(self, group: str) -> Path | None:
-        """Return the file for approximate search, where there is one."""
-        path = self.path(f"{group}.faiss")
-        return path if path.is_file() else None
+    def graph(self, group: str) -> Any:
+        """Return the graph for approximate search; None where there is none."""
+        ending = f"{group}.faiss"
+        return self._once(ending, approximate_neighbours.load) if self.path(ending).is_file() else None
 
     def items(self) -> pd.DataFrame:
         """Return the table of its images: id and label columns, all text."""
         return pd.read_csv(self.path("items.csv"), dtype=str, keep_default_na=False)
 
+    def _once(self, ending: str, open_file: Callable[[Path], Any]) -> Any:
+        if ending not in self._opened:
+            self._opened[ending] = open_file(self.path(ending))
+        return self._opened[ending]
+
     def thumbnail(self, row: int) -> bytes:
         """Return the small picture of an image, a JPEG file; empty where there is none."""
-        ends = np.load(self.path("thumbnails.npy"), mmap_mode="r")
+        ends = self._once("thumbnails.npy", np.load)
         start = int(ends[row - 1]) if row else 0
         with self.path("thumbnails.bin").open("rb") as file:
             file.seek(start)
@@ -127,22 +140,39 @@ class Index:
         network: The manifest of the descriptors that it was made of: which network describes a new image.
         groups: Its groups by name.
         coverage: Share of a class's own images that its reach should hold.
-        parts: Its parts.
+        parts: Its parts that hold images.
+        changes: All its parts, also those that only take images away.
     """
 
     folder: Path
     network: dict[str, Any]
     groups: dict[str, Group]
     coverage: float
-    parts: tuple[Part, ...]
+    changes: tuple[Part, ...]
+
+    @functools.cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Its parts that hold images."""
+        return tuple(part for part in self.changes if part.rows)
 
     def __len__(self) -> int:
-        return sum(part.rows for part in self.parts)
+        return int(np.count_nonzero(self.alive))
+
+    @functools.cached_property
+    def alive(self) -> np.ndarray:
+        """Which rows were not taken away since, bool (rows,)."""
+        kept = {part.number: np.ones(part.rows, bool) for part in self.changes}
+        for part in self.changes:
+            for number, rows in part.removes.items():
+                if number in kept:
+                    kept[number][list(rows)] = False
+        return np.concatenate([np.empty(0, bool), *kept.values()])
 
     @functools.cached_property
     def items(self) -> pd.DataFrame:
-        """The table of all images: id and label columns, all text; row i is row i of the index."""
-        return pd.concat([part.items() for part in self.parts], ignore_index=True).fillna("")
+        """The table of all rows, those that are not alive as well: id and other columns, all text."""
+        tables = [part.items() for part in self.parts] or [pd.DataFrame({"id": []}, dtype=str)]
+        return pd.concat(tables, ignore_index=True).fillna("")
 
     @property
     def blocks(self) -> list[Block]:
@@ -177,28 +207,40 @@ class Index:
         Raises:
             UserError: If there is none.
         """
-        found = np.flatnonzero(self.items["id"].to_numpy(str) == name)
-        if not len(found):
+        if name not in self._rows:
             what, listing = "the id of an image of the index", "part-*.items.csv in the index list them all."
-            raise unknown_name("id", name, self.items["id"], what=what, listing=listing)
-        return int(found[0])
+            raise unknown_name("id", name, self._rows, what=what, listing=listing)
+        return self._rows[name]
 
-    def equal(self, points: Mapping[str, np.ndarray]) -> np.ndarray:
+    def has(self, name: str) -> bool:
+        """Return whether it holds an image of this id."""
+        return name in self._rows
+
+    @functools.cached_property
+    def _rows(self) -> dict[str, int]:
+        """The first living row of each id."""
+        rows = np.flatnonzero(self.alive)[::-1]
+        return dict(zip(self.items["id"].to_numpy()[rows].tolist(), rows.tolist(), strict=True))
+
+    def copies(self, points: Mapping[str, np.ndarray]) -> list[list[int]]:
         """Find pictures that the index has already, whatever it calls them.
 
         Args:
             points: Normalized descriptors by group, float32 (images, directions), of all groups.
 
         Returns:
-            For each picture the row of one with the same descriptors in every group; -1 where there is none.
+            For each picture the rows with the same descriptors in every group, nearest first.
         """
         first = next(iter(self.groups))
-        rows = np.full(len(points[first]), -1)
-        for number in range(len(rows)) if len(self) else ():
+        images = len(points[first])
+        if not len(self):
+            return [[] for _ in range(images)]
+        near, _ = self._nearest(first, points[first], min(CANDIDATES, len(self)), self.alive)
+        found = []
+        for number in range(images):
             asked = {group: matrix[number : number + 1] for group, matrix in points.items()}
-            near, _ = self._nearest(first, asked[first], min(CANDIDATES, len(self)), None)
-            rows[number] = next((int(row) for row in near if self._is_at(int(row), asked)), -1)
-        return rows
+            found.append([int(row) for row in near[number] if self._is_at(int(row), asked)])
+        return found
 
     def _is_at(self, row: int, asked: Mapping[str, np.ndarray]) -> bool:
         # A whitened point may differ in its last digits from one that was normalized in another batch.
@@ -208,57 +250,82 @@ class Index:
         )
 
     def search(
-        self, by: str, points: Mapping[str, np.ndarray], top: int, *, without: int | None = None,
+        self,
+        by: str,
+        points: Mapping[str, np.ndarray],
+        top: int,
+        *,
+        without: int | Sequence[int] | np.ndarray | None = None,
+        among: np.ndarray | None = None,
         weights: Mapping[str, float] | None = None,
-    ) -> Matches:  # fmt: skip
+    ) -> Matches:
         """Find the images nearest to one: exactly, or by one group of a part with a graph approximately.
 
         Args:
             by: Name of a group; or "both" for all, by the sum of their distances, each z-scored over the whole index.
             points: Normalized descriptor of the image by group, float32 (1, directions).
             top: How many.
-            without: A row that is left out, such as that of the image itself.
+            without: A row that is left out, such as that of the image itself, or several.
+            among: Which rows may be found, bool (rows,), exactly then; None for all. Rows that were taken away are not.
             weights: For "both": what the z-scores of each group are multiplied by; None for 1 each.
 
         Raises:
             UserError: If there is no such group, or the index holds fewer images.
         """
         groups = self.choose(by)
-        most = len(self) - (without is not None)
+        allowed = self.alive.copy() if among is None else self.alive & among
+        if without is not None:
+            allowed[without] = False
+        most = int(np.count_nonzero(allowed))
         if not 1 <= top <= most:
-            raise UserError("top", expected=f"in 1 to {most}, the images of the index", received=top)
+            which = "the images of the index" if among is None else "the images that may be found"
+            raise UserError("top", expected=f"in 1 to {most}, {which}", received=top)
         if len(groups) == 1:
-            rows, found = self._nearest(groups[0].name, points[groups[0].name], top, without)
+            name = groups[0].name
+            rows, found = (each[0] for each in self._nearest(name, points[name], top, allowed, exact=among is not None))
         else:
             shares = None if weights is None else [weights[group.name] for group in groups]
-            scored = search.combined([self._distances(group.name, points[group.name]) for group in groups], shares)[0]
-            if without is not None:
-                scored[without] = np.inf
+            far = [self._distances(group.name, points[group.name])[0, self.alive] for group in groups]
+            scored = np.full(len(allowed), np.inf)
+            scored[self.alive] = search.combined(far, shares)
+            scored[~allowed] = np.inf
             rows = search.smallest(scored[None], top)[0]
             found = scored[rows]
         return Matches(rows, self.items["id"].iloc[rows].tolist(), found)
 
-    def _nearest(self, group: str, point: np.ndarray, top: int, without: int | None) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(
+        self, group: str, points: np.ndarray, top: int, allowed: np.ndarray, *, exact: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows nearest to each of several points, and their distances, (points, top) each."""
         rows, found, start = [], [], 0
         for part in self.parts:
-            inside = without is not None and start <= without < start + part.rows
-            exclude = [np.array([without - start])] if inside and without is not None else None
-            count = min(top, part.rows - inside)
+            here = allowed[start : start + part.rows]
+            count = min(top, int(np.count_nonzero(here)))
             if count:
-                near, far = _nearest_in(part, group, point, count, exclude)
-                rows.append(near[0] + start)
-                found.append(far[0])
+                near, far = _nearest_in(part, group, points, count, here, exact=exact)
+                rows.append(near + start)
+                found.append(far)
             start += part.rows
-        together, distances = np.concatenate(rows), np.concatenate(found)
-        order = np.lexsort((together, distances))[:top]
-        return together[order], distances[order]
+        together, distances = np.concatenate(rows, axis=1), np.concatenate(found, axis=1)
+        order = np.lexsort((together, distances), axis=1)[:, :top]
+        return np.take_along_axis(together, order, axis=1), np.take_along_axis(distances, order, axis=1)
 
     def _distances(self, group: str, point: np.ndarray) -> np.ndarray:
-        """Return the distance of a point to every image, (1, images)."""
+        """Return the distance of a point to every row, (1, rows)."""
         found = [
             search.distances(part.points(group), point, squared_norms=part.squared_norms(group)) for part in self.parts
         ]
         return np.concatenate(found, axis=1)
+
+    @property
+    def next_number(self) -> int:
+        """Number of the next part."""
+        return self.changes[-1].number + 1 if self.changes else 0
+
+    def locate(self, row: int) -> tuple[int, int]:
+        """Return the number of a row's part, and the row in it."""
+        part, within = self._locate(row)
+        return part.number, within
 
     def _locate(self, row: int) -> tuple[Part, int]:
         for part in self.parts:
@@ -269,14 +336,14 @@ class Index:
 
 
 def _nearest_in(
-    part: Part, group: str, point: np.ndarray, count: int, exclude: list[np.ndarray] | None
+    part: Part, group: str, asked: np.ndarray, count: int, allowed: np.ndarray, *, exact: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    points, graph = part.points(group), part.graph(group)
+    points, graph = part.points(group), None if exact else part.graph(group)
     if graph is None:
-        return search.nearest(points, point, count, squared_norms=part.squared_norms(group), exclude=exclude)
-    return approximate_neighbours.nearest(
-        points, point, count, index=approximate_neighbours.load(graph), exclude=exclude
-    )
+        among = None if allowed.all() else allowed
+        return search.nearest(points, asked, count, squared_norms=part.squared_norms(group), among=among)
+    exclude = [np.flatnonzero(~allowed)] * len(asked)
+    return approximate_neighbours.nearest(points, asked, count, index=graph, exclude=exclude)
 
 
 def create(folder: Path, network: Mapping[str, Any], groups: Sequence[Group], *, coverage: float) -> None:
@@ -326,7 +393,7 @@ def open_index(folder: Path, *, remedy: str) -> Index:
             remedy=f"Another version of fashionprobe wrote it. {remedy}",
         )  # fmt: skip
     groups = {each["name"]: _group(folder, each) for each in note["groups"]}
-    return Index(folder, note["network"], groups, note["coverage"], tuple(_parts(folder, remedy)))
+    return Index(folder, note["network"], groups, note["coverage"], _parts(folder, remedy))
 
 
 def write_part(
@@ -338,6 +405,7 @@ def write_part(
     thumbnails: Sequence[bytes],
     *,
     graphs: bool = False,
+    removes: Iterable[tuple[int, int]] = (),
 ) -> Part:
     """Write images as a part; it counts once its note is there.
 
@@ -346,38 +414,124 @@ def write_part(
         number: Number of the part.
         groups: The groups of the index.
         descriptors: Descriptors by block, float32 (rows, channels), not normalized; may be memory maps.
-        items: id and label columns of the images.
+        items: id and other columns of the images.
         thumbnails: One JPEG file per image; empty where there is none.
         graphs: Whether to build graphs for approximate search, too; this needs faiss.
+        removes: Number of the part and row in it of images that go, such as those that new ones update.
 
     Raises:
         UserError: If a descriptor is not finite.
     """
-    part = Part(folder, number, len(items))
-    for group in groups:
-        matrix = descriptors[group.block]
-        width = group.normalization(matrix[:1]).shape[1]
-        norms = np.empty(len(items), np.float64)
-        with RowWriter(folder, {part.path(f"{group.name}.npy").name: width}, len(items), step=CHUNK) as writer:
-            for start in range(0, len(items), CHUNK):
-                chunk = matrix[start : start + CHUNK]
-                _check_finite(chunk, items, start, group)
-                points = group.normalization(chunk)
-                norms[start : start + CHUNK] = squared_norms_of(points)
-                writer.append([points])
-        np.save(part.path(f"{group.name}.norms.npy"), norms)
-        if graphs:
-            approximate_neighbours.save(
-                approximate_neighbours.build(part.points(group.name)), part.path(f"{group.name}.faiss")
-            )
-    items.to_csv(part.path("items.csv"), index=False)
-    with part.path("thumbnails.bin").open("wb") as file:
-        file.writelines(thumbnails)
-    np.save(part.path("thumbnails.npy"), np.cumsum([len(data) for data in thumbnails], dtype=np.int64))
-    sizes = {path.name: path.stat().st_size for path in sorted(folder.glob(f"part-{number:04}.*"))}
-    sizes.pop(part.path("json").name, None)
-    write_text(part.path("json"), json.dumps({"rows": len(items), "files": sizes}) + "\n")
+
+    def points(group: Group) -> Iterator[np.ndarray]:
+        for start in range(0, len(items), CHUNK):
+            chunk = descriptors[group.block][start : start + CHUNK]
+            _check_finite(chunk, items, start, group)
+            yield group.normalization(chunk)
+
+    part = Part(folder, number, len(items), _by_part(removes))
+    _write(part, {group.name: points(group) for group in groups}, items, thumbnails, graphs)
     return part
+
+
+def remove(index: Index, rows: Sequence[int]) -> Part:
+    """Take images out of an index: their rows stay on disk until it is made compact, and are not found.
+
+    Args:
+        index: The index, as it is now; whoever calls holds its lock.
+        rows: Rows of the images, as `Index.row` returns them.
+    """
+    part = Part(index.folder, index.next_number, 0, _by_part(index.locate(row) for row in rows))
+    _clear(part)
+    _note(part)
+    return part
+
+
+def compact(index: Index) -> Part | None:
+    """Write all living images of an index as one part, in place of all others; None if there is nothing to gain.
+
+    The files of the others are still there, as `replaced` lists them.
+
+    Args:
+        index: The index, as it is now; whoever calls holds its lock.
+    """
+    if len(index.changes) <= 1 and index.alive.all():
+        return None
+
+    def points(group: str) -> Iterator[np.ndarray]:
+        start = 0
+        for part in index.parts:
+            for first in range(0, part.rows, CHUNK):
+                chunk = slice(first, min(first + CHUNK, part.rows))
+                yield part.points(group)[chunk][index.alive[start:][chunk]]
+            start += part.rows
+
+    rows = np.flatnonzero(index.alive)
+    part = Part(index.folder, index.next_number, len(rows), replaces=True)
+    graphs = any(each.graph(group) is not None for each in index.parts for group in index.groups)
+    thumbnails = (index.thumbnail(int(row)) for row in rows)
+    _write(part, {name: points(name) for name in index.groups}, index.items.iloc[rows], thumbnails, graphs)
+    return part
+
+
+def replaced(folder: Path) -> list[Path]:
+    """Return the files of parts that a later one stands for, the notes first."""
+    notes = _notes(folder)
+    last = max((number for number, note in notes.items() if note.get("replaces")), default=0)
+    files = [path for number in notes if number < last for path in folder.glob(f"part-{number:04}.*")]
+    return sorted(files, key=lambda path: path.suffix != ".json")
+
+
+def _by_part(places: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for number, row in places:
+        found.setdefault(number, []).append(row)
+    return found
+
+
+def _clear(part: Part) -> None:
+    """Delete what is there of a part, its note first."""
+    part.path("json").unlink(missing_ok=True)
+    for path in part.folder.glob(f"part-{part.number:04}.*"):
+        path.unlink()
+
+
+def _write(
+    part: Part, points: Mapping[str, Iterator[np.ndarray]], items: pd.DataFrame, thumbnails: Iterable[bytes],
+    graphs: bool,
+) -> None:  # fmt: skip
+    """Write the files of a part, and its note last."""
+    _clear(part)  # what a killed writer left
+    for group, chunks in points.items():
+        first = next(chunks, None)
+        if first is None:
+            continue
+        norms: list[np.ndarray] = []
+        columns = {part.path(f"{group}.npy").name: first.shape[1]}
+        with RowWriter(part.folder, columns, part.rows, step=CHUNK) as writer:
+            for chunk in itertools.chain([first], chunks):
+                norms.append(squared_norms_of(chunk))
+                writer.append([chunk])
+        np.save(part.path(f"{group}.norms.npy"), np.concatenate(norms))
+        if graphs and part.rows:
+            approximate_neighbours.save(approximate_neighbours.build(part.points(group)), part.path(f"{group}.faiss"))
+    items.to_csv(part.path("items.csv"), index=False)
+    sizes = []
+    with part.path("thumbnails.bin").open("wb") as file:
+        for data in thumbnails:
+            sizes.append(file.write(data))
+    np.save(part.path("thumbnails.npy"), np.cumsum(sizes, dtype=np.int64))
+    _note(part)
+
+
+def _note(part: Part) -> None:
+    """Write the note of a part, from which on it counts."""
+    sizes = {path.name: path.stat().st_size for path in sorted(part.folder.glob(f"part-{part.number:04}.*"))}
+    note = {"rows": part.rows, "files": sizes}
+    # Not where there is none: earlier versions read those parts, too.
+    note |= {"removes": part.removes} if part.removes else {}
+    note |= {"replaces": True} if part.replaces else {}
+    write_text(part.path("json"), json.dumps(note) + "\n")
 
 
 def _check_finite(chunk: np.ndarray, items: pd.DataFrame, start: int, group: Group) -> None:
@@ -411,14 +565,36 @@ def _normalization(path: Path, noted: Mapping[str, Any]) -> Normalization:
         return Normalization(noted["name"], mean, scale, noted["unit"])
 
 
-def _parts(folder: Path, remedy: str) -> Iterator[Part]:
-    notes = sorted(path for path in folder.iterdir() if re.fullmatch(r"part-\d{4,}\.json", path.name))
-    for path in notes:
-        note = json.loads(path.read_text(encoding="utf-8"))
+def _notes(folder: Path) -> dict[int, dict[str, Any]]:
+    """Return the notes of all parts by their numbers, ascending."""
+    paths = {int(path.stem.removeprefix("part-")): path for path in folder.glob("part-*.json")}
+    return {number: json.loads(paths[number].read_text(encoding="utf-8")) for number in sorted(paths)}
+
+
+def _parts(folder: Path, remedy: str) -> tuple[Part, ...]:
+    """Return the parts that count; again, where another process made the index compact meanwhile."""
+    before: set[str] | None = None
+    while True:
+        there = {path.name for path in folder.glob("part-*.json")}
+        try:
+            return tuple(_counting(folder, remedy))
+        except (FileNotFoundError, UserError):
+            if there == before:
+                raise
+            before = there
+
+
+def _counting(folder: Path, remedy: str) -> Iterator[Part]:
+    notes = _notes(folder)
+    last = max((number for number, note in notes.items() if note.get("replaces")), default=0)
+    for number, note in notes.items():
+        if number < last:
+            continue
         for name, size in note["files"].items():
             file = folder / Path(name).name
             if not file.is_file() or file.stat().st_size != size:
                 raise UserError(
                     str(file), expected="as it was written", received="a missing or cut file", remedy=remedy
                 )
-        yield Part(folder, int(path.stem.removeprefix("part-")), note["rows"])
+        removes = {int(part): rows for part, rows in note.get("removes", {}).items()}
+        yield Part(folder, number, note["rows"], removes, bool(note.get("replaces")))

@@ -137,6 +137,7 @@ def nearest(
     metric: Metric = "euclidean",
     squared_norms: np.ndarray | None = None,
     exclude: Sequence[np.ndarray] | None = None,
+    among: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k nearest points of each query, exactly.
 
@@ -152,6 +153,7 @@ def nearest(
         metric: "euclidean", or "cosine", 1 - cosine; a row of zeros has cosine 0 to all.
         squared_norms: What `squared_norms_of` returns for the points, to spare one reading of them.
         exclude: For each query the rows of points that it must not find, int.
+        among: Which points any query may find, bool (points,); None for all.
 
     Returns:
         Rows of the points, int (queries, k), nearest first, the lower row first among equals; and their distances,
@@ -166,16 +168,19 @@ def nearest(
     """
     points, queries, norms = _checked(points, queries, squared_norms, metric)
     excluded = pairs(exclude, len(queries), len(points))
+    there = len(points)
+    if among is not None:
+        there, excluded = int(np.count_nonzero(among)), excluded[among[excluded[:, 1]]]
     most = int(np.bincount(excluded[:, 0], minlength=1).max()) if len(excluded) else 0
-    if not 1 <= k <= len(points) - most:
+    if not 1 <= k <= there - most:
         less = f" less the {most} left out" if most else ""
-        expected = f"in 1 to {len(points) - most}, the number of images{less}"
+        expected = f"in 1 to {there - most}, the number of images{less}"
         raise UserError("k", expected=expected, received=k)
     rows, distances = np.empty((len(queries), k), np.intp), np.empty((len(queries), k), np.float32)
     for chunk in _query_chunks(len(queries), k):
-        there = (excluded[:, 0] >= chunk.start) & (excluded[:, 0] < chunk.stop)
+        mine = (excluded[:, 0] >= chunk.start) & (excluded[:, 0] < chunk.stop)
         made = ranking(queries[chunk], norms, metric)
-        query, row = _candidates(points, made, k, excluded[there] - [chunk.start, 0])
+        query, row = _candidates(points, made, k, excluded[mine] - [chunk.start, 0], among)
         rows[chunk], distances[chunk] = best_of(points, queries[chunk], query, row, k, metric)
     return rows, distances
 
@@ -315,7 +320,9 @@ def _point_chunks(points: int, queries: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + step, points)) for start in range(0, points, step))
 
 
-def _candidates(points: np.ndarray, made: Ranking, k: int, excluded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(
+    points: np.ndarray, made: Ranking, k: int, excluded: np.ndarray, among: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs of query and row, ordered by query, that hold the k nearest rows of each query and few more."""
     queries = len(made.queries)
     excluded = excluded[np.argsort(excluded[:, 1], kind="stable")]
@@ -325,6 +332,8 @@ def _candidates(points: np.ndarray, made: Ranking, k: int, excluded: np.ndarray)
         scores = made.scores(points, start, stop)
         first, last = np.searchsorted(excluded[:, 1], [start, stop])
         scores[excluded[first:last, 0], excluded[first:last, 1] - start] = np.inf
+        if among is not None:
+            scores[:, ~among[start:stop]] = np.inf
         hits = _below(scores, limit, k, made)
         found = scores.ravel()[hits]
         hits, found = hits[found < np.inf], found[found < np.inf]

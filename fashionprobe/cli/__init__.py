@@ -68,13 +68,13 @@ def _guarded(run: Callable[[], None]) -> int:
 
 def _run(words: list[str]) -> None:
     """Answer what needs no stage at once, before stages are imported; else run the command."""
-    from fashionprobe.cli.overview import FAMILIES, SHELLS, overview
+    from fashionprobe.cli.overview import FAMILIES, NAMES, SHELLS, overview
 
     if words[:1] in (["--help"], ["-h"]):
         return _say(overview())
     if words[:1] == ["--version"]:
         return _say(f"fashionprobe {fashionprobe.__version__}")
-    if words[:1] and words[0] in FAMILIES and words[1:2] in (["--help"], ["-h"]):
+    if words[:1] and words[0] in {*FAMILIES} - {*NAMES} and words[1:2] in (["--help"], ["-h"]):
         return _say(overview(words[0]))
     if words[:1] == ["--completion"]:
         from fashionprobe.cli import completion

@@ -7,7 +7,9 @@ from fashionprobe import stages
 from fashionprobe.cli.overview import NAMES
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    name: getattr(stages.attribute, {"list": "list_classes"}.get(member, member)) if family else getattr(stages, name)
+    name: getattr(stages.attribute, {"list": "list_classes"}.get(member, member))
+    if family == "attribute"
+    else getattr(stages, name.replace(" ", "_"))
     for name in NAMES
     for family, _, member in [name.rpartition(" ")]
 }

@@ -28,9 +28,9 @@ BODY
 compdef _fashionprobe fashionprobe"""
 
 BODY = """\
-    case $command in FAMILIES) command="$command $member" ;; esac
+    case $command in FAMILIES) [[ $member == -* ]] || command="$command $member" ;; esac
     if [[ $place == 1 ]]; then words="FIRST"
-    elif [[ $place == 2 ]]; then case $before in
+    elif [[ $place == 2 && $word != -* ]]; then case $before in
 MEMBERS
     esac; fi
     if [[ -z $words ]]; then case "$command $before" in
@@ -83,7 +83,7 @@ def _cases(words: Iterable[tuple[str, str]]) -> str:
 
 def _fish() -> str:
     start, at_first = "complete -c fashionprobe", "-n __fish_use_subcommand"
-    lines = [f"{start} -f {at_first} -a '{family}'" for family in FAMILIES]
+    lines = [f"{start} -f {at_first} -a '{family}'" for family in FAMILIES if family not in COMMANDS]
     lines += [f"{start} {at_first} -l {option}" for option in ("help", "version")]
     lines += [f"{start} {at_first} -l completion -x -a '{' '.join(SHELLS)}'"]
     for name, line in ((name, line) for group in GROUPS.values() for name, line in group.items()):
@@ -91,6 +91,8 @@ def _fish() -> str:
         when = f"-n '__fish_seen_subcommand_from {family}'" if family else at_first
         lines.append(f"{start} -f {when} -a {member} -d '{line}'")
         seen = " && ".join(f"__fish_seen_subcommand_from {word}" for word in name.split())
+        if members := " ".join(each.split()[1] for each in COMMANDS if each.startswith(f"{name} ")):
+            seen += f" && not __fish_seen_subcommand_from {members}"
         for option, words in _options(name).items():
             lines.append(f"{start} -n '{seen}' -l {option}" + (f" -x -a '{words}'" if words else ""))
     return "\n".join(lines)

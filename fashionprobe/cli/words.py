@@ -103,7 +103,8 @@ def _command(pending: list[str]) -> str:
         place = 1 if "=" in pending[0] else 2
     name = pending.pop(place) if len(pending) > place else "nothing"
     family = name if name in FAMILIES else ""
-    if family and len(pending) > place:
+    # A family may be a command itself: `index --run shop`, `index add --run shop`.
+    if family and len(pending) > place and not (family in COMMANDS and pending[place].startswith("-")):
         name += f" {pending.pop(place)}"
     if name not in COMMANDS:
         listing = "`fashionprobe --help` tells what each does."

@@ -27,8 +27,16 @@ def open_index(run: Path) -> "Index":
     from fashionprobe.attributes import index
 
     remedy = f"Make it first: fashionprobe index --run {run.name}"
-    if (run / "index" / MANIFEST).is_file():
-        load(run / "index", stage="index", remedy=remedy)
+    manifest = run / "index" / MANIFEST
+    if manifest.is_file():
+        before = manifest.stat().st_mtime_ns
+        try:
+            load(run / "index", stage="index", remedy=remedy)
+        except UserError:
+            if manifest.stat().st_mtime_ns == before:
+                raise
+            # Made compact by another process between its list of files and the files.
+            return open_index(run)
         remedy = f"Make it again with --overwrite: fashionprobe index --run {run.name}"
     return index.open_index(run / "index", remedy=remedy)
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from fashionprobe.records.image_files.info import Resizing
 
+FEW = 8
+"""Images below which a batch of its own would take longer than each alone."""
+
 Describe = Callable[["np.ndarray"], "dict[Block, np.ndarray]"]
 """Takes images, float32 (batch, *size, 3), RGB in [0, 255], and returns their descriptors by block."""
 
@@ -109,7 +112,12 @@ def resizing_of(run: Path, manifest: Mapping[str, Any], tfrecords_root: str) -> 
 
 
 def describer(
-    manifest: Mapping[str, Any], blocks: Sequence[Block], *, backbone: str | None = None, trust: bool = False
+    manifest: Mapping[str, Any],
+    blocks: Sequence[Block],
+    *,
+    backbone: str | None = None,
+    trust: bool = False,
+    one_by_one: bool = False,
 ) -> Describe:
     """Load the network that described a run.
 
@@ -121,6 +129,8 @@ def describer(
         blocks: The blocks that are wanted.
         backbone: As for `describe_files`.
         trust: As for `describe_files`.
+        one_by_one: Describe fewer than `FEW` images each alone: sooner than a batch filled up, and equal to its last
+            digits but not to the bit.
 
     Raises:
         UserError: If the network is not the one that described the run.
@@ -152,9 +162,10 @@ def describer(
 
     def describe(images: "np.ndarray") -> "dict[Block, np.ndarray]":
         found: dict[Block, list[np.ndarray]] = {block: [] for block in blocks}
-        for start in range(0, len(images), together):
-            batch = images[start : start + together]
-            tensors = forward(tf.constant(same_shape(batch, together)))
+        step = 1 if one_by_one and len(images) < FEW else together
+        for start in range(0, len(images), step):
+            batch = images[start : start + step]
+            tensors = forward(tf.constant(same_shape(batch, step)))
             for block, parts in needed.items():
                 joined = np.concatenate([tensors[place].numpy() for place in parts], axis=1)
                 found[block].append(joined[: len(batch)])

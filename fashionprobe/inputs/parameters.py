@@ -30,6 +30,8 @@ TEXTS = {
     "folds": "Number of stratified folds.",
     "freeze": "Keep the weights of blocks 1 to this one; 0 trains all, the deepest block trains the head alone.",
     "group": "Group of the index, such as colour or pattern.",
+    "id_column": "For a table: the column with each photo's id, such as a SKU. Default: id, or else the file.",
+    "image_column": "For a table: the column with each photo's file. Default: one called image, file, path or alike.",
     "label": "Label column, or several as colour,pattern.",
     "learning_rate": "Highest learning rate.",
     "metric": "Distance between descriptors: euclidean (squared in the loss of `embed`) or cosine.",

@@ -153,6 +153,21 @@ def matching(items: pd.DataFrame, where: str, *, argument: str = "where") -> pd.
     Raises:
         UserError: If the query is not valid, or true for none.
     """
+    chosen = keeps(items, where, argument=argument)
+    if not chosen.any():
+        raise UserError(
+            argument, expected="a query that keeps an item", received=f"{where!r}, which keeps none",
+            remedy="Values are text and their case counts: year == '2012'.",
+        )  # fmt: skip
+    return items[chosen]
+
+
+def keeps(items: pd.DataFrame, where: str, *, argument: str = "where") -> "pd.Series[bool]":
+    """Return for which items a pandas query is true, as `matching` reads it; it may be true for none.
+
+    Raises:
+        UserError: If the query is not valid.
+    """
     _check_query(where, argument)
     try:
         chosen = _with_numbers(items, where, argument).eval(where, engine="python")
@@ -171,12 +186,7 @@ def matching(items: pd.DataFrame, where: str, *, argument: str = "where") -> pd.
             argument, expected="a condition, true or false for each image", received=repr(where),
             remedy="Compare with ==, not with =.",
         )  # fmt: skip
-    if not chosen.any():
-        raise UserError(
-            argument, expected="a query that keeps an item", received=f"{where!r}, which keeps none",
-            remedy="Values are text and their case counts: year == '2012'.",
-        )  # fmt: skip
-    return items[chosen]
+    return chosen
 
 
 def _with_numbers(items: pd.DataFrame, where: str, argument: str) -> pd.DataFrame:

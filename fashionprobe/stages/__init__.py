@@ -13,6 +13,7 @@ from fashionprobe.stages.embed import embed
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.faithfulness import faithfulness
 from fashionprobe.stages.index import index
+from fashionprobe.stages.index_updates import index_add, index_compact, index_remove, index_status
 from fashionprobe.stages.ingest import ingest
 from fashionprobe.stages.masks import masks
 from fashionprobe.stages.maximize import maximize
@@ -50,6 +51,10 @@ __all__ = [
     "extract",
     "faithfulness",
     "index",
+    "index_add",
+    "index_compact",
+    "index_remove",
+    "index_status",
     "ingest",
     "masks",
     "maximize",

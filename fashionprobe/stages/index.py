@@ -1,25 +1,20 @@
 """Stage `index`: descriptors -> an index to search in and to tag with, built once and then only added to."""
 
-import itertools
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
-from fashionprobe.artifacts import MANIFEST, Recipe, Result, build, load, locked
+from fashionprobe.artifacts import MANIFEST, Recipe, Result, build, load
 from fashionprobe.backbones.pooling import Block
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.inputs.descriptors import RunDescriptors, read_descriptors, records_of
-from fashionprobe.inputs.index import normalized, open_index
-from fashionprobe.inputs.new_images import check_describer, describe_files, resizing_of
+from fashionprobe.inputs.index import open_index
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from fashionprobe.attributes.index import Group, Index
+    from fashionprobe.attributes.index import Group
 
 log = logging.getLogger(__name__)
 
@@ -52,17 +47,14 @@ def index(
     coverage: float = 0.8,
     thumbnails: bool = True,
     approximate: bool = False,
-    images: list[str] | str | None = None,
-    backbone: str | None = None,
     seed: int = 0,
-    trust: bool = False,
     overwrite: bool = False,
     tfrecords_root: str = "tfrecords",
     runs_root: str = "runs",
 ) -> IndexSummary:
     """Make an index of descriptors for search, tag and attribute.
 
-    With `images`, add new images to the existing index. An index has groups of attributes, such as colour and
+    `fashionprobe index add` and `index remove` change it later. An index has groups of attributes, such as colour and
     pattern, each with the block that knows it. A group with a label column starts with the classes of that column;
     `fashionprobe attribute add` gives it more.
 
@@ -78,24 +70,18 @@ def index(
         thumbnails: Keep a small picture of each image, for contact sheets.
         approximate: Also build graphs for approximate search by one group, for sets too large for the exact
             search. Needs faiss: pip install 'fashionprobe[faiss]'.
-        images: Image files to add to the existing index; nothing else of it changes. A picture that is already in
-            it is left out. The file name is the id, without its suffix if the ids of the index have none, and with a
-            number appended if another picture has that name.
-        backbone: Name or path of the backbone that described the run; needed for new images when it was moved.
 
     Returns:
         The index: path and counts.
 
     Raises:
-        UserError: If an argument does not fit, descriptors are not finite, or an image cannot be read.
+        UserError: If an argument does not fit, or descriptors are not finite.
         OSError: If the disk is full or the folder may not be written.
 
     Example:
         fashionprobe index --run colour --groups colour=1:whiten pattern=4
     """
     folder = shared.run_path(run, runs_root)
-    if images is not None:
-        return _append(folder, [images] if isinstance(images, str) else list(images), backbone, tfrecords_root, trust)
     described = read_descriptors(folder)
     wanted = _groups(described, shared.listed("groups", groups))
     columns = _labels(described, wanted, shared.listed("labels", labels))
@@ -172,11 +158,11 @@ def _keep_additions(folder: Path, recipe: Recipe) -> None:
     if not (folder / "index" / MANIFEST).is_file():
         return
     there = load(folder / "index", stage="index", remedy="Delete the folder.")
-    added = len(list((folder / "index").glob("part-*.json"))) - 1
-    if added > 0 and there.fingerprint != recipe.fingerprint:
+    changes = len(open_index(folder).changes) - 1
+    if changes and there.fingerprint != recipe.fingerprint:
         raise UserError(
-            str(folder / "index"), expected="without added images, to be replaced",
-            received=f"an index with {added} {'addition' if added == 1 else 'additions'}",
+            str(folder / "index"), expected="one that was not changed since, to be replaced",
+            received=f"an index with {changes} {'change' if changes == 1 else 'changes'}",
             remedy="Pass the arguments it was made with, or delete the folder yourself.",
         )  # fmt: skip
 
@@ -234,71 +220,6 @@ def _learn(draft: Path, described: RunDescriptors, group: "Group", matrix: Any, 
         means=classes.means, reach=classes.reach,
     )  # fmt: skip
     return {"classes": len(names), "too_small": int((counts < 2).sum())}
-
-
-def _append(folder: Path, paths: list[str], backbone: str | None, tfrecords_root: str, trust: bool) -> IndexSummary:
-    """Put image files into the index as a new part."""
-    there = open_index(folder)
-    check_describer(there.network, backbone, trust=trust)
-
-    import pandas as pd
-
-    from fashionprobe.attributes.index import write_part
-    from fashionprobe.records.image_files.read import picture
-    from fashionprobe.records.thumbnails import thumbnail
-
-    resizing = resizing_of(folder, there.network, tfrecords_root)
-    descriptors = describe_files(there.network, paths, there.blocks, resizing=resizing, backbone=backbone, trust=trust)
-    pictures = [thumbnail(picture(path)) for path in paths]
-    with locked(folder / "index", patience=60):
-        # Opened again: another process may have added a part meanwhile.
-        there = open_index(folder)
-        new = _unknown(there, paths, descriptors)
-        if new:
-            number = there.parts[-1].number + 1 if there.parts else 0
-            items = pd.DataFrame({"id": _ids(there, [paths[place] for place in new])})
-            described = {block: matrix[new] for block, matrix in descriptors.items()}
-            small = [pictures[place] for place in new]
-            write_part(there.folder, number, list(there.groups.values()), described, items, small)
-    log.info("added %d image%s", len(new), "" if len(new) == 1 else "s")
-    return _result(folder, not new)
-
-
-def _unknown(there: "Index", paths: list[str], descriptors: "dict[Block, np.ndarray]") -> list[int]:
-    """Return the places of the pictures that the index has not got, each once, and say which it has."""
-    import numpy as np
-
-    from fashionprobe.attributes.folds import identical
-
-    rows, first = there.equal(normalized(there, descriptors)), identical(list(descriptors.values())[-1])
-    new = [place for place in range(len(paths)) if rows[place] < 0 and first[place] == place]
-    for place in np.flatnonzero(rows >= 0):
-        log.info("%s is in the index already, as %s", paths[place], there.items["id"].iloc[rows[place]])
-    for place in np.flatnonzero((rows < 0) & (first != np.arange(len(paths)))):
-        log.info("%s is the same picture as %s and counts once", paths[place], paths[first[place]])
-    return new
-
-
-def _ids(there: "Index", paths: list[str]) -> list[str]:
-    """Name new images as the index names its own: by the file, with its suffix where those have one."""
-    from fashionprobe.records.sources.folder import SUFFIXES
-
-    known = there.items["id"].tolist()
-    with_suffix = any(name.lower().endswith(SUFFIXES) for name in known)
-    taken, found = set(known), []
-    for path in paths:
-        stem, suffix = os.path.splitext(shared.spelled(Path(path).name))
-        suffix = suffix if with_suffix else ""
-        name = f"{stem}{suffix}"
-        for number in itertools.count(2):
-            if name not in taken:
-                break
-            name = f"{stem} ({number}){suffix}"
-        if name != f"{stem}{suffix}":
-            log.info("%s is called '%s': another picture has its name", path, name)
-        taken.add(name)
-        found.append(name)
-    return found
 
 
 def _result(folder: Path, reused: bool) -> IndexSummary:

@@ -82,8 +82,6 @@ def ingest(
         per_class: Keep at most this many images per class, drawn with the seed.
         split: Parts of train, val and test in any unit. Default: the source's own (folders, 36,000 to 8,000 for
             kaggle, 70, 10, 20 for symbols, or train and test of fashion_mnist, without val), else 80, 10, 10.
-        image_column: For table: the column with each photo's file. Default: one called image, file, path or alike.
-        id_column: For table: the column with each photo's id, such as a SKU. Default: id, or else the file.
         label_columns: For table: columns of labels that come first; the first one stratifies the split. All other
             columns are carried along, and `where` may ask for them, as "price < 30".
         count: Number of images to draw (garments, symbols; each test symbol comes with and without a mark).

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashionprobe.attributes.index import Group, create, open_index, write_part
+from fashionprobe.attributes.index import Group, compact, create, open_index, remove, replaced, write_part
 from fashionprobe.attributes.normalization import fit
 from fashionprobe.errors import UserError
 
@@ -39,6 +39,11 @@ def folder(tmp_path, groups, descriptors):
     put(tmp_path, 0, groups, descriptors, range(30))
     put(tmp_path, 1, groups, descriptors, range(30, 50))
     return tmp_path
+
+
+def sweep(folder):
+    for path in replaced(folder):
+        path.unlink()
 
 
 def opened(folder):
@@ -168,4 +173,98 @@ def test_a_picture_is_found_by_all_its_groups_in_any_part(folder, descriptors, g
     # Row 3 with the pattern of row 40 is nobody's picture, however near it is by colour.
     asked = {1: descriptors[1][[3, 40, 3, 7]], 4: descriptors[4][[3, 40, 40, 7]] + [[0], [0], [0], [0.01]]}
     points = {each.name: each.normalization(asked[each.block]).astype("f4") for each in groups}
-    assert index.equal(points).tolist() == [3, 40, -1, -1]
+    assert index.copies(points) == [[3], [40], [], []]
+
+
+def test_what_was_removed_is_not_found_by_any_search(folder, descriptors):
+    index = opened(folder)
+    points = {name: index.point(group, 7) for name, group in index.groups.items()}
+    remove(index, [7, 31])
+    left = opened(folder)
+    assert len(left) == 48
+    assert not left.has("7.jpg")
+    for by in ("colour", "both"):
+        found = left.search(by, points, 48)
+        assert sorted(found.rows.tolist()) == [row for row in range(50) if row not in (7, 31)]
+    with pytest.raises(UserError, match=r"in 1 to 48, the images of the index"):
+        left.search("colour", points, 49)
+    with pytest.raises(UserError, match=r"`id` must be the id of an image of the index, of which there are 48"):
+        left.row("31.jpg")
+    # Whoever opened it before is not disturbed.
+    assert index.search("colour", points, 1).ids == ["7.jpg"]
+
+
+def test_the_z_scores_are_those_of_the_living(folder, descriptors, groups):
+    remove(opened(folder), list(range(10, 20)))
+    index = opened(folder)
+    points = {each.name: each.normalization(descriptors[each.block][3:4]) for each in groups}
+    total, living = np.zeros(40), np.r_[0:10, 20:50]
+    for group in groups:
+        normalized = group.normalization(descriptors[group.block])[living]
+        distances = np.linalg.norm(normalized - points[group.name], axis=1)
+        total += (distances - distances.mean()) / distances.std()
+    found = index.search("both", points, 40)
+    assert found.rows.tolist() == living[np.argsort(total, kind="stable")].tolist()
+    assert found.distances == pytest.approx(np.sort(total), abs=1e-3)
+
+
+@pytest.mark.parametrize("by", ["colour", "both"])
+def test_a_filtered_search_finds_the_nearest_of_those(folder, descriptors, groups, by):
+    index = opened(folder)
+    points = {each.name: each.normalization(descriptors[each.block][3:4]) for each in groups}
+    among = np.random.default_rng(1).random(50) < 0.3
+    everything = index.search(by, points, 50)
+    found = index.search(by, points, int(among.sum()), among=among)
+    expected = [row for row in everything.rows.tolist() if among[row]]
+    assert found.rows.tolist() == expected
+    with pytest.raises(UserError, match="the images that may be found"):
+        index.search(by, points, int(among.sum()) + 1, among=among)
+
+
+def test_an_update_takes_the_old_row_away_with_the_note_that_brings_the_new_one(folder, descriptors, groups):
+    items = pd.DataFrame({"id": ["3.jpg"], "price": ["12"]})
+    part = {block: matrix[[9]] for block, matrix in descriptors.items()}
+    write_part(folder, 2, groups, part, items, [b"new"], removes=[(0, 3)])
+    index = opened(folder)
+    assert (len(index), index.row("3.jpg")) == (50, 50)
+    assert index.thumbnail(50) == b"new"
+    assert index.items["price"].tolist() == [""] * 50 + ["12"]
+
+
+def test_compact_is_the_same_index_in_one_part(folder, descriptors, groups):
+    put(folder, 2, groups, descriptors, [7])
+    index = opened(folder)
+    remove(index, [0, 31])
+    before = opened(folder)
+    points = {name: before.point(group, 20) for name, group in before.groups.items()}
+    before.search("both", points, 1)
+    compact(before)
+    # The old files are still there, and count no longer; whoever has them open goes on.
+    assert before.search("colour", points, 49).ids == opened(folder).search("colour", points, 49).ids
+    sweep(folder)
+    after = opened(folder)
+    assert sorted({path.name[:9] for path in folder.glob("part-*")}) == ["part-0004"]
+    assert (len(after), len(after.alive), len(after.parts)) == (49, 49, 1)
+    for by in ("colour", "both"):
+        one, other = before.search(by, points, 49), after.search(by, points, 49)
+        assert one.ids == other.ids
+        assert other.distances == pytest.approx(one.distances, abs=1e-6)
+    rows = [after.row(name) for name in ("1.jpg", "32.jpg")]
+    assert [after.thumbnail(row) for row in rows] == [b"jpeg", b"jpegjpeg"]
+    assert compact(after) is None
+
+
+def test_an_index_without_images_can_be_opened_and_made_compact(folder):
+    remove(opened(folder), list(range(50)))
+    assert len(opened(folder)) == 0
+    compact(opened(folder))
+    sweep(folder)
+    index = opened(folder)
+    assert (len(index), len(index.items)) == (0, 0)
+
+
+def test_what_a_killed_writer_left_does_not_get_into_the_next_part(folder, descriptors, groups):
+    (folder / "part-0002.colour.faiss").write_bytes(b"half a graph")
+    put(folder, 2, groups, descriptors, [1])
+    assert not (folder / "part-0002.colour.faiss").exists()
+    assert len(opened(folder)) == 51

@@ -118,6 +118,19 @@ def test_excluded_rows_are_never_found(monkeypatch, scores):
         neighbours.nearest(points, points[:3], 6, exclude=exclude)
 
 
+@pytest.mark.parametrize("scores", [2**21, 64])
+def test_only_the_points_among_which_it_searches_are_found(monkeypatch, scores):
+    monkeypatch.setattr(neighbours, "SCORES", scores)
+    points, queries, among = noise(50, 5), noise(4, 5, 1), np.arange(50) % 3 == 0
+    rows, distances = neighbours.nearest(points, queries, 16, among=among, exclude=[np.array([0, 1])] * 4)
+    for query, found, far in zip(queries, rows, distances, strict=True):
+        expected = np.where(among & (np.arange(50) > 0), twin(points, query[None], "euclidean")[0], np.inf)
+        assert found.tolist() == np.argsort(expected)[:16].tolist()
+        assert far == pytest.approx(np.sort(expected)[:16], rel=1e-6)
+    with pytest.raises(UserError, match="in 1 to 16, the number of images less the 1 left out"):
+        neighbours.nearest(points, queries, 17, among=among, exclude=[np.array([0, 1])] * 4)
+
+
 def test_memory_map_and_given_norms(tmp_path):
     points = noise(200, 8)
     np.save(tmp_path / "points.npy", points)

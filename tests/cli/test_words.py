@@ -81,7 +81,7 @@ def test_a_mistake_is_a_user_error_for_scripts():
 
 def test_thousands_of_files_are_read_at_once():
     files = [f"{number}.jpg" for number in range(5000)]
-    assert read(["index", "--run", "r", "--images", *files]).arguments["images"] == files
+    assert read(["index", "add", "--run", "r", "--images", *files]).arguments["images"] == files
 
 
 def test_the_commands_of_the_readme_are_read():

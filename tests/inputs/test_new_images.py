@@ -10,8 +10,10 @@ import pytest
 from image_files import encode, exif, picture
 from PIL import Image
 
+from fashionprobe import Searcher
 from fashionprobe.attributes import added_classes
-from fashionprobe.stages import attribute, extract, index, ingest, search, tag
+from fashionprobe.inputs.new_images import describer
+from fashionprobe.stages import attribute, extract, index, index_add, index_updates, ingest, search, tag
 from fashionprobe.stages.app import parts
 
 PHOTO = picture((300, 200))
@@ -103,6 +105,14 @@ def spied(stage: str, monkeypatch) -> list[dict[int, np.ndarray]]:
     return seen
 
 
+def kept(describe, seen):
+    def describe_and_keep(images):
+        seen.append(describe(images))
+        return seen[-1]
+
+    return describe_and_keep
+
+
 def check(root: Path, found: dict[str, dict[int, np.ndarray]]) -> None:
     """Compare to the bit, and name the files that differ."""
     expected = stored(root)
@@ -120,12 +130,16 @@ def paths(root: Path) -> list[str]:
     return [str(root / "photos/val/kinds" / name) for name in FILES]
 
 
-def test_search(described, monkeypatch, empty_figures):
-    seen, found = spied("search", monkeypatch), {}
-    for name, path in zip(FILES, paths(described), strict=True):
-        search(run="all", image=path, top=1, **roots(described))
-        found[name] = {block: matrix[0] for block, matrix in seen[-1].items()}
-    check(described, found)
+def test_search_describes_many_to_the_bit_and_a_few_to_the_last_digits(described):
+    searcher = Searcher("all", **roots(described))
+    many = searcher.describe(paths(described))
+    check(described, of_rows(many))
+    for row, path in enumerate(paths(described)):
+        alone = searcher.describe(path)
+        for block in (1, 2):
+            assert alone[block][0] == pytest.approx(
+                many[block][row], rel=1e-4, abs=1e-5 * float(np.abs(many[block]).max())
+            )
 
 
 def test_tag_says_of_a_file_what_it_says_of_its_id(described, monkeypatch):
@@ -148,9 +162,10 @@ def test_attribute_add(described):
 
 def test_index_images(described, tmp_path, monkeypatch):
     shutil.copytree(described / "runs", tmp_path / "runs")
-    seen = spied("index", monkeypatch)
+    seen = []
+    monkeypatch.setattr(index_updates, "describer", lambda *words, **options: kept(describer(*words, **options), seen))
     there = {"tfrecords_root": str(described / "tfrecords"), "runs_root": str(tmp_path / "runs")}
-    index(run="train", images=paths(described), **there)
+    index_add(run="train", images=paths(described), **there)
     check(described, of_rows(seen[-1]))
 
 
@@ -199,7 +214,8 @@ def test_a_photograph_finds_itself_in_a_record_set_of_smaller_ones(small, tmp_pa
         forget(tmp_path / "w")
     for number in (0, 7, 39):
         name = f"{'ab'[number % 2]}/{number}.jpg"
-        hits = search(run="s", image=str(small / "photos" / name), by="fine", top=3, **roots(tmp_path / "w"))
+        photo = str(small / "photos" / name)
+        hits = search(run="s", image=photo, by="fine", top=3, include_query=True, **roots(tmp_path / "w"))
         assert hits.ids[0] == name
         assert hits.distances[0] == pytest.approx(0, abs=1e-6)
         assert hits.distances[1] > 0.001

@@ -10,7 +10,7 @@ from fashionprobe.inputs import arguments, parameters
 
 OWN = {
     "augment": {"refit"},
-    "backbone": {"attribute add", "faithfulness", "index", "masks", "predict", "relevance", "search", "tag"},
+    "backbone": {"attribute add", "faithfulness", "index add", "masks", "predict", "relevance", "search", "tag"},
     "batch_size": {"embed"},
     "block": {"branch", "converge", "faithfulness", "masks", "maximize", "see", "train", "wall"},
     "dataset": {"app", "branch", "ingest", "preview", "propose", "refit", "relevance"},
@@ -34,7 +34,7 @@ OWN = {
 """Commands that say something else of a shared parameter, since it means something else or has another default."""
 
 DIFFERENT = set(
-    "by channel channels classes count dimension dimensions fillings id image images layer margin masks method "
+    "by channel channels classes count dimension dimensions fillings id ids image images layer margin masks method "
     "neighbours pairs join path per_class pool replace seeds source steps top where".split()
 )
 """Names that stand for another thing in each command that has them."""

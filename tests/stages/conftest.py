@@ -1,8 +1,12 @@
 """Trained classifiers that the tests of several stages look at."""
 
 import pytest
+from PIL import Image
 
-from fashionprobe.stages import ingest, masks, train
+from fashionprobe.inputs.descriptors import read_descriptors
+from fashionprobe.records.read import pictures, shard_paths
+from fashionprobe.records.record_set import open_record_set
+from fashionprobe.stages import extract, index, ingest, masks, train
 
 
 @pytest.fixture(scope="session")
@@ -37,4 +41,19 @@ def letters(tmp_path_factory, model_path, without_figures):
             )  # fmt: skip
         # The lower left corner, which the marks are in.
         masks(dataset=records, run="s", source="box", box=[0.75, 0, 1, 0.25], samples=9, runs_root=roots["runs_root"])
+    return root
+
+
+@pytest.fixture(scope="session")
+def garment_index(tmp_path_factory, model_path):
+    """A folder with 60 garments in run `g`, an index of them by colour and pattern, and the first as a file."""
+    root = tmp_path_factory.mktemp("index")
+    roots = {"tfrecords_root": str(root / "tfrecords"), "runs_root": str(root / "runs")}
+    records = ingest(dataset="g", source="garments", count=60, size=32, tfrecords_root=roots["tfrecords_root"])
+    extract(dataset=records, backbone=str(model_path), size=32, **roots)
+    index(run="g", groups=["colour=1", "pattern=2"], **roots)
+    first = read_descriptors(root / "runs/g").items["id"].iloc[0]
+    opened = open_record_set(root / "tfrecords/g")
+    ((_, pixels),) = pictures(opened, [first], shard_paths(opened))
+    Image.fromarray(pixels).save(root / "shirt.png")
     return root

@@ -103,7 +103,7 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
         "unseen": lambda path: stages.unseen(run="embedded", **roots),
         "tune": lambda path: stages.tune(run="embedded", **roots),
         "extract": lambda path: stages.extract(dataset="small", run="new", backbone=path, **plain, **roots),
-        "index": lambda path: stages.index(run="small", images=[picture], backbone=path, **runs),
+        "index add": lambda path: stages.index_add(run="small", images=[picture], backbone=path, **runs),
         "search": lambda path: stages.search(run="small", image=picture, backbone=path, **runs),
         "tag": lambda path: stages.tag(run="small", image=picture, backbone=path, **runs),
         "attribute add": lambda path: stages.attribute.add(
