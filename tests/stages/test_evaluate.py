@@ -8,7 +8,7 @@ import pytest
 from fashionprobe.errors import UserError
 from fashionprobe.inputs.classifier import open_trained
 from fashionprobe.records.record_set import open_record_set
-from fashionprobe.stages import embed, evaluate, index, ingest, report
+from fashionprobe.stages import evaluate, index, ingest, report
 
 pytestmark = pytest.mark.usefixtures("empty_figures")
 
@@ -98,15 +98,17 @@ def test_its_own_images_are_warned_of_and_give_its_own_figures(root, caplog):
     assert "On other images: classifier-other" in page and "On other images: classifier-g" in page
 
 
-def test_an_embedding_gives_its_own_figures_again(root):
-    made = embed(
-        dataset="g", run="e", label="colour", backbone="light", size=32, epochs=1, steps=1, per_class=2,
-        classes_per_batch=2, neighbours=[3, 1], dimension=2, **roots(root),
-    )  # fmt: skip
-    found = evaluate(run="e", dataset="g", split="val", **roots(root))
-    assert found.accuracy == pytest.approx(made.accuracy) and found.difference == pytest.approx(0)
+def test_an_embedding_gives_its_own_figures_again(embedded, tmp_path):
+    shutil.copytree(embedded, tmp_path, dirs_exist_ok=True)
+    own = pd.read_csv(tmp_path / "runs/e/embed/evaluation.csv").query("split == 'val'")
+    own = own.set_index(["classifier", "k"])["accuracy"]
+    found = evaluate(run="e", dataset="g", split="val", **roots(tmp_path))
+    assert found.accuracy == pytest.approx(own["knn", 3], abs=1e-6) and found.difference == pytest.approx(0, abs=1e-6)
     ours = pd.read_csv(found.path / "scores.csv").set_index(["classifier", "k"])["accuracy"]
-    own = pd.read_csv(made.path / "evaluation.csv").query("split == 'val'").set_index(["classifier", "k"])["accuracy"]
+    bins = pd.read_csv(found.path / "calibration.csv").query("images > 0")
+    # One, two or three of three neighbours: the last is the end of its bin.
+    assert {*bins["confidence"].round(3)} <= {0.333, 0.667, 1.0}
+    assert (bins["high"] - bins["confidence"]).abs().max() < 2e-6
     pd.testing.assert_series_equal(ours.sort_index(), own.sort_index(), atol=1e-6)
 
 

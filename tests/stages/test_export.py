@@ -8,7 +8,7 @@ import pytest
 from networks import build as build_network
 
 from fashionprobe.errors import UserError
-from fashionprobe.stages import embed, export, extract
+from fashionprobe.stages import export, extract
 from fashionprobe.stages.export import networks
 
 needs_onnx = pytest.mark.skipif(
@@ -102,13 +102,9 @@ def test_descriptors_of_a_nested_network_of_a_user(format, garments_root, tmp_pa
         np.testing.assert_allclose(found[name], stored, rtol=1e-4, atol=1e-4 * np.abs(stored).max())
 
 
-def test_an_embedding_and_no_record_set(classified, empty_figures):
-    embed(
-        dataset="g", run="e", label="colour", backbone="light", size=32, epochs=1, steps=1, per_class=2,
-        classes_per_batch=2, neighbours=1, dimension=2, **roots(classified),
-    )  # fmt: skip
-    shutil.rmtree(classified / "tfrecords")
-    made = export(run="e", format="savedmodel", **roots(classified))
+def test_an_embedding_and_no_record_set(embedded, tmp_path):
+    shutil.copytree(embedded / "runs", tmp_path / "runs")
+    made = export(run="e", format="savedmodel", **roots(tmp_path))
     assert pd.read_csv(made.path / "comparison.csv")["source"][0] == "random pixels"
     assert outputs(made, "savedmodel", pixels((32, 32)))["embedding"].shape == (3, 2)
 

@@ -169,9 +169,9 @@ class EmbeddingReader:
             points, numbers, asked, len(self.names), neighbours=ks, metric=self._given["metric"]
         )  # fmt: skip
         shares, predicted = found["knn", ks[0]]
-        # Of classes with equally many neighbours the nearest wins: it counts for slightly more.
-        shares[np.arange(len(shares)), predicted] += 1e-9
-        return Guesses(shares, {reader: each for reader, (_, each) in found.items()})
+        # Of classes with equally many neighbours the nearest wins: the others count for slightly less.
+        others = np.arange(len(self.names)) != predicted[:, None]
+        return Guesses(shares - 1e-9 * others, {reader: each for reader, (_, each) in found.items()})
 
 
 class TagReader:
