@@ -157,8 +157,8 @@ def build(
         path: Folder of the artifact.
         recipe: What it holds.
         write: Writes the data files into the folder it is given and returns the facts for the manifest. The folder may
-            hold what an earlier run of the same recipe left; only top-level files count as results, and names that
-            start with a dot are removed at the end.
+            hold what an earlier run of the same recipe left; at the end, names in it that start with a dot are removed,
+            and all other files, those of sub-folders too, are listed in the manifest.
         overwrite: Replace an artifact of another recipe.
         settings: Arguments that do not change the result, such as the batch size; noted in the manifest.
         changed: For an input of the recipe: how it differs from the one that the artifact at `path` was made from, in
@@ -394,7 +394,10 @@ def _write_manifest(
 ) -> None:
     for leftover in folder.glob(".*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    files = {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256(path)} for path in paths
+    }
     manifest = {
         **recipe.as_json(),
         "fingerprint": recipe.fingerprint,

@@ -35,7 +35,7 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
         run = spec.loader.exec_module
 
         def run_quietly(module: ModuleType) -> None:
-            with _native_stderr_held():
+            with native_stderr_held():
                 run(module)
 
         spec.loader.exec_module = run_quietly
@@ -43,8 +43,12 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
 
 
 @contextmanager
-def _native_stderr_held() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, and let it out when the body fails."""
+def native_stderr_held(*, shown: bool = True) -> Iterator[None]:
+    """Hold back what is written to file descriptor 2.
+
+    Args:
+        shown: Whether to let it out when the body fails.
+    """
     sys.stderr.flush()
     screen = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -53,7 +57,7 @@ def _native_stderr_held() -> Iterator[None]:
             yield
         except Exception:
             held.seek(0)
-            os.write(screen, held.read())
+            os.write(screen, held.read() if shown else b"")
             raise
         finally:
             sys.stderr.flush()

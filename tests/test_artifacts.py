@@ -41,6 +41,21 @@ def test_artifact_holds_data_and_manifest(tmp_path):
     assert manifest["fingerprint"] == recipe().fingerprint == made.fingerprint
 
 
+def test_files_of_sub_folders_are_listed_and_watched(tmp_path):
+    def write(folder: Path) -> dict:
+        (folder / "model/variables").mkdir(parents=True)
+        (folder / "model/variables/data").write_text("weights")
+        return {}
+
+    made = build(tmp_path / "x", recipe(), write)
+    assert [*made.manifest["files"]] == ["model/variables/data"] and changed_files(made) == []
+    (made.path / "model/variables/data").write_text("Weights")
+    assert changed_files(made) == ["model/variables/data"]
+    (made.path / "model/variables/data").unlink()
+    with pytest.raises(UserError, match="a missing or cut file"):
+        load(made.path, stage="stage", remedy="")
+
+
 def test_fingerprint_is_that_of_the_recipe_alone():
     assert recipe(a=1, b=(2, 3)).fingerprint == recipe(b=[2, 3], a=1).fingerprint
     assert recipe(a=1).fingerprint != recipe(a=2).fingerprint

@@ -72,6 +72,9 @@ def example(doc: str) -> str:
 
 def choices(annotation: Any) -> Sequence[str]:
     """Return the words that a parameter takes, where they are few."""
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    if get_origin(annotation) is not Literal and len(kinds) == 1:
+        (annotation,) = kinds  # of a Literal or None
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 

@@ -29,6 +29,7 @@ GROUPS = {
     "See": {
         "predict": "Say what a classifier sees in images.",
         "see": "Draw heatmaps that show what a network looks at.",
+        "evaluate": "Measure what a run has learned on other images.",
         "faithfulness": "Measure how far heatmaps can be trusted.",
         "activations": "Draw the feature maps of hidden layers for an image.",
         "maximize": "Make pictures that channels or classes respond to most.",
@@ -51,6 +52,7 @@ GROUPS = {
         "tune": "Search for margin, learning rate and dimension.",
     },
     "Serve": {
+        "export": "Write a network of a run for another tool.",
         "app": "Show a run in the browser: mark, refit, explore, search.",
         "report": "Write one HTML page about a run, or several.",
     },

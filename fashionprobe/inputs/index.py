@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 STORE = "attributes"
 """Folder of a run that holds the classes a person added or took away; it is not an artifact, for it changes."""
 
+NONE = "none of these"
+"""The answer for an image beyond the reach of the nearest class."""
+
 
 def open_index(run: Path) -> "Index":
     """Open the index of a run, or say which command makes it."""

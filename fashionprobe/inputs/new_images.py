@@ -15,6 +15,7 @@ from fashionprobe.inputs.network import NetworkSpec
 if TYPE_CHECKING:
     import numpy as np
 
+    from fashionprobe.backbones import Backbone
     from fashionprobe.records.image_files.info import Resizing
 
 FEW = 8
@@ -141,13 +142,7 @@ def describer(
     from fashionprobe.backbones.descriptors import extractor, same_shape
 
     arguments = manifest["arguments"]
-    loaded = NetworkSpec.of_manifest(manifest, backbone, trust=trust).load()
-    if loaded.weights_sha256 != manifest["weights_sha256"]:
-        raise UserError(
-            "backbone", expected=f"the network that described the run (weights {manifest['weights_sha256'][:12]})",
-            received=f"{loaded.name} with weights {loaded.weights_sha256[:12]}",
-            remedy="Descriptors of two networks cannot be compared: pass the --backbone of `fashionprobe extract`.",
-        )  # fmt: skip
+    loaded = load_describer(manifest, backbone=backbone, trust=trust)
     described, together = [int(block) for block in manifest["facts"]["blocks"]], _together(manifest)
     ways = poolings_of(manifest)
     forward = extractor(
@@ -172,6 +167,27 @@ def describer(
         return {block: np.concatenate(parts) for block, parts in found.items()}
 
     return describe
+
+
+def load_describer(manifest: Mapping[str, Any], *, backbone: str | None = None, trust: bool = False) -> "Backbone":
+    """Load the network that described a run, as it stands, and make sure that it is that one.
+
+    Args:
+        manifest: As for `describe_files`.
+        backbone: As for `describe_files`.
+        trust: As for `describe_files`.
+
+    Raises:
+        UserError: If it is another network.
+    """
+    loaded = NetworkSpec.of_manifest(manifest, backbone, trust=trust).load()
+    if loaded.weights_sha256 != manifest["weights_sha256"]:
+        raise UserError(
+            "backbone", expected=f"the network that described the run (weights {manifest['weights_sha256'][:12]})",
+            received=f"{loaded.name} with weights {loaded.weights_sha256[:12]}",
+            remedy="Descriptors of two networks cannot be compared: pass the --backbone of `fashionprobe extract`.",
+        )  # fmt: skip
+    return loaded
 
 
 def _together(manifest: Mapping[str, Any]) -> int:

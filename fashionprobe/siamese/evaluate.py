@@ -68,8 +68,7 @@ def evaluate(
     Returns:
         The evaluation.
     """
-    if metric == "cosine":
-        embeddings = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    embeddings = _scaled(embeddings, metric)
     train = splits == "train"
     rows, details, confusions, silhouettes, to_points = [], [], {}, {}, {}
     for split in [name for name in ("train", "val", "test") if (splits == name).any()]:
@@ -94,6 +93,35 @@ def evaluate(
     return Evaluation(
         pd.DataFrame(rows, columns=columns), silhouettes, to_points, pd.concat(details, ignore_index=True), confusions
     )
+
+
+def answers(
+    known: np.ndarray,
+    numbers: np.ndarray,
+    asked: np.ndarray,
+    classes: int,
+    *,
+    neighbours: Sequence[int],
+    metric: str = "euclidean",
+) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+    """Classify images of another set by known ones, as `evaluate` does those of val and test.
+
+    Args:
+        known: Embeddings of the known images, float32 (known, dimensions).
+        numbers: Their class numbers, int (known,).
+        asked: Embeddings of the images to classify, float32 (asked, dimensions).
+        classes: Number of classes.
+        neighbours: Values of k.
+        metric: "euclidean" or "cosine".
+
+    Returns:
+        By ("knn", k) the share of each class among the k nearest, by ("nearest_mean", 0) minus the distance to each
+        class mean, float64 (asked, classes); and with each the class numbers, int (asked,).
+    """
+    known, asked = _scaled(known, metric), _scaled(asked, metric)
+    found = _by_neighbours(known, numbers, asked, classes, neighbours, same=False)
+    to_means = _by_means(known, numbers, asked, classes, None)
+    return found | {("nearest_mean", 0): (to_means, to_means.argmax(axis=1))}
 
 
 def class_auc(
@@ -147,6 +175,13 @@ def silhouette_nearest_point(points: np.ndarray, numbers: np.ndarray) -> float:
         greater = np.maximum(a, b)
         total += np.divide(b - a, greater, out=np.zeros_like(a), where=greater > 0).sum()
     return float(total / len(points))
+
+
+def _scaled(embeddings: np.ndarray, metric: str) -> np.ndarray:
+    """Return points whose euclidean distances order neighbours as the metric does."""
+    if metric != "cosine":
+        return embeddings
+    return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
 
 
 def _by_neighbours(

@@ -10,6 +10,8 @@ from fashionprobe.stages.converge import converge
 from fashionprobe.stages.demo import demo
 from fashionprobe.stages.dissect import dissect
 from fashionprobe.stages.embed import embed
+from fashionprobe.stages.evaluate import evaluate
+from fashionprobe.stages.export import export
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.faithfulness import faithfulness
 from fashionprobe.stages.index import index
@@ -48,6 +50,8 @@ __all__ = [
     "demo",
     "dissect",
     "embed",
+    "evaluate",
+    "export",
     "extract",
     "faithfulness",
     "index",

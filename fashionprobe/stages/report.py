@@ -38,6 +38,7 @@ EXHIBITED = {
     "embed": "The embedding",
     "unseen": "Classes the embedding never saw",
     "tune": "The search for its settings",
+    "evaluate": "On other images",
     "predict": "What the network sees",
     "see": "What the network looks at",
     "choose": "How to read each label",
@@ -152,7 +153,7 @@ def _several(run: shared.Place | Sequence[shared.Place]) -> list[shared.Place]:
 
 def _inputs(run: _Run) -> dict[str, str]:
     """Return the fingerprints of all that the page shows of a run."""
-    found = {f"{made.manifest['stage']} of {run.name}": made.fingerprint for made in run.exhibited}
+    found = {f"{' '.join(_place(made))} of {run.name}": made.fingerprint for made in run.exhibited}
     if run.answers:
         records = run.answers.records
         found[f"classify of {run.name}"] = run.answers.classified.fingerprint
@@ -163,7 +164,11 @@ def _inputs(run: _Run) -> dict[str, str]:
 def _open(folder: Path, tfrecords_root: str) -> _Run:
     remedy = f"Make it again with --overwrite: fashionprobe STAGE --run {folder.name}"
     exhibited = tuple(
-        load(folder / stage, stage=stage, remedy=remedy) for stage in EXHIBITED if (folder / stage / MANIFEST).is_file()
+        load(manifest.parent, stage=stage, remedy=remedy)
+        for stage in EXHIBITED
+        # Some stages write one artifact, others several, each in a folder of its own.
+        for manifest in [folder / stage / MANIFEST, *sorted((folder / stage).glob(f"[!.]*/{MANIFEST}"))]
+        if manifest.is_file() and not manifest.parent.name.startswith("incomplete.")
     )
     if exhibited and not (folder / "classify" / MANIFEST).is_file():
         return _Run(folder.name, exhibited, None)
@@ -183,6 +188,12 @@ def _open_answers(folder: Path, tfrecords_root: str) -> _Answers:
     return _Answers(folder.name, extracted, classified, records)
 
 
+def _place(made: Artifact) -> tuple[str, ...]:
+    """Return the stage of an artifact, and its name where the stage has several."""
+    stage = made.manifest["stage"]
+    return (stage,) if made.path.name == stage else (stage, made.path.name)
+
+
 def _write(draft: Path, runs: list[_Run], title: str, about: str | None, samples: int) -> dict[str, Any]:
     from fashionprobe.report.render import render
 
@@ -199,7 +210,8 @@ def _room(run: _Run, made: Artifact, *, several: bool) -> "Room":
     """Gather the figures of one stage."""
     from fashionprobe.report.exhibits import Room, exhibits
 
-    heading = EXHIBITED[made.manifest["stage"]] + (f" (run {run.name})" if several else "")
+    stage, *name = _place(made)
+    heading = ": ".join([EXHIBITED[stage], *name]) + (f" (run {run.name})" if several else "")
     hidden = max(len(made.facts.get("figures", [])) - SHOWN, 0)
     more = f"{hidden} more {'figure is' if hidden == 1 else 'figures are'} in {made.path.as_posix()}." if hidden else ""
     return Room(heading, exhibits(made, most=SHOWN), more)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.errors import check_one
 from fashionprobe.inputs.descriptors import read_descriptors
-from fashionprobe.inputs.index import group_of, open_classes, open_index, readable
+from fashionprobe.inputs.index import NONE, group_of, open_classes, open_index, readable
 from fashionprobe.inputs.new_images import describe_files, resizing_of
 
 if TYPE_CHECKING:
     from fashionprobe.attributes.classes import Tag
 
 log = logging.getLogger(__name__)
-
-NONE = "none of these"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from fashionprobe import cli
 from fashionprobe.cli import help as shown
 from fashionprobe.cli.commands import COMMANDS
 from fashionprobe.cli.overview import GROUPS, NAMES, overview
@@ -69,3 +70,9 @@ def test_help_works_without_docstrings():
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "--images TEXT ..." in done.stdout
+
+
+def test_words_to_choose_from_are_shown_where_there_is_a_default_of_none(capsys):
+    cli.main(["export", "--help"])
+    text = capsys.readouterr().out
+    assert "--what {classifier,embedding,descriptors}" in text and "--format {onnx,savedmodel,tflite}" in text

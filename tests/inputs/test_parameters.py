@@ -10,14 +10,25 @@ from fashionprobe.inputs import arguments, parameters
 
 OWN = {
     "augment": {"refit"},
-    "backbone": {"attribute add", "faithfulness", "index add", "masks", "predict", "relevance", "search", "tag"},
+    "backbone": {
+        "attribute add",
+        "evaluate",
+        "export",
+        "faithfulness",
+        "index add",
+        "masks",
+        "predict",
+        "relevance",
+        "search",
+        "tag",
+    },
     "batch_size": {"embed"},
     "block": {"branch", "converge", "faithfulness", "masks", "maximize", "see", "train", "wall"},
     "dataset": {"app", "branch", "ingest", "preview", "propose", "refit", "relevance"},
     "fit": {"ingest"},
     "folds": {"choose", "tune"},
-    "group": {"attribute list", "tag"},
-    "label": {"branch", "embed", "ingest", "masks", "relevance", "selectivity", "train", "wall"},
+    "group": {"attribute list", "evaluate", "tag"},
+    "label": {"branch", "embed", "evaluate", "ingest", "masks", "relevance", "selectivity", "train", "wall"},
     "learning_rate": {"maximize", "refit", "tune"},
     "min_images": {"branch", "embed", "relevance", "train"},
     "normalization": {"retrieve"},
@@ -35,7 +46,7 @@ OWN = {
 
 DIFFERENT = set(
     "by channel channels classes count dimension dimensions fillings id ids image images layer margin masks method "
-    "neighbours pairs join path per_class pool replace seeds source steps top where".split()
+    "neighbours pairs join path per_class pool replace seeds source steps top what where".split()
 )
 """Names that stand for another thing in each command that has them."""
 

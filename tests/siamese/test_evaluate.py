@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from fashionprobe.siamese.evaluate import class_auc, evaluate, silhouette_nearest_point
+from fashionprobe.siamese.evaluate import answers, class_auc, evaluate, silhouette_nearest_point
 
 RNG = np.random.default_rng(0)
 NUMBERS = np.tile([0, 1, 2], 40)
@@ -29,6 +29,16 @@ def test_test_images_are_classified_by_those_of_train(found):
         shares = nearest.predict_proba(POINTS[TEST])
         expected = roc_auc_score(NUMBERS[TEST], shares, multi_class="ovr")
         assert rows(found)["test", "knn", k]["auc"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_images_of_another_set_are_classified_as_those_of_test_are(metric):
+    expected = rows(evaluate(POINTS, NUMBERS, SPLITS, CLASSES, neighbours=[5, 1], metric=metric))
+    found = answers(POINTS[TRAIN], NUMBERS[TRAIN], POINTS[TEST], 3, neighbours=[5, 1], metric=metric)
+    assert set(found) == {("knn", 5), ("knn", 1), ("nearest_mean", 0)}
+    for (classifier, k), (scores, predicted) in found.items():
+        assert (predicted == NUMBERS[TEST]).mean() == expected["test", classifier, k]["accuracy"]
+        assert scores.shape == (TEST.sum(), 3)
 
 
 def test_no_image_of_train_is_its_own_neighbour(found):

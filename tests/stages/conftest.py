@@ -1,12 +1,14 @@
 """Trained classifiers that the tests of several stages look at."""
 
+import shutil
+
 import pytest
 from PIL import Image
 
 from fashionprobe.inputs.descriptors import read_descriptors
 from fashionprobe.records.read import pictures, shard_paths
 from fashionprobe.records.record_set import open_record_set
-from fashionprobe.stages import extract, index, ingest, masks, train
+from fashionprobe.stages import embed, extract, index, ingest, masks, train
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +22,20 @@ def trained(tmp_path_factory, model_path, without_figures):
     with without_figures():
         train(
             dataset=records, run="g", backbone=str(model_path), size=32, epochs=1, freeze=2, min_images=2,
+            runs_root=str(root / "runs"),
+        )  # fmt: skip
+    return root
+
+
+@pytest.fixture(scope="session")
+def embedded(trained, tmp_path_factory, without_figures):
+    """A folder with the record set `g` and a run `e` with an embedding of its colours."""
+    root = tmp_path_factory.mktemp("embedded")
+    shutil.copytree(trained / "tfrecords", root / "tfrecords")
+    with without_figures():
+        embed(
+            dataset="g", run="e", label="colour", backbone="light", size=32, epochs=1, steps=1, per_class=2,
+            classes_per_batch=2, neighbours=[3, 1], dimension=2, tfrecords_root=str(root / "tfrecords"),
             runs_root=str(root / "runs"),
         )  # fmt: skip
     return root

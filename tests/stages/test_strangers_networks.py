@@ -131,6 +131,11 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
         "relevance after": lambda path: stages.relevance(
             dataset="small", backbone="mini", after=path, **theirs, **data
         ),
+        "evaluate": lambda path: stages.evaluate(dataset="small", **theirs, **data),
+        "export": lambda path: stages.export(format="savedmodel", **theirs, **data),
+        "export of descriptors": lambda path: stages.export(
+            run="small", format="savedmodel", what="descriptors", backbone=path, **roots
+        ),
         "app": in_app,
     }  # fmt: skip
 
@@ -164,7 +169,8 @@ def test_every_option_that_names_a_network_is_among_them():
         if {"backbone", "after", "trust"} & inspect.signature(stage).parameters.keys()
     }  # fmt: skip
     assert takers == {
-        command.removesuffix(" of a run").removesuffix(" with").removesuffix(" after") for command in COMMANDS
+        command.removesuffix(" of a run").removesuffix(" of descriptors").removesuffix(" with").removesuffix(" after")
+        for command in COMMANDS
     }
     assert all("trust" in inspect.signature(commands.COMMANDS[name]).parameters for name in takers)
 
