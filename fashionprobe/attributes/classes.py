@@ -4,14 +4,15 @@ A class knows only its own images, so a new one changes no other; an answer chan
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.spatial.distance import cdist
 from scipy.special import log_softmax, softmax
 
-from fashionprobe.attributes.normalization import Normalization
+from fashionprobe.attributes.joined import Joined, widths_of
+from fashionprobe.attributes.normalization import Normalization, fit
 from fashionprobe.errors import UserError
 
 COVERAGE = 0.8
@@ -21,6 +22,12 @@ are nearer to another, so far fewer than one in five of a known kind are refused
 
 CHUNK = 4096
 """Images at a time."""
+
+FITTED_ON = 20_000
+"""Images at most that say how far a class reaches and how much a distance tells."""
+
+FOLDS = 5
+"""Parts of which one after the other is held out for that."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +39,27 @@ class Classes:
         images: Images that each was learned from, int (classes,).
         means: float32 (classes, directions).
         reach: Distance from the mean beyond which an image is not of the class, float32 (classes,).
+        temperature: How much a distance says, for `confidence`; NaN where a single class was learned.
     """
 
     names: tuple[str, ...]
     images: np.ndarray
     means: np.ndarray
     reach: np.ndarray
+    temperature: float = float("nan")
 
     def __add__(self, other: "Classes") -> "Classes":
-        """Put the classes of both into one."""
-        arrays = ((self.images, other.images), (self.means, other.means), (self.reach, other.reach))
-        return Classes(self.names + other.names, *(np.concatenate(pair) for pair in arrays))
+        """Put the classes of both into one, with the temperature of these."""
+        return Classes(
+            self.names + other.names, np.concatenate([self.images, other.images]),
+            np.concatenate([self.means, other.means]), np.concatenate([self.reach, other.reach]), self.temperature,
+        )  # fmt: skip
 
     def without(self, names: Sequence[str]) -> "Classes":
         """Return the classes less those of these names."""
         kept = np.array([name not in names for name in self.names], bool)
         left = tuple(name for name in self.names if name not in names)
-        return Classes(left, self.images[kept], self.means[kept], self.reach[kept])
+        return Classes(left, self.images[kept], self.means[kept], self.reach[kept], self.temperature)
 
 
 @dataclass(frozen=True)
@@ -60,12 +71,15 @@ class Tag:
         name: The nearest class.
         distance: Distance to its mean.
         reach: How far the class reaches.
+        probability: That of the class among the classes of the group, of which a new one takes its share; None where
+            they have no temperature.
     """
 
     group: str
     name: str
     distance: float
     reach: float
+    probability: float | None = None
 
     @property
     def known(self) -> bool:
@@ -119,6 +133,72 @@ def learn(
     )
 
 
+def calibrate(
+    learned: Classes,
+    descriptors: np.ndarray | Joined,
+    numbers: np.ndarray,
+    kind: str,
+    *,
+    coverage: float = COVERAGE,
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> Classes:
+    """Measure reach and temperature on held-out images: neither means nor normalization have seen them.
+
+    With one left out, as in `learn`, whitening has still seen it: where there are about as many images as channels, it
+    moves each image it has seen away from all means, so that nothing would be beyond reach.
+
+    Args:
+        learned: Classes from `learn`.
+        descriptors: What they were learned from, not normalized; at most `FITTED_ON` rows are used.
+        numbers: As for `learn`.
+        kind: Name of the normalization.
+        coverage: As for `learn`.
+        folds: Parts of which one after the other is held out. Each class is dealt out to them.
+        seed: Seed of the parts.
+
+    Returns:
+        The same classes and means with other reaches, and the temperature where there are two classes or more.
+    """
+    random = np.random.default_rng(seed)
+    rows = random.permutation(len(numbers))[:FITTED_ON]
+    given = numbers[rows]
+    order = np.argsort(given, kind="stable")
+    place = np.arange(len(rows)) - np.searchsorted(given[order], given[order])
+    fold = np.empty(len(rows), int)
+    fold[order] = place % folds
+    far = np.full((len(rows), len(learned.names)), np.nan)
+    for number in range(folds):
+        test = np.flatnonzero((fold == number) & (given >= 0))
+        if not len(test):
+            continue
+        training = np.sort(rows[fold != number])
+        known, own = descriptors[training], numbers[training]
+        normalization = fit(kind, known, widths=widths_of(descriptors))
+        images = np.bincount(own[own >= 0], minlength=len(learned.names))
+        sums = np.zeros((len(learned.names), normalization(known[:1]).shape[1]))
+        for chunk, points in _chunks(known, own, normalization):
+            np.add.at(sums, own[chunk], points)
+        with np.errstate(invalid="ignore"):  # of a class of which too few were drawn there is no mean
+            means = np.where(images[:, None] > 0, _mean(sums, np.maximum(images, 1), normalization.unit), np.inf)
+        asked = descriptors[rows[test]]
+        far[test] = cdist(normalization(asked).astype(np.float64), means)
+    return _calibrated(learned, far, given, coverage)
+
+
+def _calibrated(learned: Classes, far: np.ndarray, numbers: np.ndarray, coverage: float) -> Classes:
+    there = np.flatnonzero(numbers >= 0)
+    apart = far[there, numbers[there]]
+    there, apart = there[np.isfinite(apart)], apart[np.isfinite(apart)]
+    reach = learned.reach.copy()
+    for number in range(len(learned.names)):
+        own = apart[numbers[there] == number]
+        if len(own):
+            reach[number] = _reach(own, coverage)
+    heat = temperature(far[there], numbers[there]) if len(learned.names) > 1 and len(there) else float("nan")
+    return replace(learned, reach=reach, temperature=heat)
+
+
 def left_out(
     descriptors: np.ndarray, numbers: np.ndarray, classes: int, normalization: Normalization
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -165,10 +245,16 @@ def tag(group: str, points: np.ndarray, classes: Classes) -> list[Tag]:
         )  # fmt: skip
     distances = cdist(points.astype(np.float64), classes.means.astype(np.float64))
     nearest = distances.argmin(axis=1)
+    sure: list[float | None] = [None] * len(points)
+    if len(points) and np.isfinite(classes.temperature):
+        sure = confidence(distances, classes.temperature).max(axis=1).tolist()
     return [
-        Tag(group, classes.names[number], float(distances[image, number]), float(classes.reach[number]))
+        Tag(
+            group, classes.names[number], float(distances[image, number]), float(classes.reach[number]),
+            sure[image],
+        )
         for image, number in enumerate(nearest)
-    ]
+    ]  # fmt: skip
 
 
 def _chunks(

@@ -22,6 +22,7 @@ GROUPS = {
         "index status": "Say what an index holds.",
         "search": "Find the images that are most similar to one.",
         "tag": "Name the class of an image in each group of an index.",
+        "fill": "Propose a class for each image that lacks a label.",
         "attribute add": "Give an index a new class from a handful of images.",
         "attribute remove": "Take a class out of an index.",
         "attribute list": "List the classes of an index.",

@@ -132,7 +132,9 @@ def given_classes(folder: Path, group: str) -> "Classes":
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             names = tuple(str(name) for name in arrays["names"])
-            return Classes(names, arrays["images"], arrays["means"], arrays["reach"])
+            # Earlier versions kept no temperature.
+            heat = float(arrays["temperature"]) if "temperature" in arrays else float("nan")
+            return Classes(names, arrays["images"], arrays["means"], arrays["reach"], heat)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
             str(path), expected="as `fashionprobe index` wrote it", received=f"a damaged file ({error})",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.errors import UserError, check_one, missing
-from fashionprobe.inputs.index import normalized, open_index
+from fashionprobe.inputs.index import NONE, group_of, normalized, open_classes, open_index, readable
 from fashionprobe.inputs.new_images import Describe, describer, resizing_of
 
 if TYPE_CHECKING:
@@ -142,6 +142,43 @@ class Searcher:
         if not tables:
             return pd.DataFrame(columns=[*OWN, *columns_of(index)])
         return pd.concat(tables, ignore_index=True)
+
+    def tag(self, images: Any, *, group: str | Sequence[str] | None = None) -> "pd.DataFrame":
+        """Name the class of pictures in each group of the index, or say that they are in none.
+
+        Args:
+            images: As for `search`.
+            group: Groups to ask; None for all that have classes.
+
+        Returns:
+            A row a picture and group: image, group, name (the class, or "none of these"), nearest (the nearest class),
+            probability (its share among the classes, calibrated on held-out images; None where nothing tells),
+            distance (to its mean) and reach (how far the class reaches).
+
+        Raises:
+            UserError: If there is no such group or it has no class, or a picture cannot be read.
+        """
+        import pandas as pd
+
+        from fashionprobe.attributes import classes as library
+
+        index = self.index
+        known = open_classes(self.folder, index).classes
+        asked = shared.listed("group", group) or [name for name in index.groups if known[name].names] or [*index.groups]
+        of_groups = [group_of(index, name) for name in asked]
+        given = pictures(images)
+        points = readable(index, self._described(index, given))
+        found = {each.name: library.tag(each.name, points[each.name], known[each.name]) for each in of_groups}
+        rows = [
+            {
+                "image": name, "group": each, "name": tag.name if tag.known else NONE, "nearest": tag.name,
+                "probability": tag.probability, "distance": tag.distance, "reach": tag.reach,
+            }
+            for place, (name, _) in enumerate(given)
+            for each, tags in found.items()
+            for tag in [tags[place]]
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
 
     def describe(self, images: Any) -> "dict[Block, np.ndarray]":
         """Describe pictures by the network of the run, at the blocks of the index.

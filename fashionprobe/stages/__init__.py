@@ -14,6 +14,7 @@ from fashionprobe.stages.evaluate import evaluate
 from fashionprobe.stages.export import export
 from fashionprobe.stages.extract import extract
 from fashionprobe.stages.faithfulness import faithfulness
+from fashionprobe.stages.fill import fill
 from fashionprobe.stages.index import index
 from fashionprobe.stages.index_updates import index_add, index_compact, index_remove, index_status
 from fashionprobe.stages.ingest import ingest
@@ -54,6 +55,7 @@ __all__ = [
     "export",
     "extract",
     "faithfulness",
+    "fill",
     "index",
     "index_add",
     "index_compact",

@@ -208,16 +208,18 @@ def _learn(draft: Path, described: RunDescriptors, group: "Group", matrix: Any, 
     import numpy as np
     import pandas as pd
 
-    from fashionprobe.attributes.classes import learn
+    from fashionprobe.attributes.classes import calibrate, learn
 
     column = described.items[group.label] if group.label else pd.Series([""] * len(described.items))
     counts = column[column != ""].value_counts()
     names = sorted(counts.index[counts >= 2])
     numbers = column.map({name: number for number, name in enumerate(names)}).fillna(-1).to_numpy(np.intp)
     classes = learn(matrix, numbers, names, group.reading, coverage=coverage)
+    if names:
+        classes = calibrate(classes, matrix, numbers, group.reading.name, coverage=coverage)
     np.savez(
         draft / f"classes-{group.name}.npz", allow_pickle=False, names=np.array(names, str), images=classes.images,
-        means=classes.means, reach=classes.reach,
+        means=classes.means, reach=classes.reach, temperature=classes.temperature,
     )  # fmt: skip
     return {"classes": len(names), "too_small": int((counts < 2).sum())}
 

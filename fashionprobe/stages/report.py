@@ -44,6 +44,7 @@ EXHIBITED = {
     "choose": "How to read each label",
     "classify": "In fewer dimensions",
     "profile": "Channels and classes",
+    "fill": "Proposals for images without a label",
     "pairs": "Pairs of one class and of two",
     "reduce": "Maps of the images",
     "wall": "Walls of the images",

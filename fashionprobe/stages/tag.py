@@ -28,6 +28,8 @@ class Answer:
         nearest: The nearest class.
         distance: Distance to its mean.
         reach: How far that class reaches: as far as most of its own images are, each left out in turn.
+        probability: That of the nearest class among the classes of the group, calibrated on held-out images; a new
+            class takes its share. None where an earlier version made the index, or a person added all classes.
     """
 
     image: str
@@ -36,6 +38,7 @@ class Answer:
     nearest: str
     distance: float
     reach: float
+    probability: float | None
 
 
 @shared.stage
@@ -100,10 +103,11 @@ def tag(
 
 def _answer(image: str, found: "Tag") -> Answer:
     name = found.name if found.known else NONE
-    return Answer(image, found.group, name, found.name, found.distance, found.reach)
+    return Answer(image, found.group, name, found.name, found.distance, found.reach, found.probability)
 
 
 def _words(answer: Answer) -> str:
     if answer.name == NONE:
         return f"{answer.group} {NONE} (nearest {answer.nearest}, {answer.distance:.2f}, beyond its {answer.reach:.2f})"
-    return f"{answer.group} {answer.name} ({answer.distance:.2f}, within {answer.reach:.2f})"
+    sure = f"{answer.probability:.0%}, " if answer.probability is not None else ""
+    return f"{answer.group} {answer.name} ({sure}{answer.distance:.2f}, within {answer.reach:.2f})"

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from PIL import Image
+from shop_photos import draw_shop
 
 from fashionprobe.inputs.descriptors import read_descriptors
 from fashionprobe.records.read import pictures, shard_paths
@@ -72,4 +73,18 @@ def garment_index(tmp_path_factory, model_path):
     opened = open_record_set(root / "tfrecords/g")
     ((_, pixels),) = pictures(opened, [first], shard_paths(opened))
     Image.fromarray(pixels).save(root / "shirt.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory, model_path):
+    """A folder with 120 photos of a shop, described in run `shop`; 12 lack their colour, which truth.csv holds."""
+    root = tmp_path_factory.mktemp("shop")
+    draw_shop(root, 120).to_csv(root / "truth.csv", index=False)
+    roots = {"tfrecords_root": str(root / "tfrecords"), "runs_root": str(root / "runs")}
+    records = ingest(
+        dataset="shop", source="table", path=str(root / "products.csv"), id_column="sku", label_columns=["colour"],
+        tfrecords_root=roots["tfrecords_root"],
+    )  # fmt: skip
+    extract(dataset=records, backbone=str(model_path), size=32, **roots)
     return root
