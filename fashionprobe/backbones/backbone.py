@@ -183,7 +183,13 @@ def _from_file(path: Path, *, trust: bool) -> keras.Model:
             received=f"channels first in {min(first)}", remedy='Build it again with data_format="channels_last".',
         )  # fmt: skip
     shape = model.input_shape
-    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3:
+    if len(model.inputs) != 1:
+        raise UserError(
+            "backbone", expected="a model with one input, for commands give it images alone",
+            received=f"{len(model.inputs)}: {', '.join(each.name for each in model.inputs)}",
+            remedy="From Python, fashionprobe.explain.functional(model, inputs={NAME: VALUE}) holds the others.",
+        )  # fmt: skip
+    if len(shape) != 4 or shape[-1] != 3:
         raise UserError(
             "backbone",
             expected="a model with one input (batch, height, width, 3)",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SmoothGrad,
     )
     from fashionprobe.explain.faithfulness import randomization
+    from fashionprobe.explain.inputs_outputs import functional
     from fashionprobe.explain.maximization.dream import dream
     from fashionprobe.explain.maximization.invert import invert
     from fashionprobe.explain.maximization.maximize import maximize
@@ -59,6 +60,7 @@ __all__ = [
     "SmoothGrad",
     "dream",
     "fast_gradient_sign",
+    "functional",
     "invert",
     "maximize",
     "overlay",

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.backbones.graph import CHANNELS_FIRST, channels_first, origin
+from fashionprobe.backbones.graph import CHANNELS_FIRST, channels_first, of_image, origin
 from fashionprobe.errors import UserError
 from fashionprobe.explain import functions
 from fashionprobe.explain.explained_model import (
@@ -230,9 +230,14 @@ def open_at(model: keras.Model, layer: str | keras.Layer | None, target: Target 
         # Its gradient at its own layer is 1 at one channel whatever the image shows.
         before.remove(origin(opened.last))
     first = channels_first(opened.model)
+    # What is made of an input that is held, such as the second image of a pair, is no place of this image.
+    before &= of_image(opened.model)
     candidates = [each.name for each in opened.model.layers if each in before and _has_space(each, first)]
     if not candidates and layer is None:
-        raise UserError("model", expected="one with a feature map before the target", received=opened.model.name)
+        raise UserError(
+            "model", expected="one with a feature map before the target", received=opened.model.name,
+            remedy="Methods that need none: gradient, smooth_grad, integrated_gradients and occlusion.",
+        )  # fmt: skip
     name = candidates[-1] if layer is None else layer
     found = find_map(opened.model, name)
     if found not in before:

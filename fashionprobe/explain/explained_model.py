@@ -15,14 +15,17 @@ from fashionprobe.backbones.graph import (
     CHANNELS_LAST,
     channels_first,
     flatten,
+    holds_subclassed,
     origin,
     readers,
     twin,
+    unshared,
     uses,
     with_channels_last,
 )
 from fashionprobe.errors import UserError, conflict
 from fashionprobe.explain import functions
+from fashionprobe.explain.inputs_outputs import functional, input_names
 from fashionprobe.explain.targets import Channel, Neuron, Target
 
 log = logging.getLogger(__name__)
@@ -63,7 +66,8 @@ class Network:
     inside is copied with the weights it has now.
 
     Args:
-        model: A functional or sequential model, with models nested to any depth; one image input, one output.
+        model: A functional, sequential or subclassed model, with models nested to any depth; one image input, one
+            output. `inputs_outputs.functional` chooses one of several.
         layers: Names of layers, of inner models too, whose outputs are wanted.
         target: What is explained.
 
@@ -199,7 +203,7 @@ class Network:
             names = ", ".join(self.model.output_names)
             raise UserError(
                 "model", expected="a model with one output", received=f"{len(self.model.outputs)}: {names}",
-                remedy="Explain one: keras.Model(model.input, model.get_layer(NAME).output).",
+                remedy='Choose one: functional(model, output="NAME").',
             )  # fmt: skip
         tensor: Any = self.model.output
         if self.target is None and len(tensor.shape) != 2:
@@ -326,16 +330,23 @@ def _without_activation(dense: Any, last: tf.Tensor) -> tf.Tensor:
 def flat(model: keras.Model) -> keras.Model:
     """Return a functional model without inner models; the given one, or a model of its layers, where it is flat.
 
+    A layer NAME that is used again is a layer NAME_2 of its own there, with the same variables.
+
     Raises:
-        UserError: If this is not a functional or sequential model, it has several inputs, or it uses a layer twice.
+        UserError: If this is no model, it was never called, or it has several inputs.
     """
-    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+    if not isinstance(model, keras.Model):
         raise UserError(
-            "model", expected="a functional or sequential Keras model that knows its input shape",
-            received=type(model).__name__, remedy="Call model.build(input_shape) first, or make it functional.",
+            "model", expected="a functional or sequential Keras model, or a subclassed one that was called before",
+            received=type(model).__name__, remedy="Wrap a layer: keras.Model(image, layer(image)).",
         )  # fmt: skip
+    if holds_subclassed(model) and len(getattr(model, "inputs", None) or [0]) == 1:
+        model = functional(model)
     if len(model.inputs) != 1:
-        raise UserError("model", expected="a model with one input", received=f"{len(model.inputs)} inputs")
+        raise UserError(
+            "model", expected="a model with one input", received=f"{len(model.inputs)}: {input_names(model)}",
+            remedy='Hold the others: functional(model, input="NAME", inputs={"OTHER": VALUE}).',
+        )  # fmt: skip
     # A chain of layers needs no copy to be a graph; and Keras' own way in may be a list of one.
     if not any(isinstance(layer, keras.Model) for layer in model.layers):
         outputs = model.outputs[0] if len(model.outputs) == 1 else model.outputs
@@ -348,11 +359,7 @@ def flat(model: keras.Model) -> keras.Model:
             remedy="Put keras.layers.Permute((3, 1, 2)) in front of it.",
         )  # fmt: skip
     model = with_channels_last(model)
-    names = [operation.name for operation in model.operations]
-    for layer in model.layers:
-        if uses(layer) > 1 or names.count(layer.name) > 1:
-            raise UserError("model", expected="a model that uses each layer once", received=f"{layer.name}, used again")
-    return model
+    return unshared(model) if any(uses(layer) > 1 for layer in model.layers) else model
 
 
 def find_layer(model: keras.Model, name: str | keras.Layer, *, argument: str = "layer") -> Any:

@@ -281,7 +281,9 @@ def test_code_in_a_model_file_is_refused(tmp_path):
 def test_two_inputs(tmp_path):
     one, two = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
     text = error(saved(keras.Model([one, two], layers.Conv2D(2, 3)(layers.Add()([one, two]))), tmp_path))
-    assert text.startswith("`backbone` must be a model with one input (batch, height, width, 3). Received: input shape")
+    assert text.startswith(
+        "`backbone` must be a model with one input, for commands give it images alone. Received: 2: "
+    )
 
 
 def test_grey_input(tmp_path):
