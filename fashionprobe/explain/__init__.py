@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fashionprobe.explain.maximization.invert import invert
     from fashionprobe.explain.maximization.maximize import maximize
     from fashionprobe.explain.segmentation import segment
-    from fashionprobe.explain.targets import Channel, Neuron
+    from fashionprobe.explain.targets import Channel, Neuron, Similarity
     from fashionprobe.plots.overlays import overlay
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "Occlusion",
     "PercentileCAM",
     "ScoreCAM",
+    "Similarity",
     "SmoothGrad",
     "dream",
     "fast_gradient_sign",

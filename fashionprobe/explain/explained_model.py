@@ -26,7 +26,7 @@ from fashionprobe.backbones.graph import (
 from fashionprobe.errors import UserError, conflict
 from fashionprobe.explain import functions
 from fashionprobe.explain.inputs_outputs import functional, input_names
-from fashionprobe.explain.targets import Channel, Neuron, Target
+from fashionprobe.explain.targets import Channel, Neuron, Similarity, Target
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +92,21 @@ class Network:
         if isinstance(target, Channel | Neuron):
             self.last = find_layer(self.model, target.layer, argument="target").output
             _check_unit(target, self.last.shape)
+        elif isinstance(target, Similarity):
+            self.last = self._embedding()
         else:
             self.last = self._scores()
-        self._trunk = keras.Model(self.model.input, [*outputs, self.last])
+        self._trunk: Any = keras.Model(self.model.input, [*outputs, self.last])
+        if isinstance(target, Similarity):
+            pixels = check_images(self.model, target.others)
+            parts = [self(pixels[place : place + 1])[1] for place in range(len(pixels))]
+            self._others = tf.constant(tf.concat(parts, axis=0).numpy())
 
     @property
     def classes(self) -> int | None:
-        """How many classes the target chooses from; None when the target is not a class."""
+        """How many classes, or images to be compared with, the target chooses from; None when it is neither."""
+        if isinstance(self.target, Similarity):
+            return len(self.target.others)
         head: Any = self.dense or self.model
         return None if self.target is not None else int(head.output.shape[-1])
 
@@ -129,6 +137,8 @@ class Network:
             return tf.reduce_mean(tf.reshape(channel, (tf.shape(channel)[0], -1)), axis=1)
         if isinstance(self.target, Neuron):
             return last[:, self.target.row, self.target.column, self.target.channel]
+        if isinstance(self.target, Similarity):
+            return self.target(last, tf.gather(self._others, classes))
         if self.target is not None:
             scores = tf.convert_to_tensor(self.target(last))
             if len(scores.shape) != 1:
@@ -178,9 +188,16 @@ class Network:
         Raises:
             UserError: If a class is not there, their number is not that of the images, or the target is not a class.
         """
+        most = self.classes
+        if classes is None and isinstance(self.target, Similarity):
+            if most not in (1, batch):
+                raise UserError(
+                    "classes", expected="the number of the other image for each image",
+                    received=f"none, for {batch} images and {most} others",
+                )  # fmt: skip
+            return tf.range(batch) if most == batch else tf.zeros((batch,), tf.int32)
         if classes is None:
             return tf.fill((batch,), -1)
-        most = self.classes
         if most is None:
             raise conflict("classes", "a target that is not a class", classes)
         numbers = np.asarray(classes)
@@ -196,6 +213,17 @@ class Network:
         if numbers.min() < 0 or numbers.max() >= most:
             raise UserError("classes", expected=f"in the range [0, {most})", received=classes)
         return tf.constant(numbers, tf.int32)
+
+    def _embedding(self) -> Any:
+        """Return the output, which must be one embedding per image."""
+        tensor: Any = self.model.output
+        if len(self.model.outputs) == 1 and len(tensor.shape) == 2:
+            return tensor
+        raise UserError(
+            "model", expected="a network that embeds images, output (batch, dimension)",
+            received=f"output {tensor.shape}" if len(self.model.outputs) == 1 else f"{len(self.model.outputs)} outputs",
+            remedy="Pool a feature map first: keras.layers.GlobalAveragePooling2D.",
+        )  # fmt: skip
 
     def _scores(self) -> Any:
         """Return the tensor that the scores are computed from, and note the dense layer between, if there is one."""

@@ -79,7 +79,7 @@ def check_methods(names: Sequence[str], *, of_channel: bool) -> None:
             raise unknown_name("method", name, ["all", *METHODS], listing="`fashionprobe see --help` lists them all.")
         if of_channel and name in OF_CLASSES:
             others = ", ".join(other for other in METHODS if other not in OF_CLASSES)
-            raise UserError("method", expected=f"one that can explain a channel: {others}", received=name)
+            raise UserError("method", expected=f"one that can explain other than a class: {others}", received=name)
 
 
 def explainer(
