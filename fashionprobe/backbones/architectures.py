@@ -229,13 +229,21 @@ def _check_graph(
     if shape is not None and (len(shape) != 4 or shape[-1] != 3):
         raise UserError(
             "backbone", expected="a model with one input (batch, height, width, 3)",
-            received=f"input shape (batch, {', '.join(map(str, shape[1:]))})",
+            received=f"input shape (batch, {', '.join(map(str, shape[1:]))})", remedy=of_rgb(shape),
         )  # fmt: skip
     if preprocessing == "auto" and known_taps(names) is None and not any(map(_may_scale, _before_convolution(graph))):
         raise unknown_preprocessing()
     if blocks and graph.is_measured:
         count = len(taps or named_taps(names) or taps_of(graph.nodes, path.name))
         check_blocks(blocks, count, path.name)
+
+
+def of_rgb(shape: Sequence[int | None]) -> str:
+    """Say how a network that takes no RGB images comes to take some."""
+    if len(shape) != 4:
+        return ""
+    made = "keras.ops.image.rgb_to_grayscale(image)" if shape[-1] == 1 else "LAYERS(image)"
+    return f"Save one that makes its input of RGB: keras.Model(image, model({made})), image = keras.Input((H, W, 3))."
 
 
 def unknown_preprocessing() -> UserError:

@@ -194,6 +194,7 @@ def _from_file(path: Path, *, trust: bool) -> keras.Model:
             "backbone",
             expected="a model with one input (batch, height, width, 3)",
             received=f"input shape {shape}",
+            remedy=architectures.of_rgb(shape),
         )
     return model
 

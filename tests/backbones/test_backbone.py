@@ -288,8 +288,14 @@ def test_two_inputs(tmp_path):
 
 def test_grey_input(tmp_path):
     assert error(saved(small(channels=1), tmp_path)) == (
-        "`backbone` must be a model with one input (batch, height, width, 3). Received: input shape (None, 32, 32, 1)."
+        "`backbone` must be a model with one input (batch, height, width, 3). Received: input shape (None, 32, 32, 1). "
+        "Save one that makes its input of RGB: keras.Model(image, model(keras.ops.image.rgb_to_grayscale(image))), "
+        "image = keras.Input((H, W, 3))."
     )
+    image = keras.Input((32, 32, 3))
+    behind = keras.Model(image, small(channels=1)(keras.ops.image.rgb_to_grayscale(image)))
+    assert load(saved(behind, tmp_path), preprocessing="none").taps == ("relu", "last")
+    assert "model(LAYERS(image))" in error(saved(small(channels=4), tmp_path))
 
 
 def test_layer_used_twice(tmp_path):

@@ -188,6 +188,18 @@ def test_blue_first_whatever_reads_the_pixels(kind):
     assert relative(extractor(probed, everything(probed))(tf.constant(IMAGES)), expected(probed)) < 1e-5
 
 
+def test_group_normalisation_and_any_size():
+    model = chain(
+        layers.Conv2D(8, 3, padding="same", name="conv1"), layers.GroupNormalization(4), layers.ReLU(),
+        layers.MaxPooling2D(), layers.Conv2D(6, 3, name="conv2"), layers.GroupNormalization(-1), size=(None, None),
+    )  # fmt: skip
+    probed = backbone(model)
+    assert len(probed.taps) == 2
+    assert relative(extractor(probed, [1, 2])(tf.constant(IMAGES)), expected(probed)) < 1e-5
+    smaller = backbone(model, size=(20, 24))
+    assert relative(extractor(smaller, [1, 2])(tf.constant(IMAGES[:, :20, :24])), expected(smaller, IMAGES[:, :20, :24])) < 1e-5
+
+
 def test_the_first_convolution_as_tap():
     probed = backbone(chain(*block(1)), taps=("conv1", "relu1"), preprocessing=ODD)
     assert relative(extractor(probed, [1, 2])(tf.constant(IMAGES)), expected(probed)) < 1e-5
