@@ -460,6 +460,38 @@ def of_image(model: keras.Model) -> set[Any]:
     return found
 
 
+ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
+"""Layers in which tokens attend to tokens."""
+
+
+def attention_layers(layer: keras.Layer) -> list[Any]:
+    """Return the attention layers of a model or a layer, those inside other layers too."""
+    return list(dict.fromkeys(each for each in layer._flatten_layers() if isinstance(each, ATTENTION)))
+
+
+@contextmanager
+def recorded_attention(model: keras.Model) -> Iterator[list[Any]]:
+    """Note the attention of each layer while the model is called: tensors (batch, heads, tokens, tokens), in order."""
+    recorded: list[Any] = []
+
+    def recording(own: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args, return_attention_scores: bool = False, **kwargs) -> Any:
+            output, scores = own(*args, return_attention_scores=True, **kwargs)
+            recorded.append(scores)
+            return (output, scores) if return_attention_scores else output
+
+        return call
+
+    layers = attention_layers(model)
+    for layer in layers:
+        layer.call = recording(layer.call)
+    try:
+        yield recorded
+    finally:
+        for layer in layers:
+            del layer.call
+
+
 def twin(operation: Any) -> Any:
     """Return a second object for a layer, with the same variables and a place of its own in a graph."""
     # `copy.copy` would copy the variables: Keras pickles by saving.

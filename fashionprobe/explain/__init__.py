@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fashionprobe.explain.adversarial import fast_gradient_sign
     from fashionprobe.explain.explainers import (
         CAM,
+        AttentionRollout,
         Deconvnet,
         Deletion,
         Explainer,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CAM",
+    "AttentionRollout",
     "Channel",
     "Deconvnet",
     "Deletion",

@@ -378,6 +378,29 @@ class LayerCAM(Explainer):
         super().__init__(model, layer, None, batch_size)
 
 
+class AttentionRollout(Explainer):
+    """Attention rollout: which patches the tokens of a vision transformer have taken in, whatever the class.
+
+    Args:
+        model: A network with `MultiHeadAttention` layers, whose tokens are patches of the image.
+        batch_size: Images that go through the network at once.
+
+    Raises:
+        UserError: If the model has no such layers; when called, if its tokens are not patches in a grid.
+
+    Reference:
+        Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020.
+    """
+
+    method = "attention_rollout"
+
+    def __init__(self, model: keras.Model, *, batch_size: int = 32) -> None:
+        super().__init__(model, None, None, batch_size)
+
+    def _explained(self) -> str:
+        return "the attention"
+
+
 class Occlusion(Explainer):
     """Occlusion: windows of the image are filled with noise one by one; high where the target needs what is there.
 

@@ -9,7 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, conflict, missing, unknown_name
-from fashionprobe.explain.methods import MAPS, SIGNED, check_methods, windows_for
+from fashionprobe.explain.methods import ATTENTION, MAPS, SIGNED, check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.methods import Column, applicable, at_layers, choose_columns
 from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
@@ -125,8 +125,9 @@ def see(
             embeddings. Default network: the embedding of the run; of any other backbone the mean of its last feature
             map is compared.
         method: One or several of cam, grad_cam, percentile_cam, grad_cam_plus_plus, score_cam, layer_cam, occlusion,
-            gradient, deconvnet, guided_backpropagation, guided_grad_cam, smooth_grad, integrated_gradients; or all.
-            Default: grad_cam and guided_backpropagation; with --channel or --neuron the second and gradient.
+            gradient, deconvnet, guided_backpropagation, guided_grad_cam, smooth_grad, integrated_gradients; for vision
+            transformers attention_rollout; or all. Default: grad_cam and guided_backpropagation; with --channel or
+            --neuron the second and gradient.
         target: The class to explain: top (the network's first guess), true (the label of the dataset), or the name or
             number of a class; or several of these, which are shown side by side.
         channel: Number of a channel, from 0, to explain in place of a class; of --block or --layer.
@@ -429,7 +430,7 @@ def _write_image(
             shown = picture(image, maps, relevance, signed=column.method in SIGNED)
             Image.fromarray(shown).save(figures.folder / f"image_{number:03d}_{name}.png")
             kept[name] = maps
-            if job.segment and column.method in MAPS:
+            if job.segment and column.method in (*MAPS, *ATTENTION):
                 found = segment(image, relevance)
                 Image.fromarray(found).save(figures.folder / f"image_{number:03d}_{name}_segment.png")
                 heading = column.title if alone else f"{column.title}: {row['explained']}"

@@ -141,10 +141,10 @@ def test_what_scales_pixels_is_found_by_sending_some_through(name, tmp_path):
 
 
 WRONG = {
-    "see --images red.png --method nosuch": "`method` must be one of 14 names",
+    "see --images red.png --method nosuch": "`method` must be one of 15 names",
     "see --images red.png --channel 1 --block 1 --method cam": "can explain other than a class",
     "extract --dataset garments --backbone mini --weights bomb.h5": "whose /conv unpacks to 400,000,000 bytes",
-    "faithfulness --images red.png --method nosuch": "`method` must be one of 14 names",
+    "faithfulness --images red.png --method nosuch": "`method` must be one of 15 names",
     "train --dataset garments --augment nosuch": "`augment` must be one of",
     "see --images red.png --channel 5": "`block` is missing: --channel needs --block or --layer.",
     "see --images red.png --backbone resnet5": "Did you mean 'resnet50'",

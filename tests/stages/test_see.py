@@ -95,7 +95,7 @@ def test_the_same_twice(trained_copy):
     [
         ({}, "`images` or `dataset` must be given, and only one of them. Received: none of them"),
         ({"images": ["no.png"]}, "`images` must be image files. Received: 'no.png', which does not exist"),
-        ({"dataset": "g", "method": "gradcam"}, "`method` must be one of 14 names.*Did you mean 'grad_cam'"),
+        ({"dataset": "g", "method": "gradcam"}, "`method` must be one of 15 names.*Did you mean 'grad_cam'"),
         ({"dataset": "g", "layer": "secnd"}, "`layer` must be a layer of .*such as second.*Received: secnd"),
         ({"dataset": "g", "layer": "logits", "method": "grad_cam"}, "one with a feature map"),
         ({"dataset": "g", "block": 9}, r"`block` must be in 1 to \d for model.keras. Received: 9"),
