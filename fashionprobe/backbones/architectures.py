@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fashionprobe.backbones.blocks import NETS, TAPS, check_names, named_taps, taps_of
 from fashionprobe.backbones.preprocessing import PREPROCESSING
-from fashionprobe.errors import UserError, unknown_name
+from fashionprobe.errors import UserError, not_installed, unknown_name
 from fashionprobe.kerasfile import opening
 from fashionprobe.kerasfile.sizes import Graph, Node
 
@@ -20,6 +20,12 @@ IMAGENET_CLASSES = 1000
 
 TORCH_FILES = (".pth", ".pt")
 """Ends of the names of files that torch wrote."""
+
+FOREIGN = (*TORCH_FILES, ".safetensors", ".onnx")
+"""Ends of the names of files of other frameworks."""
+
+HUB = "hub:"
+"""What stands before the name or the folder of a preset of KerasHub."""
 
 TORCH_NETS = ("efficientnet_lite0", "resnet18", "resnet34", "resnet50")
 """The networks that take weights of torch: resnet50 then strides where torchvision's does."""
@@ -67,9 +73,19 @@ def named(backbone: object) -> str:
     )  # fmt: skip
 
 
+def is_hub(name: str) -> bool:
+    """Tell whether the name of a backbone is that of a preset of KerasHub, "hub:NAME" or "hub:FOLDER"."""
+    return name.startswith(HUB)
+
+
+def hub_preset(name: str) -> str:
+    """Return the name or the folder of a preset, without "hub:"."""
+    return name.removeprefix(HUB)
+
+
 def is_file(name: str) -> bool:
     """Tell whether the name of a backbone is the path of a file."""
-    return name.endswith((".keras", ".h5", ".hdf5", *TORCH_FILES)) or "/" in name
+    return not is_hub(name) and (name.endswith((".keras", ".h5", ".hdf5", *FOREIGN)) or "/" in name)
 
 
 def spelled(name: str) -> str:
@@ -78,6 +94,8 @@ def spelled(name: str) -> str:
     Raises:
         UserError: If there is no such network.
     """
+    if name.startswith(("timm:", "torchvision:", "hf:", "torch:")):
+        raise foreign(name)
     plain = name.lower().replace("_", "").replace("-", "")
     known = applications()
     if plain not in known:
@@ -89,7 +107,7 @@ def spelled(name: str) -> str:
 
 def ends_in_imagenet(name: str, output_shape: Sequence[int | None]) -> bool:
     """Tell whether a network ends in the classes of ImageNet: one that is known by name ends in those or in none."""
-    return not is_file(name) and tuple(output_shape[1:]) == (IMAGENET_CLASSES,)
+    return not is_file(name) and not is_hub(name) and tuple(output_shape[1:]) == (IMAGENET_CLASSES,)
 
 
 def check(
@@ -119,6 +137,9 @@ def check(
     if preprocessing not in ("auto", *PREPROCESSING):
         raise unknown_name("preprocessing", preprocessing, ["auto", *PREPROCESSING])
     check_weights(name, weights)
+    if is_hub(name):
+        _check_hub(name, trust=trust)
+        return
     if is_file(name):
         check_path(Path(name))
         if not trust:
@@ -132,12 +153,37 @@ def check(
         check_blocks(blocks, block_count(name), Path(name).name)
 
 
+def _check_hub(name: str, *, trust: bool) -> None:
+    """Check that KerasHub is installed, and that a folder of a preset is there and trusted.
+
+    Raises:
+        UserError: If not.
+    """
+    if importlib.util.find_spec("keras_hub") is None:
+        raise not_installed("keras_hub", extra="hub", purpose=f"the backbone {name}")
+    preset = hub_preset(name)
+    if preset and not any(sign in preset for sign in "/\\.:"):
+        return
+    if "://" not in preset and not (Path(preset) / "config.json").is_file():
+        raise UserError(
+            "backbone", expected="hub:NAME of a preset of KerasHub, or hub:FOLDER that `save_to_preset` made",
+            received=repr(name),
+        )  # fmt: skip
+    if not trust:
+        raise UserError(
+            "backbone", expected="the name of a preset that KerasHub lists, for others may run code",
+            received=repr(name), remedy="Pass --trust where you know who made it.",
+        )  # fmt: skip
+
+
 def check_path(path: Path) -> None:
     """Check that a backbone's file is there and of the right kind.
 
     Raises:
         UserError: If it is not.
     """
+    if path.suffix in FOREIGN and path.suffix not in TORCH_FILES:
+        raise foreign(str(path))
     if not path.is_file():
         raise UserError(
             "backbone", expected="a name of keras.applications or the path of a .keras file",
@@ -199,7 +245,7 @@ def check_weights(name: str, weights: str) -> None:
                 remedy="Pass --weights random and train it"
                 + (", or --weights FILE.pth with those of torchvision." if plain in TORCH_NETS else "."),
             )  # fmt: skip
-        if weights == "imagenet" and (is_file(name) or plain == "mini"):
+        if weights == "imagenet" and (is_file(name) or is_hub(name) or plain == "mini"):
             raise UserError(
                 "weights", expected=f"'pretrained', 'random' or a path for {Path(name).name}", received="imagenet",
                 remedy="Only efficientnet_lite0 and the backbones of keras.applications have ImageNet weights.",
@@ -229,13 +275,31 @@ def _check_graph(
     if shape is not None and (len(shape) != 4 or shape[-1] != 3):
         raise UserError(
             "backbone", expected="a model with one input (batch, height, width, 3)",
-            received=f"input shape (batch, {', '.join(map(str, shape[1:]))})",
+            received=f"input shape (batch, {', '.join(map(str, shape[1:]))})", remedy=of_rgb(shape),
         )  # fmt: skip
     if preprocessing == "auto" and known_taps(names) is None and not any(map(_may_scale, _before_convolution(graph))):
         raise unknown_preprocessing()
     if blocks and graph.is_measured:
         count = len(taps or named_taps(names) or taps_of(graph.nodes, path.name))
         check_blocks(blocks, count, path.name)
+
+
+def of_rgb(shape: Sequence[int | None]) -> str:
+    """Say how a network that takes no RGB images comes to take some."""
+    if len(shape) != 4:
+        return ""
+    made = "keras.ops.image.rgb_to_grayscale(image)" if shape[-1] == 1 else "LAYERS(image)"
+    return f"Save one that makes its input of RGB: keras.Model(image, model({made})), image = keras.Input((H, W, 3))."
+
+
+def foreign(name: str) -> UserError:
+    """Make the error for a network of another framework."""
+    return UserError(
+        "backbone", expected="a name of keras.applications, a .keras file, or hub:PRESET of KerasHub",
+        received=repr(name),
+        remedy="Networks of torch and ONNX stay out: take the same one of KerasHub, or build it in Keras; the weights "
+        f"of torchvision fit {', '.join(TORCH_NETS[1:-1])} and {TORCH_NETS[-1]} by --weights FILE.pth.",
+    )  # fmt: skip
 
 
 def unknown_preprocessing() -> UserError:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from fashionprobe.backbones import architectures, known
+from fashionprobe.backbones import architectures, hub, known
 from fashionprobe.backbones.blocks import DEFAULT_SIZE, choose_taps, nodes_of
 from fashionprobe.backbones.graph import channels_first, copy_weights, flatten, kept_random_state, uses
 from fashionprobe.backbones.preprocessing import PREPROCESSING, Preprocessing, probe
@@ -87,7 +87,7 @@ def load(
     Args:
         name: "resnet50", "vgg16", "mobilenet" or any other name of `keras.applications`; "efficientnet_lite0" or
             "mini", whose weights come with this package; the name of one of `nets.NETS`, to be trained from scratch; or
-            the path of a `.keras` file.
+            the path of a `.keras` file; or "hub:" and the name of a preset of KerasHub, or the folder of one.
         weights: "pretrained" for those that belong to it: ImageNet for `keras.applications` and `efficientnet_lite0`,
             product titles for `mini`, its own for a `.keras` file, none for the nets to be trained from scratch. Or
             "imagenet", "random", or the path of a weights file (`.weights.h5`, `.h5` or `.keras`; `.pth` of torchvision
@@ -109,8 +109,16 @@ def load(
     """
     name = architectures.named(name)
     architectures.check_weights(name, weights)
-    network = None if architectures.is_file(name) else known.network(name, weights)
-    if network is None:
+    of_preset: Preprocessing | None = None
+    is_hub = architectures.is_hub(name)
+    network = None if is_hub or architectures.is_file(name) else known.network(name, weights)
+    if is_hub:
+        architectures.check(name, trust=trust)
+        found, of_preset, own_size = hub.load(name, pretrained=weights == "pretrained")
+        model, own_size = _fitting(found), own_size or DEFAULT_SIZE
+        if weights not in ("pretrained", "random"):
+            known.load_weights(model, Path(weights), Path(name).name)
+    elif network is None:
         model, own_size = _from_file(Path(name), trust=trust), DEFAULT_SIZE
         if weights not in ("pretrained", "random"):
             known.load_weights(model, Path(weights), Path(name).name)
@@ -121,16 +129,18 @@ def load(
     if weights == "random":
         model = randomized(model, seed)
     size = _input_size(model, size, own_size)
-    if network is None and not trust and not opening.header(Path(name)).is_measured:
+    if network is None and not is_hub and not trust and not opening.header(Path(name)).is_measured:
         _check_maps(model, size, Path(name))
     architecture = network.architecture if network else None
     return Backbone(
         name=Path(name).name,
         model=model,
         taps=choose_taps(model, taps or (network.taps if network else None), size),
-        preprocessing=_choose_preprocessing(model, architecture, preprocessing),
+        preprocessing=of_preset
+        if of_preset and preprocessing == "auto"
+        else _choose_preprocessing(model, architecture, preprocessing),
         size=size,
-        weights=_describe_weights(weights, network, seed),
+        weights="of the preset" if is_hub and weights == "pretrained" else _describe_weights(weights, network, seed),
         weights_sha256=_sha256(model),
     )
 
@@ -171,6 +181,15 @@ def _from_file(path: Path, *, trust: bool) -> keras.Model:
     model = opening.load_model(path, trust=trust)
     if not isinstance(model, keras.Model) or not hasattr(model, "inputs") or not model.inputs:
         raise UserError("backbone", expected="a functional or sequential model", received=type(model).__name__)
+    return _fitting(model)
+
+
+def _fitting(model: keras.Model) -> keras.Model:
+    """Return a model without inner ones, if it takes images and can be cut.
+
+    Raises:
+        UserError: If not.
+    """
     model = flatten(model)
     shared = [layer.name for layer in model.layers if uses(layer) > 1]
     if shared:
@@ -183,11 +202,18 @@ def _from_file(path: Path, *, trust: bool) -> keras.Model:
             received=f"channels first in {min(first)}", remedy='Build it again with data_format="channels_last".',
         )  # fmt: skip
     shape = model.input_shape
-    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3:
+    if len(model.inputs) != 1:
+        raise UserError(
+            "backbone", expected="a model with one input, for commands give it images alone",
+            received=f"{len(model.inputs)}: {', '.join(each.name for each in model.inputs)}",
+            remedy="From Python, fashionprobe.explain.functional(model, inputs={NAME: VALUE}) holds the others.",
+        )  # fmt: skip
+    if len(shape) != 4 or shape[-1] != 3:
         raise UserError(
             "backbone",
             expected="a model with one input (batch, height, width, 3)",
             received=f"input shape {shape}",
+            remedy=architectures.of_rgb(shape),
         )
     return model
 

@@ -45,6 +45,8 @@ EMBEDDING = "embedding"
 POOLING = ("MaxPooling2D", "AveragePooling2D")
 GLOBAL_POOLING = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
 # Layers before a reduction that compute nothing of their own: the tap is the layer before them.
+NORMALIZATION = ("LayerNormalization", "RMSNormalization")
+ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
 TRANSPARENT = ("ZeroPadding2D", "Cropping2D", "Rescaling", "Normalization")
 
 
@@ -55,6 +57,9 @@ def find_taps(model: "keras.Model", size: tuple[int, int] = DEFAULT_SIZE) -> tup
     none. Zero padding, cropping and rescaling before it count as part of it. Of branches that are reduced side by side
     the one with the fewest layers still to come gives the tap: of an Inception block the one that only pools. A last
     level that holds nothing but a pooling layer is not a block.
+
+    A vision transformer, which has no map beside that of its patches, has a block for each attention: it ends with the
+    last layer of tokens before the next attention.
 
     Args:
         model: A functional model; input (batch, height, width, 3).
@@ -96,9 +101,24 @@ def taps_of(nodes: Sequence[Node], name: str) -> tuple[str, ...]:
     last = [node for node in nodes if node.is_layer and levels.get(node.name) == deepest]
     if last and last[-1].kind not in (*POOLING, "InputLayer"):
         taps[deepest] = last[-1].name
+    if len(taps) <= 1 and (found := _token_taps(nodes)):
+        return found
     if not taps:
         raise UserError("backbone", expected="a model with feature maps", received=f"{name}, which has none")
     return tuple(taps[level] for level in sorted(taps))
+
+
+def _token_taps(nodes: Sequence[Node]) -> tuple[str, ...]:
+    """Return the last layer of tokens, (batch, tokens, channels), after each attention and before the next one."""
+    taps: list[str] = []
+    for node in nodes:
+        is_tokens = isinstance(node.shape, tuple) and len(node.shape) == 3 and node.is_layer
+        if node.kind in ATTENTION and is_tokens:
+            taps.append(node.name)
+        elif taps and is_tokens and not (node.kind in NORMALIZATION and node.sources[0].name == taps[-1]):
+            # What only normalises for the next attention is no end of a block.
+            taps[-1] = node.name
+    return tuple(taps)
 
 
 def _is_reduction(before: tuple[int, int], after: tuple[int, int]) -> bool:
@@ -122,10 +142,13 @@ def choose_taps(model: "keras.Model", taps: Sequence[str] | None, size: tuple[in
     if taps is None:
         return named_taps(names) or (*find_taps(model, size), *((EMBEDDING,) if EMBEDDING in names else ()))
     check_names(taps, names, model.name)
-    shapes = {node.name: _map(node) for node in nodes_of(model, size)}
+    nodes = nodes_of(model, size)
+    shapes = {node.name: _map(node) for node in nodes}
+    tokens = {node.name for node in nodes if isinstance(node.shape, tuple) and len(node.shape) == 3}
     for tap in taps:
-        if shapes.get(tap) is None and tap != EMBEDDING:
-            raise UserError("taps", expected="layers with a feature map (batch, height, width, channels)", received=tap)
+        if shapes.get(tap) is None and tap not in (EMBEDDING, *tokens):
+            expected = "layers with a feature map (batch, height, width, channels), or tokens (batch, tokens, channels)"
+            raise UserError("taps", expected=expected, received=tap)
     return tuple(taps)
 
 

@@ -1,7 +1,7 @@
 """One forward pass -> the descriptors of the chosen blocks: their feature maps, summarised over space."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from fashionprobe.backbones import Backbone
 from fashionprobe.backbones.graph import absorb_scale, copy_model, fold, kept_random_state
 from fashionprobe.backbones.pooling import Pooling
+from fashionprobe.errors import UserError
 
 Extractor = Callable[[tf.Tensor], list[tf.Tensor]]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -44,14 +45,20 @@ def extractor(
         ground is not plain and the whole image was used.
 
     Raises:
-        UserError: If a block is not there.
+        UserError: If a block is not there, or a part of the image is asked of tokens.
     """
     backbone.choose_blocks(blocks)
     model = _inference_copy(backbone, blocks, precision)
     wanted = backbone.preprocessing
     absorbed = absorb_scale(model, wanted.scale, bgr=wanted.bgr)
-    # One value for each channel of a whole row: TensorFlow's broadcasting over three channels alone is slow.
     regions = {name: make for name, make in _REGIONS.items() if name in {pooling.region for pooling in poolings}}
+    tokens = [layer.name for layer in _taps(backbone, blocks) if len(layer.output.shape) == 3]
+    if tokens and regions:
+        raise UserError(
+            "region", expected="whole for tokens, of which it is not known where they are in the image",
+            received=f"{next(iter(regions))} for {tokens[0]}",
+        )  # fmt: skip
+    # One value for each channel of a whole row: TensorFlow's broadcasting over three channels alone is slow.
     mean = tf.broadcast_to(tf.constant(wanted.mean, tf.float32), (backbone.size[1], 3))
 
     @tf.function(input_signature=[tf.TensorSpec((None, *backbone.size, 3), tf.float32)])
@@ -87,14 +94,20 @@ def same_shape(images: np.ndarray, count: int) -> np.ndarray:
 
 def channels(backbone: Backbone, blocks: Sequence[int]) -> list[int]:
     """Return the number of channels of each block's tap."""
-    return [int(backbone.model.get_layer(backbone.taps[block - 1]).output.shape[-1]) for block in blocks]
+    return [int(layer.output.shape[-1]) for layer in _taps(backbone, blocks)]
+
+
+def _taps(backbone: Backbone, blocks: Sequence[int]) -> list[Any]:
+    """Return the layers that end blocks."""
+    return [backbone.model.get_layer(backbone.taps[block - 1]) for block in blocks]
 
 
 def pooled(feature_map: tf.Tensor, pool: str, weights: tf.Tensor | None = None) -> tf.Tensor:
     """Summarise a feature map over space.
 
     Args:
-        feature_map: float32 (batch, rows, columns, channels); an embedding (batch, channels) is a descriptor already.
+        feature_map: float32 (batch, rows, columns, channels); or tokens (batch, tokens, channels), over all of which
+            it is summarised; an embedding (batch, channels) is a descriptor already.
         pool: One of `pooling.POOLS`.
         weights: float32 (batch, height, width, 1), how much each place of the image counts, in [0, 1]; None for all
             alike. They are averaged to the resolution of the map.
@@ -106,6 +119,8 @@ def pooled(feature_map: tf.Tensor, pool: str, weights: tf.Tensor | None = None) 
         The generalised mean: Radenovic, Tolias and Chum, Fine-tuning CNN Image Retrieval with No Human Annotation,
         TPAMI 2019, https://arxiv.org/abs/1711.02512.
     """
+    if feature_map.shape.rank == 3:
+        feature_map = feature_map[:, :, None]
     if feature_map.shape.rank != 4:
         return tf.concat([feature_map, tf.zeros_like(feature_map)], axis=1) if pool == "mean_std" else feature_map
     shares = None if weights is None else _shares(weights, feature_map)
@@ -218,6 +233,5 @@ image that is taken for a foreground; and the least value of padding."""
 
 def _inference_copy(backbone: Backbone, blocks: Sequence[int], precision: Precision) -> keras.Model:
     """Copy the part of the model that the blocks need, in this precision, batch normalisation folded."""
-    outputs = [backbone.model.get_layer(backbone.taps[block - 1]).output for block in blocks]
-    cut = keras.Model(backbone.model.input, outputs)
+    cut = keras.Model(backbone.model.input, [layer.output for layer in _taps(backbone, blocks)])
     return fold(copy_model(cut, dtype=precision if precision == "float32" else f"mixed_{precision}"))

@@ -52,13 +52,6 @@ def flatten(model: keras.Model) -> keras.Model:
     Returns:
         A copy, or `model` itself when there is nothing to flatten.
     """
-
-    def inline(layer: keras.Layer, *args, **kwargs):
-        if _is_seam(layer):
-            return args[0]
-        # `call` runs the inner model's layers on our tensor one by one; calling it would add it as one node.
-        return layer.call(*args) if isinstance(layer, keras.Model) else layer(*args, **kwargs)
-
     if is_flat(model):
         return model
     # Layers note each graph that uses them: without a copy, the user's own would no longer know their one output.
@@ -67,10 +60,52 @@ def flatten(model: keras.Model) -> keras.Model:
     if isinstance(flat, keras.Sequential):
         inputs = keras.Input(model.input_shape[1:], name="image")
         flat = keras.Model(inputs, flat.call(inputs), name=model.name)
-    while not is_flat(flat):
-        flat = keras.models.clone_model(flat, clone_function=lambda layer: layer, call_function=inline)
     # Inlined layers now serve two graphs, so `layer.output` would be ambiguous: give the flat one its own.
-    return copy_model(flat)
+    return copy_model(_inlined(flat))
+
+
+def _inlined(model: keras.Model) -> keras.Model:
+    """Return a functional model without models inside it; its layers serve this graph beside those of the model.
+
+    Where a layer of an inner model is called like one that came before, it is called INNER_NAME.
+    """
+    inner: dict[int, keras.Model] = {}
+
+    def inline(layer: keras.Layer, *args, **kwargs):
+        if _is_seam(layer):
+            return args[0]
+        if not isinstance(layer, keras.Model):
+            return layer(*args, **kwargs)
+        if id(layer) not in inner:
+            inner[id(layer)] = _with_other_names(layer, taken)
+        # `call` runs the inner model's layers on our tensor one by one; calling it would add it as one node.
+        return inner[id(layer)].call(*args)
+
+    while not is_flat(model):
+        taken: set[Any] = {operation.name for operation in model.operations if not isinstance(operation, keras.Model)}
+        model = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=inline)
+    return model
+
+
+def _with_other_names(model: keras.Model, taken: set[Any]) -> keras.Model:
+    """Return a model in which no layer is called like one that came before; note the names of its layers."""
+    inner = [
+        operation for operation in getattr(model, "operations", ()) or model.layers
+        if not isinstance(operation, keras.layers.InputLayer)
+    ]  # fmt: skip
+    others = {each.name: f"{model.name}_{each.name}" for each in inner if each.name in taken}
+    taken |= {others.get(each.name, each.name) for each in inner}
+    if not others or holds_subclassed(model):
+        return model
+
+    def rename(operation: Any) -> Any:
+        if isinstance(operation, keras.Model) or operation.name not in others:
+            return operation
+        copy = twin(operation)
+        copy.name = others[operation.name]
+        return copy
+
+    return keras.models.clone_model(model, clone_function=rename)
 
 
 def is_flat(model: keras.Model) -> bool:
@@ -78,6 +113,12 @@ def is_flat(model: keras.Model) -> bool:
     if isinstance(model, keras.Sequential):
         return False
     return not any(isinstance(operation, keras.Model) or _is_seam(operation) for operation in model.operations)
+
+
+def holds_subclassed(model: keras.Model) -> bool:
+    """Tell whether a model, or one inside it, is no graph but a class with a `call` of its own."""
+    models = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model)]
+    return any(not getattr(each, "inputs", None) for each in models)
 
 
 def _is_seam(operation: keras.Operation) -> bool:
@@ -300,6 +341,155 @@ def _reads_pixels(tensor: keras.KerasTensor) -> bool:
     while isinstance(source, keras.layers.ZeroPadding2D):
         source = origin(source.input)
     return isinstance(source, keras.layers.InputLayer)
+
+
+class Held(keras.layers.Layer):
+    """An input that is kept at one value for all images; its weight is the value, float or int (*shape).
+
+    Args:
+        shape: Shape of the value, without a batch axis.
+        options: Name and dtype, as for any layer.
+    """
+
+    def __init__(self, shape: Sequence[int], **options: Any) -> None:
+        super().__init__(**{**options, "trainable": False})
+        self.shape = tuple(shape)
+        self.value = self.add_weight(shape=self.shape, initializer="zeros", dtype=self.variable_dtype, name="value")
+
+    def call(self, image: Any) -> Any:
+        """Return the value as often as there are images."""
+        sides: Any = keras.ops.shape(image)
+        return keras.ops.broadcast_to(self.value, (sides[0], *self.shape))
+
+    def compute_output_spec(self, image: Any) -> keras.KerasTensor:
+        """Return what `call` does, without computing."""
+        return keras.KerasTensor((None, *self.shape), dtype=self.variable_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what a copy of the layer is made from; the value is a weight."""
+        return {**super().get_config(), "shape": self.shape}
+
+
+class Opaque(keras.layers.Layer):
+    """A model as one layer of a graph: what it does inside cannot be seen.
+
+    Args:
+        model: The model.
+        function: What is computed, from the image and the inputs that are held, by name.
+    """
+
+    def __init__(self, model: keras.Model, function: Callable[[Any, Any], Any]) -> None:
+        super().__init__(name=model.name)
+        self.model, self.function = model, function
+
+    def call(self, image: Any, held: Any) -> Any:
+        """Run the model."""
+        return self.function(image, held)
+
+
+def traced(model: keras.Model, image: keras.KerasTensor, call: Callable[[Any], Any]) -> keras.Model:
+    """Return the graph of what a function that calls a model makes of the image.
+
+    Its layers are twins, which share the variables of the model's: the model does not note that it was called.
+
+    Args:
+        model: The model, subclassed or functional.
+        image: The input of the graph.
+        call: Takes the image and returns one tensor.
+
+    Raises:
+        Exception: Whatever the model raises when it is given a `KerasTensor`.
+    """
+    layers = list(model._flatten_layers())
+    operations = {*layers, *(each for layer in layers for each in getattr(layer, "operations", ()))}
+    noted = [(each, len(each._inbound_nodes), len(each._outbound_nodes)) for each in operations]
+    try:
+        return unshared(_inlined(keras.Model(image, call(image), name=model.name)))
+    finally:
+        for operation, inbound, outbound in noted:
+            del operation._inbound_nodes[inbound:], operation._outbound_nodes[outbound:]
+
+
+HELD = "_held"
+"""End of the name of a layer where it is used once more, and not for the image that is explained."""
+
+
+def unshared(model: keras.Model) -> keras.Model:
+    """Return a functional model in which each layer is used once: the second use of a layer NAME is a layer NAME_2.
+
+    What a layer does for a `Held` input and not for the image is a layer NAME_held.
+
+    Args:
+        model: A functional model.
+
+    Returns:
+        A model of twins, which share the variables of the model's layers.
+    """
+    count: dict[str, int] = {}
+    seen: set[int] = set()
+
+    def call(layer: Any, *args, **kwargs) -> Any:
+        sources = [origin(each) for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
+        depends = not isinstance(layer, Held) and any(
+            isinstance(source, keras.layers.InputLayer) or id(source) in seen for source in sources
+        )
+        name = layer.name if depends or isinstance(layer, Held) else layer.name + HELD
+        count[name] = count.get(name, 0) + 1
+        if layer._inbound_nodes or name != layer.name:
+            layer = twin(layer)
+            layer.name = name if count[name] == 1 else f"{name}_{count[name]}"
+        if depends:
+            seen.add(id(layer))
+        return layer(*args, **kwargs)
+
+    with kept_random_state():
+        # The bare graph, without the loss and the optimizer of a compiled model.
+        plain = keras.Model(model.inputs, model.outputs, name=model.name)
+        copied = keras.models.clone_model(plain, clone_function=twin, call_function=call)
+    outputs = copied.outputs[0] if len(copied.outputs) == 1 else copied.outputs
+    return keras.Model(copied.inputs[0] if len(copied.inputs) == 1 else copied.inputs, outputs, name=model.name)
+
+
+def of_image(model: keras.Model) -> set[Any]:
+    """Return the layers and plain operations whose output depends on the image, and not on `Held` inputs alone."""
+    found: set[Any] = set()
+    for operation in model.operations:
+        is_input = isinstance(operation, keras.layers.InputLayer)
+        if is_input or (not isinstance(operation, Held) and any(each in found for each in origins(operation))):
+            found.add(operation)
+    return found
+
+
+ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
+"""Layers in which tokens attend to tokens."""
+
+
+def attention_layers(layer: keras.Layer) -> list[Any]:
+    """Return the attention layers of a model or a layer, those inside other layers too."""
+    return list(dict.fromkeys(each for each in layer._flatten_layers() if isinstance(each, ATTENTION)))
+
+
+@contextmanager
+def recorded_attention(model: keras.Model) -> Iterator[list[Any]]:
+    """Note the attention of each layer while the model is called: tensors (batch, heads, tokens, tokens), in order."""
+    recorded: list[Any] = []
+
+    def recording(own: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args, return_attention_scores: bool = False, **kwargs) -> Any:
+            output, scores = own(*args, return_attention_scores=True, **kwargs)
+            recorded.append(scores)
+            return (output, scores) if return_attention_scores else output
+
+        return call
+
+    layers = attention_layers(model)
+    for layer in layers:
+        layer.call = recording(layer.call)
+    try:
+        yield recorded
+    finally:
+        for layer in layers:
+            del layer.call
 
 
 def twin(operation: Any) -> Any:

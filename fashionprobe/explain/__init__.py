@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fashionprobe.explain.adversarial import fast_gradient_sign
     from fashionprobe.explain.explainers import (
         CAM,
+        AttentionRollout,
         Deconvnet,
         Deletion,
         Explainer,
@@ -31,15 +32,17 @@ if TYPE_CHECKING:
         SmoothGrad,
     )
     from fashionprobe.explain.faithfulness import randomization
+    from fashionprobe.explain.inputs_outputs import functional
     from fashionprobe.explain.maximization.dream import dream
     from fashionprobe.explain.maximization.invert import invert
     from fashionprobe.explain.maximization.maximize import maximize
     from fashionprobe.explain.segmentation import segment
-    from fashionprobe.explain.targets import Channel, Neuron
+    from fashionprobe.explain.targets import Channel, Neuron, Similarity
     from fashionprobe.plots.overlays import overlay
 
 __all__ = [
     "CAM",
+    "AttentionRollout",
     "Channel",
     "Deconvnet",
     "Deletion",
@@ -56,9 +59,11 @@ __all__ = [
     "Occlusion",
     "PercentileCAM",
     "ScoreCAM",
+    "Similarity",
     "SmoothGrad",
     "dream",
     "fast_gradient_sign",
+    "functional",
     "invert",
     "maximize",
     "overlay",

@@ -103,6 +103,7 @@ def guided_grad_cam(
     """
     network = Network(with_relu_rule(model, "guided"), target=target)
     cam = grad_cam(model, layer, target=target)
+    is_chosen = network.classes is not None
 
     @tf.function(autograph=False)
     def guided(images: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -112,7 +113,7 @@ def guided_grad_cam(
     def explain(images: np.ndarray | tf.Tensor, classes: Classes = None) -> np.ndarray:
         pixels = check_images(network.model, images)
         gradients, chosen = guided(pixels, network.check_classes(classes, len(pixels)))
-        maps = cam(pixels, chosen.numpy() if target is None else None)
+        maps = cam(pixels, chosen.numpy() if is_chosen else None)
         return gradients.numpy() * resize(maps, gradients.numpy().shape[1:3])[..., None]
 
     return explain

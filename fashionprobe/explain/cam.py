@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fashionprobe.backbones.graph import CHANNELS_FIRST, channels_first, origin
+from fashionprobe.backbones.graph import CHANNELS_FIRST, attention_layers, channels_first, of_image, origin
 from fashionprobe.errors import UserError
 from fashionprobe.explain import functions
 from fashionprobe.explain.explained_model import (
@@ -230,10 +230,21 @@ def open_at(model: keras.Model, layer: str | keras.Layer | None, target: Target 
         # Its gradient at its own layer is 1 at one channel whatever the image shows.
         before.remove(origin(opened.last))
     first = channels_first(opened.model)
+    # What is made of an input that is held, such as the second image of a pair, is no place of this image.
+    before &= of_image(opened.model)
     candidates = [each.name for each in opened.model.layers if each in before and _has_space(each, first)]
     if not candidates and layer is None:
-        raise UserError("model", expected="one with a feature map before the target", received=opened.model.name)
+        raise UserError(
+            "model", expected="one with a feature map before the target", received=opened.model.name,
+            remedy="Methods that need none: gradient, smooth_grad, integrated_gradients and occlusion.",
+        )  # fmt: skip
     name = candidates[-1] if layer is None else layer
+    if layer is None and _is_of_patches(opened.model.get_layer(name), before):
+        raise UserError(
+            "model", expected="one with a feature map behind its attention",
+            received=f"{opened.model.name}, a network of tokens, whose last one is {name}",
+            remedy="Use attention_rollout, gradient, smooth_grad, integrated_gradients or occlusion.",
+        )  # fmt: skip
     found = find_map(opened.model, name)
     if found not in before:
         raise UserError(
@@ -249,6 +260,15 @@ def _has_space(layer: keras.Layer, first: set[str]) -> bool:
     if layer.name.endswith(CHANNELS_FIRST) or layer.name in first:
         return False
     return len(shape) == 4 and tuple(shape[1:3]) != (1, 1) and not isinstance(layer, keras.layers.InputLayer)
+
+
+def _is_of_patches(layer: Any, before: set[keras.Operation]) -> bool:
+    """Return whether a map is that of the patches of a vision transformer, or of what comes before them."""
+    attends = {each for each in before if isinstance(each, keras.Layer) and attention_layers(each)}
+    own = _upstream(layer.output)
+    convolved = [each for each in own if isinstance(each, keras.layers.Conv2D)]
+    # A convolutional network may well end in one attention that pools its last map.
+    return bool(attends) and not attends & own and len(convolved) <= 1
 
 
 def _upstream(tensor: Any) -> set[keras.Operation]:

@@ -15,15 +15,18 @@ from fashionprobe.backbones.graph import (
     CHANNELS_LAST,
     channels_first,
     flatten,
+    holds_subclassed,
     origin,
     readers,
     twin,
+    unshared,
     uses,
     with_channels_last,
 )
 from fashionprobe.errors import UserError, conflict
 from fashionprobe.explain import functions
-from fashionprobe.explain.targets import Channel, Neuron, Target
+from fashionprobe.explain.inputs_outputs import functional, input_names
+from fashionprobe.explain.targets import Channel, Neuron, Similarity, Target
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,8 @@ class Network:
     inside is copied with the weights it has now.
 
     Args:
-        model: A functional or sequential model, with models nested to any depth; one image input, one output.
+        model: A functional, sequential or subclassed model, with models nested to any depth; one image input, one
+            output. `inputs_outputs.functional` chooses one of several.
         layers: Names of layers, of inner models too, whose outputs are wanted.
         target: What is explained.
 
@@ -88,13 +92,21 @@ class Network:
         if isinstance(target, Channel | Neuron):
             self.last = find_layer(self.model, target.layer, argument="target").output
             _check_unit(target, self.last.shape)
+        elif isinstance(target, Similarity):
+            self.last = self._embedding()
         else:
             self.last = self._scores()
-        self._trunk = keras.Model(self.model.input, [*outputs, self.last])
+        self._trunk: Any = keras.Model(self.model.input, [*outputs, self.last])
+        if isinstance(target, Similarity):
+            pixels = check_images(self.model, target.others)
+            parts = [self(pixels[place : place + 1])[1] for place in range(len(pixels))]
+            self._others = tf.constant(tf.concat(parts, axis=0).numpy())
 
     @property
     def classes(self) -> int | None:
-        """How many classes the target chooses from; None when the target is not a class."""
+        """How many classes, or images to be compared with, the target chooses from; None when it is neither."""
+        if isinstance(self.target, Similarity):
+            return len(self.target.others)
         head: Any = self.dense or self.model
         return None if self.target is not None else int(head.output.shape[-1])
 
@@ -125,6 +137,8 @@ class Network:
             return tf.reduce_mean(tf.reshape(channel, (tf.shape(channel)[0], -1)), axis=1)
         if isinstance(self.target, Neuron):
             return last[:, self.target.row, self.target.column, self.target.channel]
+        if isinstance(self.target, Similarity):
+            return self.target(last, tf.gather(self._others, classes))
         if self.target is not None:
             scores = tf.convert_to_tensor(self.target(last))
             if len(scores.shape) != 1:
@@ -174,9 +188,16 @@ class Network:
         Raises:
             UserError: If a class is not there, their number is not that of the images, or the target is not a class.
         """
+        most = self.classes
+        if classes is None and isinstance(self.target, Similarity):
+            if most not in (1, batch):
+                raise UserError(
+                    "classes", expected="the number of the other image for each image",
+                    received=f"none, for {batch} images and {most} others",
+                )  # fmt: skip
+            return tf.range(batch) if most == batch else tf.zeros((batch,), tf.int32)
         if classes is None:
             return tf.fill((batch,), -1)
-        most = self.classes
         if most is None:
             raise conflict("classes", "a target that is not a class", classes)
         numbers = np.asarray(classes)
@@ -193,13 +214,24 @@ class Network:
             raise UserError("classes", expected=f"in the range [0, {most})", received=classes)
         return tf.constant(numbers, tf.int32)
 
+    def _embedding(self) -> Any:
+        """Return the output, which must be one embedding per image."""
+        tensor: Any = self.model.output
+        if len(self.model.outputs) == 1 and len(tensor.shape) == 2:
+            return tensor
+        raise UserError(
+            "model", expected="a network that embeds images, output (batch, dimension)",
+            received=f"output {tensor.shape}" if len(self.model.outputs) == 1 else f"{len(self.model.outputs)} outputs",
+            remedy="Pool a feature map first: keras.layers.GlobalAveragePooling2D.",
+        )  # fmt: skip
+
     def _scores(self) -> Any:
         """Return the tensor that the scores are computed from, and note the dense layer between, if there is one."""
         if len(self.model.outputs) != 1:
             names = ", ".join(self.model.output_names)
             raise UserError(
                 "model", expected="a model with one output", received=f"{len(self.model.outputs)}: {names}",
-                remedy="Explain one: keras.Model(model.input, model.get_layer(NAME).output).",
+                remedy='Choose one: functional(model, output="NAME").',
             )  # fmt: skip
         tensor: Any = self.model.output
         if self.target is None and len(tensor.shape) != 2:
@@ -326,16 +358,23 @@ def _without_activation(dense: Any, last: tf.Tensor) -> tf.Tensor:
 def flat(model: keras.Model) -> keras.Model:
     """Return a functional model without inner models; the given one, or a model of its layers, where it is flat.
 
+    A layer NAME that is used again is a layer NAME_2 of its own there, with the same variables.
+
     Raises:
-        UserError: If this is not a functional or sequential model, it has several inputs, or it uses a layer twice.
+        UserError: If this is no model, it was never called, or it has several inputs.
     """
-    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+    if not isinstance(model, keras.Model):
         raise UserError(
-            "model", expected="a functional or sequential Keras model that knows its input shape",
-            received=type(model).__name__, remedy="Call model.build(input_shape) first, or make it functional.",
+            "model", expected="a functional or sequential Keras model, or a subclassed one that was called before",
+            received=type(model).__name__, remedy="Wrap a layer: keras.Model(image, layer(image)).",
         )  # fmt: skip
+    if holds_subclassed(model) and len(getattr(model, "inputs", None) or [0]) == 1:
+        model = functional(model)
     if len(model.inputs) != 1:
-        raise UserError("model", expected="a model with one input", received=f"{len(model.inputs)} inputs")
+        raise UserError(
+            "model", expected="a model with one input", received=f"{len(model.inputs)}: {input_names(model)}",
+            remedy='Hold the others: functional(model, input="NAME", inputs={"OTHER": VALUE}).',
+        )  # fmt: skip
     # A chain of layers needs no copy to be a graph; and Keras' own way in may be a list of one.
     if not any(isinstance(layer, keras.Model) for layer in model.layers):
         outputs = model.outputs[0] if len(model.outputs) == 1 else model.outputs
@@ -348,11 +387,7 @@ def flat(model: keras.Model) -> keras.Model:
             remedy="Put keras.layers.Permute((3, 1, 2)) in front of it.",
         )  # fmt: skip
     model = with_channels_last(model)
-    names = [operation.name for operation in model.operations]
-    for layer in model.layers:
-        if uses(layer) > 1 or names.count(layer.name) > 1:
-            raise UserError("model", expected="a model that uses each layer once", received=f"{layer.name}, used again")
-    return model
+    return unshared(model) if any(uses(layer) > 1 for layer in model.layers) else model
 
 
 def find_layer(model: keras.Model, name: str | keras.Layer, *, argument: str = "layer") -> Any:

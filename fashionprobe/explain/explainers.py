@@ -3,6 +3,7 @@
 Each stands on the function of its name in `cam`, `score_cam`, `occlusion` or `backprop`, and gives the same maps.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,11 +15,11 @@ from fashionprobe.errors import UserError
 from fashionprobe.explain import methods, score_cam
 from fashionprobe.explain.backprop import check_count
 from fashionprobe.explain.cam import open_at
-from fashionprobe.explain.explained_model import Classes, check_images, flat
+from fashionprobe.explain.explained_model import Classes, ExplainFunction, check_images, flat
 from fashionprobe.explain.faithfulness import Baseline, Curve, deletion, insertion
 from fashionprobe.explain.heatmaps import heatmap
 from fashionprobe.explain.occlusion import WINDOWS, Score
-from fashionprobe.explain.targets import Channel, Neuron, Target
+from fashionprobe.explain.targets import Channel, Metric, Neuron, Similarity, Target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,9 +51,13 @@ class Explainer:
         check_count("batch_size", batch_size)
         self.target, self.batch_size, self.options = target, batch_size, options
         self.model, self.layer = self._open(model, layer)
-        portions = {"batch_size": batch_size} if self.method in methods.IN_PORTIONS else {}
-        self._explain = methods.explainer(
-            self.method, self.model, layer=self.layer, target=target, **options, **portions
+        self._explain = self._made(target)
+
+    def _made(self, target: Target) -> ExplainFunction:
+        """Return the method for a target."""
+        portions = {"batch_size": self.batch_size} if self.method in methods.IN_PORTIONS else {}
+        return methods.explainer(
+            self.method, self.model, layer=self.layer, target=target, **self.options, **portions
         )  # fmt: skip
 
     def __call__(self, images: Images, classes: Classes = None) -> np.ndarray:
@@ -86,6 +91,39 @@ class Explainer:
             UserError: If the images or the classes do not fit the model.
         """
         return _joined([heatmap(raw, pixels.shape[1:3]) for pixels, raw in self._portions(images, classes)])
+
+    def pair(
+        self, images: np.ndarray | tf.Tensor, others: np.ndarray | tf.Tensor, metric: Metric = "cosine"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Explain in both images of each pair why a network that embeds images finds them alike.
+
+        Each is explained with the `Similarity` to the other one as target, whatever the target of this explainer is.
+
+        Args:
+            images: float (pairs, height, width, channels); or a single one of them, for all others.
+            others: The same.
+            metric: How alike two embeddings are: "cosine", "dot" or "euclidean".
+
+        Returns:
+            The heatmaps of `images` and those of `others`, each float32 (pairs, height, width) in [0, 1].
+
+        Raises:
+            UserError: If the images do not fit the model or each other, it ends in no embedding, or the method
+                explains nothing but classes.
+        """
+        both = [np.asarray(check_images(self.model, each)) for each in (images, others)]
+        count = max(map(len, both))
+        if any(len(each) not in (1, count) for each in both):
+            raise UserError("others", expected=f"{len(both[0])} images, or one", received=len(both[1]))
+        first, second = (np.repeat(each, count, axis=0) if len(each) < count else each for each in both)
+        return self._compared(second, metric).heatmap(first), self._compared(first, metric).heatmap(second)
+
+    def _compared(self, others: np.ndarray, metric: Metric) -> "Explainer":
+        """Return this explainer with the similarity to other images as its target."""
+        compared = copy.copy(self)
+        compared.target = Similarity(others, metric)
+        compared._explain = compared._made(compared.target)
+        return compared
 
     def plot(self, images: Images, classes: Classes = None, *, count: int = 8) -> "Figure":
         """Draw images, each beside what the method sees in it.
@@ -131,6 +169,8 @@ class Explainer:
 
     def _explained(self) -> str:
         """Say what is explained."""
+        if isinstance(self.target, Similarity):
+            return f"the {self.target.metric} similarity to another image"
         if isinstance(self.target, Channel | Neuron):
             place = f" at ({self.target.row}, {self.target.column})" if isinstance(self.target, Neuron) else ""
             return f"channel {self.target.channel}{place} of {self.target.layer}"
@@ -138,6 +178,9 @@ class Explainer:
 
     def _portions(self, images: Images, classes: Classes) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield images, `batch_size` or fewer at a time, and their raw maps."""
+        if classes is None and isinstance(self.target, Similarity):
+            count = len(self.target.others)
+            classes = np.arange(count) if count > 1 else 0
         numbers, done = np.asarray(-1 if classes is None else classes), 0
         for batch in self._batches(images):
             if numbers.ndim == 1 and len(numbers) < done + len(batch):
@@ -217,7 +260,7 @@ class GradCAM(Explainer):
     Args:
         model: The classifier, or any network for a target that is not a class.
         layer: A layer with a feature map, or its name; the last one that leads to the target by default.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         relu: Whether negative values become 0.
         batch_size: Images that go through the network at once.
 
@@ -243,7 +286,7 @@ class GradCAMPlusPlus(GradCAM):
     Args:
         model: The classifier, or any network for a target that is not a class.
         layer: A layer with a feature map, or its name; the last one that leads to the target by default.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         relu: Whether negative values become 0.
         batch_size: Images that go through the network at once.
 
@@ -264,7 +307,7 @@ class PercentileCAM(Explainer):
         model: The classifier, or any network for a target that is not a class.
         layer: A layer with a feature map, or its name; the last one that leads to the target by default.
         percentile: From 0 to 100; 50 is the median, 90 is laxer.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         relu: Whether negative values become 0.
         batch_size: Images that go through the network at once.
 
@@ -289,7 +332,7 @@ class ScoreCAM(Explainer):
         layer: A layer with a feature map, or its name; the last one that leads to the target by default.
         channels: How many channels of each image are used, those of the greatest variance; all by default.
         weights: "probability", as in the paper's section 3.2, or "softmax" over the channels, as in its algorithm 1.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the probability of a class by default.
+        target: A `Channel`, `Neuron`, `Similarity` or function to explain; the probability of a class by default.
         batch_size: Images seen through a channel that go through the network at once.
 
     Raises:
@@ -335,6 +378,29 @@ class LayerCAM(Explainer):
         super().__init__(model, layer, None, batch_size)
 
 
+class AttentionRollout(Explainer):
+    """Attention rollout: which patches the tokens of a vision transformer have taken in, whatever the class.
+
+    Args:
+        model: A network with `MultiHeadAttention` layers, whose tokens are patches of the image.
+        batch_size: Images that go through the network at once.
+
+    Raises:
+        UserError: If the model has no such layers; when called, if its tokens are not patches in a grid.
+
+    Reference:
+        Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020.
+    """
+
+    method = "attention_rollout"
+
+    def __init__(self, model: keras.Model, *, batch_size: int = 32) -> None:
+        super().__init__(model, None, None, batch_size)
+
+    def _explained(self) -> str:
+        return "the attention"
+
+
 class Occlusion(Explainer):
     """Occlusion: windows of the image are filled with noise one by one; high where the target needs what is there.
 
@@ -348,7 +414,7 @@ class Occlusion(Explainer):
         seed: Seed of the noise.
         score: "probability", or "output" for the rule of the visualization report: the sum of 1 / s over the windows,
             s the output of the last layer before any softmax.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the probability of a class by default.
+        target: A `Channel`, `Neuron`, `Similarity` or function to explain; the probability of a class by default.
         batch_size: Hidden images that go through the network at once.
 
     Raises:
@@ -376,7 +442,7 @@ class Gradient(Explainer):
 
     Args:
         model: The classifier, or any network for a target that is not a class.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         batch_size: Images that go through the network at once.
 
     Raises:
@@ -397,7 +463,7 @@ class Deconvnet(Gradient):
 
     Args:
         model: A network with a ReLU.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         batch_size: Images that go through the network at once.
 
     Raises:
@@ -415,7 +481,7 @@ class GuidedBackpropagation(Gradient):
 
     Args:
         model: A network with a ReLU.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         batch_size: Images that go through the network at once.
 
     Raises:
@@ -434,7 +500,7 @@ class GuidedGradCAM(Explainer):
     Args:
         model: A network with a ReLU.
         layer: The layer of Grad-CAM, or its name; the last one with a feature map by default.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         batch_size: Images that go through the network at once.
 
     Raises:
@@ -460,7 +526,7 @@ class SmoothGrad(Explainer):
         samples: Noisy copies of each image.
         deviation: Standard deviation of the noise, as a share of the image's own range.
         seed: Which noise, 0 to 2**31 - 1; an image gets the same in whatever batch it comes.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         batch_size: Copies that go through the network at once.
 
     Raises:
@@ -487,7 +553,7 @@ class IntegratedGradients(Explainer):
         steps: Points on the line; doubled, three times at most, where the values miss the difference of the scores.
         baseline: An image without information: one value for all pixels, or an array that fits (height, width,
             channels).
-        target: What is explained: a `Channel`, a `Neuron` or a function; the score of a class by default.
+        target: What is explained: a `Channel`, `Neuron`, `Similarity` or function; the score of a class by default.
         batch_size: Points that go through the network at once.
 
     Raises:
@@ -513,7 +579,7 @@ class Deletion:
         model: The classifier, or any network for a target that is not a class.
         steps: Steps from the whole image to nothing of it.
         baseline: What stands where pixels are erased: "mean", "blur", one value, or an image.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the probability of a class by default.
+        target: A `Channel`, `Neuron`, `Similarity` or function to explain; the probability of a class by default.
         batch_size: Changed images that go through the network at once.
 
     Raises:
@@ -562,7 +628,7 @@ class Insertion(Deletion):
         model: The classifier, or any network for a target that is not a class.
         steps: Steps from the baseline to the whole image.
         baseline: What stands where pixels are not yet put in: "blur", "mean", one value, or an image.
-        target: What is explained: a `Channel`, a `Neuron` or a function; the probability of a class by default.
+        target: A `Channel`, `Neuron`, `Similarity` or function to explain; the probability of a class by default.
         batch_size: Changed images that go through the network at once.
 
     Raises:

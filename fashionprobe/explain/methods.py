@@ -32,7 +32,10 @@ SIGNED = ("deconvnet", "guided_backpropagation", "guided_grad_cam")
 """Methods that are shown as pictures of signed colours, not as strength."""
 
 METHODS = (*MAPS, *PIXELS)
-"""All of them."""
+"""All of them that explain any network."""
+
+ATTENTION = ("attention_rollout",)
+"""Methods for networks of tokens that attend to each other, such as vision transformers; they return maps."""
 
 TITLES = {
     "cam": "CAM", "grad_cam": "Grad-CAM", "grad_cam_plus_plus": "Grad-CAM++", "score_cam": "Score-CAM",
@@ -75,11 +78,13 @@ def check_methods(names: Sequence[str], *, of_channel: bool) -> None:
         UserError: If there is no such method, or it explains nothing but classes and a channel is to be explained.
     """
     for name in names if list(names) != ["all"] else ():
-        if name not in METHODS:
-            raise unknown_name("method", name, ["all", *METHODS], listing="`fashionprobe see --help` lists them all.")
-        if of_channel and name in OF_CLASSES:
+        if name not in (*METHODS, *ATTENTION):
+            raise unknown_name(
+                "method", name, ["all", *METHODS, *ATTENTION], listing="`fashionprobe see --help` lists them all."
+            )
+        if of_channel and name in (*OF_CLASSES, *ATTENTION):
             others = ", ".join(other for other in METHODS if other not in OF_CLASSES)
-            raise UserError("method", expected=f"one that can explain a channel: {others}", received=name)
+            raise UserError("method", expected=f"one that can explain other than a class: {others}", received=name)
 
 
 def explainer(
@@ -88,7 +93,7 @@ def explainer(
     """Make a method for a model.
 
     Args:
-        name: One of `MAPS` or `PIXELS`.
+        name: One of `METHODS` or `ATTENTION`.
         model: The model; pixels as it takes them.
         layer: The layer whose feature map the method looks at; None for the last one. Ignored by methods without.
         target: What is explained; None for a class.
@@ -102,13 +107,18 @@ def explainer(
     """
     check_methods([name], of_channel=target is not None)
     arguments = {"layer": layer} if name in LAYERED else {}
-    arguments |= {} if name in OF_CLASSES else {"target": target}
+    arguments |= {} if name in (*OF_CLASSES, *ATTENTION) else {"target": target}
     return _factory(name)(model, **arguments, **options)
 
 
 def _factory(name: str) -> "Callable[..., ExplainFunction]":
     """Return the function that makes a method for a model."""
-    from fashionprobe.explain import backprop, cam, occlusion, score_cam
+    from fashionprobe.explain import attention, backprop, cam, occlusion, score_cam
 
-    modules = {"score_cam": score_cam, "occlusion": occlusion, **dict.fromkeys(PIXELS, backprop)}
+    modules = {
+        "attention_rollout": attention,
+        "score_cam": score_cam,
+        "occlusion": occlusion,
+        **dict.fromkeys(PIXELS, backprop),
+    }
     return getattr(modules.get(name, cam), name)

@@ -72,7 +72,8 @@ def choose_columns(
     Raises:
         UserError: If there is no such method, or no class to explain.
     """
-    from fashionprobe.explain.methods import METHODS, OF_CLASSES, check_methods
+    from fashionprobe.backbones.graph import attention_layers
+    from fashionprobe.explain.methods import ATTENTION, METHODS, OF_CLASSES, check_methods
 
     if not of_channel and not opened.is_classifier:
         raise UserError(
@@ -82,6 +83,8 @@ def choose_columns(
         )  # fmt: skip
     if methods == ["all"]:
         methods = [name for name in METHODS if not of_channel or name not in OF_CLASSES]
+        if not of_channel and attention_layers(opened.model):
+            methods += ATTENTION
     options = {
         "occlusion": {"windows": windows, "seed": seed},
         "score_cam": {"channels": score_channels},

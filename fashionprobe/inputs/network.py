@@ -153,7 +153,8 @@ class NetworkSpec:
             raise UserError(
                 "backbone", expected="a network with one output",
                 received=f"{self.backbone!r}, with {len(loaded.model.outputs)}",
-                remedy="`branch` writes a file for each of its labels beside it, only_LABEL.keras.",
+                remedy="`branch` writes a file for each of its labels beside it, only_LABEL.keras; of any other, "
+                "Python saves one output: fashionprobe.explain.functional(model, output=NAME).save(FILE.keras).",
             )  # fmt: skip
         classes = facts.get("classes")
         if self.class_names is not None:

@@ -15,9 +15,9 @@ from fashionprobe.errors import UserError
 TEXTS = {
     "augment": "Random changes to training images, as flip,shift,zoom,rotate,brightness,contrast,hue,"
     "saturation or some of them.",
-    "backbone": "efficientnet_lite0, mini, resnet50, any other name of keras.applications, or the path of a .keras "
-    "file; with random weights also residual, sketch, symbol, vgg_residual, vgg_plain, light_model, light, light_bn, "
-    "resnet18 or resnet34.",
+    "backbone": "efficientnet_lite0, mini, resnet50, any other name of keras.applications, the path of a .keras file, "
+    "or hub:PRESET of KerasHub; with random weights also residual, sketch, symbol, vgg_residual, "
+    "vgg_plain, light_model, light, light_bn, resnet18 or resnet34.",
     "batch_size": "Images per batch.",
     "block": "Block number, or several as 1,4.",
     "dataset": "Name of the record set; in a script also what `ingest` returned.",

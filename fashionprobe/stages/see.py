@@ -9,7 +9,7 @@ import fashionprobe.inputs.arguments as shared
 from fashionprobe import progress
 from fashionprobe.artifacts import Artifact, Recipe, Result, build, child
 from fashionprobe.errors import UserError, conflict, missing, unknown_name
-from fashionprobe.explain.methods import MAPS, SIGNED, check_methods, windows_for
+from fashionprobe.explain.methods import ATTENTION, MAPS, SIGNED, check_methods, windows_for
 from fashionprobe.inputs.images import Images, open_images
 from fashionprobe.inputs.methods import Column, applicable, at_layers, choose_columns
 from fashionprobe.inputs.network import LoadedNetwork, NetworkSpec
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fashionprobe.explain.explained_model import ExplainFunction
-    from fashionprobe.explain.targets import Channel, Neuron, Target
+    from fashionprobe.explain.targets import Channel, Neuron, Similarity, Target
 
 log = logging.getLogger(__name__)
 
 CLASS_METHODS = ("grad_cam", "guided_backpropagation")
+SCALE = "relevance, from the least to the greatest of each picture"
+"""What the colours of the figures stand for."""
+
 CHANNEL_METHODS = ("guided_backpropagation", "gradient")
 
 
@@ -52,6 +55,7 @@ class _Job:
     layers: dict[str, str]
     targets: tuple[str, ...]
     explained: "Target"
+    similarity: float | None
     seed: int
     segment: bool
     command: str
@@ -77,6 +81,7 @@ def see(
     *,
     run: str | None = None,
     images: list[str] | str | None = None,
+    pair: list[str] | str | None = None,
     dataset: shared.Place | None = None,
     split: list[str] | str | None = None,
     samples: int = 8,
@@ -110,14 +115,19 @@ def see(
     """Draw heatmaps that show what a network looks at.
 
     It takes several methods at once, and writes a gallery page. A classifier is explained at the score of a class
-    before its softmax; with --channel or --neuron, any network at one of these.
+    before its softmax; with --channel or --neuron, any network at one of these; with --pair, a network that embeds
+    images at the similarity of two.
 
     Args:
         run: Name of the run; it becomes the folder runs/NAME. Default: the name of the record set, else "see".
         images: Image files, as a.jpg b.jpg. Or give a dataset.
+        pair: Two image files, in place of images: both are shown with what makes them alike, the cosine of their
+            embeddings. Default network: the embedding of the run; of any other backbone the mean of its last feature
+            map is compared.
         method: One or several of cam, grad_cam, percentile_cam, grad_cam_plus_plus, score_cam, layer_cam, occlusion,
-            gradient, deconvnet, guided_backpropagation, guided_grad_cam, smooth_grad, integrated_gradients; or all.
-            Default: grad_cam and guided_backpropagation; with --channel or --neuron the second and gradient.
+            gradient, deconvnet, guided_backpropagation, guided_grad_cam, smooth_grad, integrated_gradients; for vision
+            transformers attention_rollout; or all. Default: grad_cam and guided_backpropagation; with --channel or
+            --neuron the second and gradient.
         target: The class to explain: top (the network's first guess), true (the label of the dataset), or the name or
             number of a class; or several of these, which are shown side by side.
         channel: Number of a channel, from 0, to explain in place of a class; of --block or --layer.
@@ -147,40 +157,48 @@ def see(
     targets = shared.listed("target", target) or []
     blocks, layers = shared.numbers(block) or [], shared.listed("layer", layer) or []
     of_channel = channel is not None or neuron is not None
+    pair = _check_pair(pair, images, dataset, of_channel, targets)
     _check_place(channel, neuron, blocks, layers, targets)
-    check_methods(shared.listed("method", method) or [], of_channel=of_channel)
+    check_methods(shared.listed("method", method) or [], of_channel=of_channel or bool(pair))
     scores = shared.listed("occlusion_score", occlusion_score) or []
     for score in scores:
         if score not in ("probability", "output"):
             raise unknown_name("occlusion_score", score, ["probability", "output"])
 
     folder = child(runs_root, shared.run_name(run, dataset, "see"), argument="run")
+    embedding = folder / "embed" / "model.keras"
+    if pair and backbone is None and embedding.is_file():
+        backbone = str(embedding)
     spec = NetworkSpec.of(folder, backbone, weights, taps, preprocessing, size, seed, trust, class_names)
     spec.check(blocks, layers=layers)
     chosen = open_images(
-        images=images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
+        images=pair or images, dataset=dataset, split=split, samples=samples, fit=fit, seed=seed,
         tfrecords_root=tfrecords_root,
     )  # fmt: skip
-    opened = spec.open()
+    opened = _embedder(spec) if pair else spec.open()
     places = {f"block {number}": opened.layer(number, None) for number in blocks}
     places |= {name: opened.layer(None, name) for name in layers}
     looked_at = {place: name for place, name in places.items() if name is not None}
-    unit = _unit(channel, neuron, opened, looked_at)
+    unit, similarity = _unit(channel, neuron, opened, looked_at), None
+    if pair:
+        unit, similarity = _compared(opened, chosen)
     job = _Job(
         opened=opened,
         images=chosen,
         columns=at_layers(choose_columns(
             shared.listed("method", method) or list(CHANNEL_METHODS if of_channel else CLASS_METHODS),
             opened,
-            of_channel=of_channel,
+            of_channel=unit is not None,
             percentile=shared.numbers(percentile) or [50, 90],
             windows=shared.numbers(windows) or windows_for(opened.backbone.size),
             score_channels=score_channels, noise_samples=noise_samples, steps=steps, seed=seed,
             occlusion_score=scores,
         ), looked_at),
         layers=looked_at,
-        targets=_check_targets(targets, opened, chosen) if unit is None else (_named(channel, neuron),),
+        targets=_check_targets(targets, opened, chosen) if unit is None
+        else ("similarity" if pair else _named(channel, neuron),),
         explained=unit,
+        similarity=similarity,
         seed=seed,
         segment=segment,
         command=command,
@@ -200,6 +218,56 @@ def see(
         settings={"batch_size": batch_size},
     )
     return _result(artifact)
+
+
+def _check_pair(
+    pair: list[str] | str | None, images: object, dataset: object, of_channel: bool, targets: list[str]
+) -> list[str]:
+    """Return the two files of a pair, none where there is no pair."""
+    if pair is None:
+        return []
+    files = [pair] if isinstance(pair, str) else list(pair)
+    for option, given in (("--images", images), ("--dataset", dataset), ("--channel or --neuron", of_channel)):
+        if given:
+            raise conflict("pair", option, " ".join(files))
+    if targets != ["top"]:
+        raise conflict("target", "--pair", ", ".join(targets))
+    absent = [file for file in files if not Path(file).is_file()]
+    if len(files) != 2 or absent:
+        received = f"{absent[0]!r}, which is no file" if absent else len(files)
+        raise UserError("pair", expected="two image files, as a.jpg b.jpg", received=received)
+    return files
+
+
+def _embedder(spec: NetworkSpec) -> LoadedNetwork:
+    """Open a network that embeds images; one that ends in a feature map is pooled by its mean."""
+    import keras
+
+    opened = spec.open(classifier=False)
+    network = opened.backbone
+    if opened.classes:
+        raise UserError(
+            "backbone", expected="a network that embeds images, such as the model.keras of `fashionprobe embed`",
+            received=f"{network.name}, which ends in classes", remedy="Or name a backbone, as --backbone mini.",
+        )  # fmt: skip
+    if len(network.model.output_shape) != 4:
+        return opened
+    pooled = keras.layers.GlobalAveragePooling2D(name="embedding")(network.model.output)
+    model = keras.Model(network.model.input, pooled, name=network.model.name)
+    return replace(opened, backbone=replace(network, model=model))
+
+
+def _compared(opened: LoadedNetwork, images: Images) -> "tuple[Similarity, float]":
+    """Return the target of a pair, in which each image is the other one's, and how alike they are."""
+    import tensorflow as tf
+
+    from fashionprobe.explain.explained_model import Network
+    from fashionprobe.explain.targets import Similarity
+
+    pixels = images.first(opened.backbone.size, 2)
+    target = Similarity(pixels)
+    network = Network(opened.model, target=target)
+    return target, float(network.score(network(tf.constant(pixels[:1]))[1], tf.constant([1]))[0])
 
 
 def _check_place(
@@ -278,6 +346,7 @@ def _write(draft: Path, job: _Job, explainers: "dict[str, ExplainFunction]", bat
 
     predict = None if job.explained is not None else probabilities(job.opened.model)
     rows, figures, done = [], Figures(draft), 0
+    seen: list[tuple[np.ndarray, list[tuple[str, np.ndarray]]]] = []
     with progress.bar(total=len(job.images.names), unit="image", description="see") as bar:
         for pixels in job.images.batches(job.opened.backbone.size, batch_size):
             shares = predict(pixels) if predict else None
@@ -290,9 +359,11 @@ def _write(draft: Path, job: _Job, explainers: "dict[str, ExplainFunction]", bat
                 done += 1
                 of_image = [each[place] for each in described]
                 maps = [{name: each[place] for name, each in of_target.items()} for of_target in raw]
-                _write_image(figures, job, done, of_image, image, maps)
+                seen.append(_write_image(figures, job, done, of_image, image, maps))
                 rows += [{"image": done, **row} for row in of_image]
                 bar.update()
+    if job.similarity is not None:
+        _write_pair(figures, job, seen)
     pd.DataFrame(rows).to_csv(draft / "items.csv", index=False, float_format="%.6f")
     facts = {"images": done, "methods": [column.key for column in job.columns], "figures": figures.notes}
     _write_page(draft, job, facts)
@@ -308,6 +379,10 @@ def _describe(
     names = job.images.names[start : start + count]
     labels = job.images.labels(job.opened.label)[start : start + count]
     rows: list[dict[str, Any]] = [{"id": name, "true": label} for name, label in zip(names, labels, strict=True)]
+    if job.similarity is not None:
+        others = np.arange(1, -1, -1)[start : start + count]
+        told = [{"explained": f"likeness to {job.images.names[other]}", "cosine": job.similarity} for other in others]
+        return others, [{**row, **each} for row, each in zip(rows, told, strict=True)]
     if shares is None:
         return None, [{**row, "explained": f"{target} of {next(iter(job.layers.values()))}"} for row in rows]
     top = shares.argmax(axis=1)
@@ -328,8 +403,12 @@ def _describe(
 def _write_image(
     figures: Figures, job: _Job, number: int, rows: list[dict[str, Any]], pixels: "np.ndarray",
     raw: "list[dict[str, np.ndarray]]",
-) -> None:  # fmt: skip
-    """Write the raw maps of one image, of each target, a picture of each, and the figure of all."""
+) -> "tuple[np.ndarray, list[tuple[str, np.ndarray]]]":  # fmt: skip
+    """Write the raw maps of one image, of each target, a picture of each, and the figure of all.
+
+    Returns:
+        The image and the pictures by their headings.
+    """
     import numpy as np
     from PIL import Image
 
@@ -351,23 +430,38 @@ def _write_image(
             shown = picture(image, maps, relevance, signed=column.method in SIGNED)
             Image.fromarray(shown).save(figures.folder / f"image_{number:03d}_{name}.png")
             kept[name] = maps
-            if job.segment and column.method in MAPS:
+            if job.segment and column.method in (*MAPS, *ATTENTION):
                 found = segment(image, relevance)
                 Image.fromarray(found).save(figures.folder / f"image_{number:03d}_{name}_segment.png")
                 heading = column.title if alone else f"{column.title}: {row['explained']}"
                 cut.append((heading, outlined(image, found, side=max(image.shape))))
             panels.append(((column.place or column.title) if alone else row["explained"], shown))
     np.savez(figures.folder / f"image_{number:03d}.npz", **kept)
-    scale = "relevance, from the least to the greatest of each picture"
     title = _title(job, rows)
     layout = {} if alone else {"columns": len(rows) + 1, "name": job.columns[0].title}
     if alone and by_layer:
         layout = {"columns": len(job.layers) + 1, "name": _heading(job.columns[0])}
-    figure = explained(image, panels, title=title, scale=scale, **layout)
-    figures.add(f"image_{number:03d}", figure, title, _caption(job, rows))
+    if job.similarity is None:
+        figure = explained(image, panels, title=title, scale=SCALE, **layout)
+        figures.add(f"image_{number:03d}", figure, title, _caption(job, rows))
     if cut:
         caption = "Tinted: what the map points at, up to the edges of the image (random walker from its seeds)."
         figures.add(f"image_{number:03d}_segments", explained(image, cut, title=title), f"{title}: cut out", caption)
+    return image, panels
+
+
+def _write_pair(figures: Figures, job: _Job, seen: "list[tuple[np.ndarray, list[tuple[str, np.ndarray]]]]") -> None:
+    """Draw the two images of a pair side by side, and below them what each method sees in both."""
+    from fashionprobe.plots.overlays import explained
+
+    (first, of_first), (second, of_second) = seen
+    one, other = job.images.names
+    panels = [(other, second)] + [
+        each for both in zip(of_first, of_second, strict=True) if both[0][1] is not first for each in both
+    ]  # fmt: skip
+    title = f"{one} and {other}: cosine {job.similarity:.2f}"
+    figure = explained(first, panels, title=title, scale=SCALE, columns=2, name=one)
+    figures.add("pair", figure, title, "Bright places of each image speak for likeness to the other one.")
 
 
 def _heading(column: Column) -> str:

@@ -281,13 +281,21 @@ def test_code_in_a_model_file_is_refused(tmp_path):
 def test_two_inputs(tmp_path):
     one, two = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
     text = error(saved(keras.Model([one, two], layers.Conv2D(2, 3)(layers.Add()([one, two]))), tmp_path))
-    assert text.startswith("`backbone` must be a model with one input (batch, height, width, 3). Received: input shape")
+    assert text.startswith(
+        "`backbone` must be a model with one input, for commands give it images alone. Received: 2: "
+    )
 
 
 def test_grey_input(tmp_path):
     assert error(saved(small(channels=1), tmp_path)) == (
-        "`backbone` must be a model with one input (batch, height, width, 3). Received: input shape (None, 32, 32, 1)."
+        "`backbone` must be a model with one input (batch, height, width, 3). Received: input shape (None, 32, 32, 1). "
+        "Save one that makes its input of RGB: keras.Model(image, model(keras.ops.image.rgb_to_grayscale(image))), "
+        "image = keras.Input((H, W, 3))."
     )
+    image = keras.Input((32, 32, 3))
+    behind = keras.Model(image, small(channels=1)(keras.ops.image.rgb_to_grayscale(image)))
+    assert load(saved(behind, tmp_path), preprocessing="none").taps == ("relu", "last")
+    assert "model(LAYERS(image))" in error(saved(small(channels=4), tmp_path))
 
 
 def test_layer_used_twice(tmp_path):

@@ -130,7 +130,10 @@ def test_unknown_tap():
 def test_tap_without_a_map():
     model = chain(conv("a"), layers.GlobalAveragePooling2D(name="pooled"))
     text = error(choose_taps, model, ["a", "pooled"], (32, 32))
-    assert text == "`taps` must be layers with a feature map (batch, height, width, channels). Received: pooled."
+    assert text == (
+        "`taps` must be layers with a feature map (batch, height, width, channels), or tokens (batch, tokens, "
+        "channels). Received: pooled."
+    )
 
 
 def test_size_too_small():
@@ -151,3 +154,20 @@ def test_the_smallest_size_is_the_product_of_the_reductions():
     assert [smallest_size(model, tap) for tap in "abcd"] == [2, 4, 4, 8]
     fixed = keras.Sequential([keras.Input((9, 9, 3)), conv("a", strides=2)])
     assert smallest_size(flatten(fixed), "a") == 1
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_vision_transformer_has_a_block_for_each_attention(plain):
+    import keras
+    from keras import layers
+
+    image = keras.Input((16, 16, 3))
+    x = layers.Reshape((-1, 8))(layers.Conv2D(8, 4, strides=4, name="patches")(image))
+    for number in (1, 2):
+        y = layers.LayerNormalization(name=f"before{number}")(x)
+        y = layers.MultiHeadAttention(1, 8)(y, y)
+        x = x + y if plain else layers.Add(name=f"out{number}")([x, y])
+    model = keras.Model(image, layers.GlobalAveragePooling1D()(layers.LayerNormalization(name="last")(x)))
+    # A plain sum has no name to ask for: what it is normalised to is the block.
+    assert find_taps(model, (16, 16)) == (("before2", "last") if plain else ("out1", "out2"))
+    assert choose_taps(model, ["patches", "before1"], (16, 16)) == ("patches", "before1")

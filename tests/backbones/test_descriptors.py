@@ -11,6 +11,7 @@ from keras import layers
 from fashionprobe.backbones import Backbone, load
 from fashionprobe.backbones.blocks import find_taps
 from fashionprobe.backbones.descriptors import channels, extractor
+from fashionprobe.backbones.pooling import Pooling
 from fashionprobe.backbones.preprocessing import PREPROCESSING, Preprocessing
 from fashionprobe.errors import UserError
 
@@ -186,6 +187,35 @@ def test_blue_first_whatever_reads_the_pixels(kind):
     taps = ("padded", model.layers[-1].name) if kind == "the padded image itself" else (model.layers[-1].name,)
     probed = backbone(model, taps=taps, preprocessing=ODD)
     assert relative(extractor(probed, everything(probed))(tf.constant(IMAGES)), expected(probed)) < 1e-5
+
+
+def test_group_normalisation_and_any_size():
+    model = chain(
+        layers.Conv2D(8, 3, padding="same", name="conv1"), layers.GroupNormalization(4), layers.ReLU(),
+        layers.MaxPooling2D(), layers.Conv2D(6, 3, name="conv2"), layers.GroupNormalization(-1), size=(None, None),
+    )  # fmt: skip
+    probed = backbone(model)
+    assert len(probed.taps) == 2
+    assert relative(extractor(probed, [1, 2])(tf.constant(IMAGES)), expected(probed)) < 1e-5
+    smaller = backbone(model, size=(20, 24))
+    assert (
+        relative(extractor(smaller, [1, 2])(tf.constant(IMAGES[:, :20, :24])), expected(smaller, IMAGES[:, :20, :24]))
+        < 1e-5
+    )
+
+
+def test_tokens_are_averaged():
+    image = keras.Input((32, 32, 3))
+    x = layers.Reshape((-1, 8))(layers.Conv2D(8, 8, strides=8, name="patches")(image))
+    model = keras.Model(image, layers.Add(name="out")([x, layers.MultiHeadAttention(2, 4)(x, x)]))
+    probed = backbone(trained(model))
+    tokens = np.asarray(model(IMAGES), np.float64)
+    poolings = (Pooling(), Pooling("mean_std"))
+    mean, both = extractor(probed, [1], poolings=poolings)(tf.constant(IMAGES))
+    np.testing.assert_allclose(mean, tokens.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(both, np.hstack([tokens.mean(axis=1), tokens.std(axis=1)]), rtol=1e-3)
+    with pytest.raises(UserError, match=r"`region` must be whole for tokens.*Received: centre for out"):
+        extractor(probed, [1], poolings=[Pooling("mean", "centre")])
 
 
 def test_the_first_convolution_as_tap():

@@ -33,7 +33,7 @@ def expected(network, images) -> np.ndarray:
 
 
 def test_there_is_a_class_for_each_method():
-    assert set(CLASSES) == set(methods.METHODS)
+    assert set(CLASSES) == {*methods.METHODS, *methods.ATTENTION}
 
 
 @pytest.mark.parametrize("method", methods.METHODS)

@@ -64,7 +64,9 @@ BODIES: dict[str, Callable[[], list[Any]]] = {
     "no-relu": smooth,
     "channels-first": first_channels,
     "grey": rectified,
+    "four-channels": rectified,
     "dynamic": rectified,
+    "dynamic-group-norm": group_normalized,
     "nested": rectified,
     "mixed_float16": rectified,
     "mixed_bfloat16": rectified,
@@ -121,8 +123,8 @@ class Case:
         self.classes = self.logits(self.images).argmax(axis=1)
 
     def _build(self) -> keras.Model:
-        self.channels = 1 if self.body == "grey" else 3
-        sides = (None, None) if self.body == "dynamic" else SIZE
+        self.channels = {"grey": 1, "four-channels": 4}.get(self.body, 3)
+        sides = (None, None) if self.body.startswith("dynamic") else SIZE
         self.layers = BODIES[self.body]()
         image = keras.Input((*sides, self.channels))
         x = image

@@ -95,7 +95,7 @@ def test_the_same_twice(trained_copy):
     [
         ({}, "`images` or `dataset` must be given, and only one of them. Received: none of them"),
         ({"images": ["no.png"]}, "`images` must be image files. Received: 'no.png', which does not exist"),
-        ({"dataset": "g", "method": "gradcam"}, "`method` must be one of 14 names.*Did you mean 'grad_cam'"),
+        ({"dataset": "g", "method": "gradcam"}, "`method` must be one of 15 names.*Did you mean 'grad_cam'"),
         ({"dataset": "g", "layer": "secnd"}, "`layer` must be a layer of .*such as second.*Received: secnd"),
         ({"dataset": "g", "layer": "logits", "method": "grad_cam"}, "one with a feature map"),
         ({"dataset": "g", "block": 9}, r"`block` must be in 1 to \d for model.keras. Received: 9"),
@@ -111,6 +111,11 @@ def test_the_same_twice(trained_copy):
         ({"dataset": "g", "samples": 0}, "`samples` must be an int in the range"),
         ({"dataset": "g", "split": "test"}, "`split` must be a split with images"),
         ({"dataset": "g", "method": "cam", "channel": 1, "block": 1}, "`method` must be one that can explain"),
+        ({"pair": ["a.png"]}, "`pair` must be two image files, as a.jpg b.jpg. Received: 'a.png', which is no file"),
+        ({"pair": [__file__]}, "`pair` must be two image files, as a.jpg b.jpg. Received: 1"),
+        ({"pair": [__file__] * 2, "dataset": "g"}, "`pair` cannot be combined with --dataset"),
+        ({"pair": [__file__] * 2, "target": "3"}, "`target` cannot be combined with --pair"),
+        ({"pair": [__file__] * 2}, "a network that embeds images.*Received: model.keras, which ends in classes"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_before_anything_is_written(trained, arguments, message):
@@ -313,3 +318,36 @@ def test_what_maps_point_at_is_cut_out(trained_copy):
     assert (made.path / "image_001_segments.png").is_file()
     assert not (made.path / "image_001_gradient_segment.png").exists()
     assert json.loads((made.path / "manifest.json").read_text())["arguments"]["segment"] is True
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_what_makes_a_pair_alike(pooled, tmp_path, command):
+    import keras
+
+    from fashionprobe.explain import GradCAM
+    from fashionprobe.explain.heatmaps import heatmap
+
+    image = keras.Input((16, 16, 3))
+    maps = keras.layers.Conv2D(4, 3, strides=2, activation="relu", name="conv")(keras.layers.Rescaling(1 / 255)(image))
+    average = keras.layers.GlobalAveragePooling2D()
+    model = keras.Model(image, average(maps) if pooled else maps)
+    (tmp_path / "runs/g/embed").mkdir(parents=True)
+    model.save(tmp_path / "runs/g/embed/model.keras")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    for name, each in zip("ab", pixels, strict=True):
+        Image.fromarray(each).save(tmp_path / f"{name}.png")
+    arguments = ("--pair", tmp_path / "a.png", tmp_path / "b.png", "--method", "grad_cam")
+    code, out, err = command("see", "--run", "g", *arguments, "--runs-root", tmp_path / "runs")
+    assert code == 0, out + err
+    folder = tmp_path / "runs/g/see"
+    # The embedding of the run, compared by hand.
+    embedded = np.asarray(average(keras.Model(image, maps)(pixels.astype(np.float32))))
+    unit = embedded / np.linalg.norm(embedded, axis=1, keepdims=True)
+    items = pd.read_csv(folder / "items.csv")
+    np.testing.assert_allclose(items["cosine"], [unit[0] @ unit[1]] * 2, atol=1e-5)
+    assert items["explained"].tolist() == ["likeness to b.png", "likeness to a.png"]
+    of_a, of_b = GradCAM(keras.Model(image, average(maps))).pair(pixels[:1], pixels[1:])
+    for number, expected in ((1, of_a[0]), (2, of_b[0])):
+        raw = np.load(folder / f"image_{number:03d}.npz")["grad_cam"]
+        np.testing.assert_allclose(heatmap(raw[None], (16, 16))[0], expected, atol=1e-4)
+    assert {path.name for path in folder.glob("*.svg")} == {"pair.svg"}
