@@ -28,7 +28,7 @@ OWN = {
     "fit": {"ingest"},
     "folds": {"choose", "tune"},
     "group": {"attribute list", "evaluate", "tag"},
-    "label": {"branch", "embed", "evaluate", "ingest", "masks", "relevance", "selectivity", "train", "wall"},
+    "label": {"branch", "embed", "evaluate", "fill", "ingest", "masks", "relevance", "selectivity", "train", "wall"},
     "learning_rate": {"maximize", "refit", "tune"},
     "min_images": {"branch", "embed", "relevance", "train"},
     "normalization": {"retrieve"},
