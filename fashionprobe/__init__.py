@@ -1,7 +1,7 @@
 """fashionprobe: understand, use and correct what trained convnets know, shown on fashion images.
 
 From a notebook: `fashionprobe.explain`, `.attributes`, `.feedback` and `.siamese`; `fashionprobe.stages` holds the
-commands as functions, and `fashionprobe.Searcher` searches in the index of a run.
+commands as functions. `fashionprobe.Searcher` searches in the index of a run, `fashionprobe.refit` corrects a model.
 """
 
 from typing import TYPE_CHECKING
@@ -10,9 +10,10 @@ from fashionprobe.lazy import names_of
 
 if TYPE_CHECKING:
     from fashionprobe.backbones import load as load_backbone
+    from fashionprobe.inputs.refit_arrays import refit
     from fashionprobe.inputs.searcher import Searcher
 
-__all__ = ["Searcher", "load_backbone"]
+__all__ = ["Searcher", "load_backbone", "refit"]
 
 __version__ = "0.1.0"
 

@@ -184,7 +184,7 @@ def swapped(
     more of them.
 
     Args:
-        images: float32 (batch, height, width, 3), RGB in [0, 255].
+        images: float32 (batch, height, width, channels), in any range.
         masks: bool (batch, height, width), True where to swap. Images with an empty mask neither get copies nor give
             pixels.
         labels: Class of each image, (batch,).
@@ -194,8 +194,8 @@ def swapped(
             the other image is.
 
     Returns:
-        The copies, float32 (masked images * copies, height, width, 3), those of one image in a row; their labels; and
-        the row in `images` of the image each was made of, int.
+        The copies, float32 (masked images * copies, height, width, channels), those of one image in a row; their
+        labels; and the row in `images` of the image each was made of, int.
 
     Raises:
         UserError: If shapes or values are wrong, a mask covers a whole image, no image has a mask, `copies` is below 1,
@@ -209,7 +209,7 @@ def swapped(
         raise unknown_name("place", place, PLACES)
     if isinstance(copies, bool) or not isinstance(copies, int | np.integer) or copies < 1:
         raise UserError("copies", expected="an int in the range [1, inf)", received=copies)
-    pixels, masks = _checked(images, masks)
+    pixels, masks = _checked(images, masks, rgb=False)
     labels = _check_labels("labels", labels, len(pixels))
     masked = np.flatnonzero(masks.any(axis=(1, 2)))
     if not len(masked):
@@ -313,9 +313,9 @@ def _check_painted(filled: Any, shape: tuple[int, ...]) -> None:
         )  # fmt: skip
 
 
-def _checked(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _checked(images: np.ndarray, masks: np.ndarray, *, rgb: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Return a float32 copy of the images, and the masks, once they fit together."""
-    pixels = _check_images("images", images)
+    pixels = _check_images("images", images, rgb=rgb)
     masks = np.asarray(masks)
     if masks.dtype != np.bool_ or masks.shape != pixels.shape[:3]:
         received = f"{masks.dtype} of shape {masks.shape}"
@@ -329,11 +329,12 @@ def _checked(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndar
     return pixels.copy(), masks
 
 
-def _check_images(argument: str, images: np.ndarray) -> np.ndarray:
-    """Return images as float32, once they are finite RGB images."""
+def _check_images(argument: str, images: np.ndarray, *, rgb: bool = True) -> np.ndarray:
+    """Return images as float32, once they are finite, and RGB where that is needed."""
     pixels = np.asarray(images, np.float32)
-    if pixels.ndim != 4 or pixels.shape[-1] != 3:
-        raise UserError(argument, expected="RGB images (batch, height, width, 3)", received=pixels.shape)
+    if pixels.ndim != 4 or (rgb and pixels.shape[-1] != 3):
+        expected = f"{'RGB ' if rgb else ''}images (batch, height, width, {3 if rgb else 'channels'})"
+        raise UserError(argument, expected=expected, received=pixels.shape)
     if not np.isfinite(pixels).all():
         raise UserError(argument, expected="of finite values", received="NaN or infinity")
     return pixels

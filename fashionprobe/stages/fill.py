@@ -64,7 +64,7 @@ def fill(
     """Propose a class for each image that lacks a label.
 
     The classes are those of the index, with what a person added. How often a proposal is right, and whether its
-    probability can be believed, is measured on labelled images that were held out.
+    probability can be believed, is measured on labelled images that were held out; also where no image lacks it.
 
     Args:
         label: Label column; a group of the index must start with its classes.
@@ -73,7 +73,7 @@ def fill(
         Counts, and what to expect of the proposals.
 
     Raises:
-        UserError: If there is no index, no group of this label, or no image without a class.
+        UserError: If there is no index, or no group of this label.
 
     Example:
         fashionprobe fill --run shop --label colour
@@ -89,9 +89,6 @@ def fill(
             remedy=f"Make one: fashionprobe index --run {folder.name} --groups {label}=BLOCK --labels {label}={label}.",
         )  # fmt: skip
     known = open_classes(folder, index).classes[groups[0].name]
-    if not (described.items[label] == "").any():
-        received = f"{label}, which all {len(described.items)} have"
-        raise UserError("label", expected="a column that some images lack", received=received)
     # A class of one image cannot be held out, and is not learned.
     folds = folds_of({label: described.choose(label, min_images=2)}, folds, 5)
     made = load(folder / "index", stage="index", remedy=f"Make it: fashionprobe index --run {folder.name}.")
@@ -197,9 +194,10 @@ def _result(artifact: Artifact, label: str) -> Proposals:
             "'%s' is said of %.0f %% of the images of a class that was not learned, and of %.0f %% of the others",
             NONE, 100 * facts["refused"], 100 * facts["lost"],
         )  # fmt: skip
+    found = f"{label} proposed for {proposed} images, '{NONE}' for {facts['none']}"
     log.info(
-        "%s: a %s proposed for %d images, %s for %d. Look at %s", artifact.outcome, label, proposed, NONE,
-        facts["none"], artifact.path / "proposals.csv",
+        "%s: %s. Look at %s", artifact.outcome, found if facts["rows"] else f"no image lacks a {label}",
+        artifact.path / ("proposals.csv" if facts["rows"] else "reliability.png"),
     )  # fmt: skip
     return Proposals(
         artifact.path, proposed, facts["none"], facts["accuracy"], facts["calibration_error"], facts["refused"],

@@ -1,5 +1,7 @@
 """Classes proposed for images without one: from a table of drawn garments, a part of which has no colour."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -39,11 +41,18 @@ def test_proposals_for_those_without_a_colour(root, caplog):
     assert fill(label="colour", **runs).reused
 
 
-def test_errors_of_fill(root, garment_index):
+def test_where_no_image_lacks_it_tags_are_measured_all_the_same(garment_index, tmp_path):
+    shutil.copytree(garment_index / "runs", tmp_path / "runs")
+    made = fill(run="g", label="colour", folds=2, runs_root=str(tmp_path / "runs"))
+    assert (made.proposed, made.none) == (0, 0)
+    assert 0 < made.accuracy < 1
+    assert 0 <= made.refused <= 1
+    assert len(pd.read_csv(made.path / "proposals.csv")) == 0
+
+
+def test_errors_of_fill(root):
     runs = {"run": "shop", "runs_root": str(root / "runs")}
     with pytest.raises(UserError, match=r"`label` must be a label column: .*Did you mean 'colour'"):
         fill(label="color", **runs)
     with pytest.raises(UserError, match=r"the label of a group of the index. Received: gender. Make one: fashionprobe"):
         fill(label="gender", **runs)
-    with pytest.raises(UserError, match=r"a column that some images lack. Received: colour, which all 60 have"):
-        fill(run="g", label="colour", runs_root=str(garment_index / "runs"))
