@@ -58,7 +58,7 @@ def build(searching: Searching) -> None:
         shown = [views.Tile(hit.id, hit.thumbnail, hit.labels) for hit in hits]
         # A picture of one's own is shown where it was given.
         asked = "" if found.row is None else views.query(found.picture, found.name)
-        grid = views.tiles(shown, chosen, "More like this") if shown else views.missing("No other image is like that.")
+        grid = views.tiles(shown, chosen, "More like this") if shown else views.missing("No other image fits.")
         return asked, views.tags(guarded(lambda: searching.tags(found))), grid
 
     def of_upload(path: str | None, *rest: Any) -> Any:
