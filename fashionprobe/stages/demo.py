@@ -67,5 +67,5 @@ def demo(
     see(run="demo", backbone=NETWORK, size=size, samples=6, method="grad_cam", **common)
     # So that `app` and `serve` have something to search in and to show.
     index(run=described, overwrite=overwrite, **roots)
-    wall(run=described, block=1, overwrite=overwrite, **roots)
+    wall(run=described, block=1, cell=48, overwrite=overwrite, **roots)
     return report(run=[answers, *others], title=TITLE, about="demo", overwrite=overwrite, **roots)
