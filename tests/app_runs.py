@@ -17,22 +17,25 @@ PATIENCE = 120
 
 
 class Server:
-    """`fashionprobe app`, as a user starts it.
+    """`fashionprobe app`, or `serve`, as a user starts it.
 
     Args:
         run: Folder of the run.
         options: Further words of the command.
         environment: Further environment.
+        command: The command.
     """
 
-    def __init__(self, run: Path, *options: str, environment: dict[str, str] | None = None) -> None:
-        self.run, self.options, self.environment = run, options, environment or {}
+    def __init__(
+        self, run: Path, *options: str, environment: dict[str, str] | None = None, command: str = "app"
+    ) -> None:
+        self.run, self.options, self.environment, self.command = run, options, environment or {}, command
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> "Server":
         root = self.run.parent.parent
-        words = ["app", "--run", self.run.name, "--port", str(self.port), *self.options]
+        words = [self.command, "--run", self.run.name, "--port", str(self.port), *self.options]
         words += ["--tfrecords-root", str(root / "tfrecords"), "--runs-root", str(root / "runs")]
         found = str(Path(fashionprobe.__file__).parents[1])
         self._process = subprocess.Popen(
@@ -62,6 +65,8 @@ class Server:
     def _answers(self) -> bool:
         try:
             return urllib.request.urlopen(self.url, timeout=5).status == 200
+        except urllib.error.HTTPError:
+            return self.command == "serve"  # 401: without the token
         except (urllib.error.URLError, OSError):
             return False
 

@@ -1,14 +1,16 @@
 """The rules of the server: who may come in, what may be uploaded and fetched, and that nothing leaves the machine."""
 
 import atexit
+import hmac
 import ipaddress
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +26,11 @@ ENVIRONMENT = "FASHIONPROBE_AUTH"
 
 MIN_PASSWORD = 8
 
+TOKEN = "FASHIONPROBE_TOKEN"
+"""Environment variable that may hold the token of `serve`."""
+
+MIN_TOKEN = 16
+
 OFF = {
     "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1",
     "GRADIO_SHARE": "False", "GRADIO_MCP_SERVER": "False", "GRADIO_RUN_HISTORY": "False",
@@ -33,6 +40,8 @@ OFF = {
     "MPLBACKEND": "Agg",
 }  # fmt: skip
 """Environment of Gradio, which reads it when it is imported: no telemetry, no look-ups on the web, no share links."""
+
+USERS = "the path of a file with a line USER:PASSWORD"
 
 LONGEST_PATH = 2000
 API = "/gradio_api"
@@ -67,11 +76,13 @@ class Access:
         host: Name or address of the network interface.
         port: Its port.
         users: User names and passwords; empty where everybody on this machine may come in.
+        token: What each request to `serve` has to show; "" where everybody on this machine may ask.
     """
 
     host: str = HERE
     port: int = 7860
     users: tuple[tuple[str, str], ...] = ()
+    token: str = field(default="", repr=False)
 
     @property
     def names(self) -> list[str]:
@@ -79,6 +90,11 @@ class Access:
         if not is_local(self.host):
             return ["*"]
         return ["127.0.0.1", "localhost", "[::1]", self.host]
+
+    @property
+    def url(self) -> str:
+        """Return the address to ask at."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 def quiet() -> None:
@@ -117,10 +133,9 @@ def check_access(host: str, port: int, auth: str | None, environment: Mapping[st
         UserError: If the port is not valid, the file cannot be read, a password is too short, or other machines could
             connect without one.
     """
-    if not 1 <= port <= 65535:
-        raise UserError("port", expected="in 1 to 65535", received=port)
+    _check_port(port)
     words = (os.environ if environment is None else environment).get(ENVIRONMENT, "")
-    users = _users(_file(auth).splitlines() if auth is not None else [words])
+    users = _users(_secret("auth", auth, USERS).splitlines() if auth is not None else [words])
     if not users and not is_local(host):
         raise missing(
             "auth", f"--host {host} can be reached from other machines",
@@ -130,40 +145,86 @@ def check_access(host: str, port: int, auth: str | None, environment: Mapping[st
     return Access(host, port, users)
 
 
+def check_token(host: str, port: int, file: str | None, environment: Mapping[str, str] | None = None) -> Access:
+    """Check where `serve` should listen, and read the token that a request has to show.
+
+    Args:
+        host: Name or address of the network interface.
+        port: The port.
+        file: Path of a file that holds the token; None for the environment variable `FASHIONPROBE_TOKEN`, or none.
+        environment: The environment.
+
+    Raises:
+        UserError: If the port is not valid, the file cannot be read, the token is too short or holds what a header
+            cannot, or other machines could connect without one.
+    """
+    _check_port(port)
+    found = (os.environ if environment is None else environment).get(TOKEN, "")
+    token = (found if file is None else _secret("token_file", file, "the path of a file with a token")).strip()
+    if (token or file is not None) and not re.fullmatch(rf"[!-~]{{{MIN_TOKEN},}}", token):
+        raise UserError(
+            "token_file", expected=f"a file with one token of {MIN_TOKEN} characters or more: letters, digits, signs",
+            received="another content" if file is not None else f"another content of {TOKEN}",
+            remedy="Make one: python -c 'import secrets; print(secrets.token_urlsafe())'.",
+        )  # fmt: skip
+    if not token and not is_local(host):
+        raise missing(
+            "token_file", f"--host {host} can be reached from other machines",
+            f"Put a token into a file and pass it as --token-file FILE, or into the environment variable {TOKEN}; or "
+            f"leave --host out and connect through ssh -L {port}:127.0.0.1:{port}.",
+        )  # fmt: skip
+    return Access(host, port, token=token)
+
+
 def need_free(access: Access) -> None:
     """Check that nobody listens there yet: before the minutes that a large run may take to open.
 
     Raises:
         UserError: If the port is taken, or there is no such interface.
     """
-    family = socket.AF_INET6 if ":" in access.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as tried:
-        if os.name == "posix":
-            # A port that was just left is free; elsewhere this option would let two have it.
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((access.host, access.port))
-        except OSError as error:
-            raise UserError(
-                "port", expected=f"free on {access.host}", received=f"{access.port} ({error.strerror or error})",
-                remedy="Pass another --port.",
-            ) from error  # fmt: skip
+    listening(access).close()
 
 
-def _file(auth: str) -> str:
-    """Return the content of the file of users."""
-    expected = "the path of a file with a line USER:PASSWORD"
+def listening(access: Access) -> socket.socket:
+    """Return a socket that listens there; who connects waits until somebody answers.
+
+    Raises:
+        UserError: If the port is taken, or there is no such interface.
+    """
+    tried = socket.socket(socket.AF_INET6 if ":" in access.host else socket.AF_INET, socket.SOCK_STREAM)
+    if os.name == "posix":
+        # A port that was just left is free; elsewhere this option would let two have it.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        tried.bind((access.host, access.port))
+        tried.listen()
+    except OSError as error:
+        tried.close()
+        raise UserError(
+            "port", expected=f"free on {access.host}", received=f"{access.port} ({error.strerror or error})",
+            remedy="Pass another --port.",
+        ) from error  # fmt: skip
+    return tried
+
+
+def _check_port(port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise UserError("port", expected="in 1 to 65535", received=port)
+
+
+def _secret(argument: str, file: str, expected: str) -> str:
+    """Return the content of a file of users, or of a token."""
     remedy = "A password on the command line could be read by everybody on this machine."
-    if not Path(auth).is_file():
+    if not Path(file).is_file():
         # Not repeated: it may be the password itself.
-        raise UserError("auth", expected=expected, received="something that is not a file", remedy=remedy)
-    path = Path(auth)
+        raise UserError(argument, expected=expected, received="something that is not a file", remedy=remedy)
+    path = Path(file)
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        raise UserError("auth", expected="a file that only you can read", received=auth, remedy=f"chmod 600 {auth}")
+        raise UserError(argument, expected="a file that only you can read", received=file, remedy=f"chmod 600 {file}")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError("auth", expected=expected, received=f"{auth}, which is not text") from error
+        raise UserError(argument, expected=expected, received=f"{file}, which is not text") from error
 
 
 def _users(lines: list[str]) -> tuple[tuple[str, str], ...]:
@@ -290,3 +351,63 @@ class SameOrigin:
             await PlainTextResponse("This page may only be used from its own address.", 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+class BearerToken:
+    """Answers requests that do not show the token with 401, before their body is read.
+
+    Args:
+        app: The application behind it.
+        token: The token.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], token: str) -> None:
+        self._app, self._expected = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or answer it."""
+        from starlette.responses import JSONResponse
+
+        if scope["type"] == "http":
+            scheme, _, shown = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+            # The time that this takes says nothing about how much of a guess is right.
+            if not hmac.compare_digest(scheme.capitalize() + b" " + shown.strip(), self._expected):
+                detail = {"detail": "The header `Authorization: Bearer TOKEN` is missing, or its token is another."}
+                await JSONResponse(detail, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class LimitedBody:
+    """Answers requests with a larger body with 413, without reading it to its end.
+
+    Args:
+        app: The application behind it.
+        most: Bytes at most.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], most: int) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or answer it."""
+        from starlette.exceptions import HTTPException
+        from starlette.responses import JSONResponse
+
+        detail = f"`image` must be a file of {MAX_UPLOADED // 2**20} MB or less."
+        told = dict(scope.get("headers", ())).get(b"content-length", b"")
+        if told.isdigit() and int(told) > self._most:
+            await JSONResponse({"detail": detail}, 413, {"Connection": "close"})(scope, receive, send)
+            return
+        read = 0
+
+        async def limited() -> Any:
+            # A body that comes in chunks does not say beforehand how long it is.
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._most:
+                raise HTTPException(413, detail)
+            return message
+
+        await self._app(scope, limited, send)

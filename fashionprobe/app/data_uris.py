@@ -102,6 +102,10 @@ def resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(mask).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
 
 
+class TooLarge(UserError):
+    """An uploaded file, or the picture in it, that is larger than any that is taken."""
+
+
 def read_upload(data: bytes, name: str) -> np.ndarray:
     """Decode an uploaded file as record sets are read: uint8 (height, width, 3), RGB, upright.
 
@@ -112,8 +116,19 @@ def read_upload(data: bytes, name: str) -> np.ndarray:
     Raises:
         UserError: If it is too large, no image, or of a kind that is not taken.
     """
+    check_upload(data)
+    return decoded(data, name)
+
+
+def check_upload(data: bytes) -> None:
+    """Check an uploaded file before a pixel is decoded: a small file may hold a picture that fills the memory.
+
+    Raises:
+        TooLarge: If the file or the picture is too large.
+        UserError: If it is no image, or of a kind that is not taken.
+    """
     if len(data) > MAX_UPLOADED:
-        raise UserError(
+        raise TooLarge(
             "image", expected=f"a file of {MAX_UPLOADED // 2**20} MB or less",
             received=f"{len(data) / 2**20:.0f} MB", remedy="Make it smaller first.",
         )  # fmt: skip
@@ -122,11 +137,9 @@ def read_upload(data: bytes, name: str) -> np.ndarray:
             info = inspect.inspect(data)
     except BadImage as error:
         raise UserError("image", expected=EXPECTED, received=str(error)) from error
-    # Before a pixel is decoded: a small file may hold a picture that fills the memory.
     if info.height * info.width > MAX_PIXELS:
         received = f"{info.width} x {info.height} pixels"
-        raise UserError("image", expected=f"a picture of {MAX_PIXELS:,} pixels or less", received=received)
-    return decoded(data, name)
+        raise TooLarge("image", expected=f"a picture of {MAX_PIXELS:,} pixels or less", received=received)
 
 
 def _shrunk(picture: Image.Image, side: int | None) -> Image.Image:

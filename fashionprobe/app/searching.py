@@ -13,9 +13,13 @@ from fashionprobe.attributes import classes as confidence
 from fashionprobe.attributes.classes import Classes
 from fashionprobe.attributes.index import BOTH, Index
 from fashionprobe.errors import UserError
+from fashionprobe.records.select import keeps
 
 BEST = 3
 """Classes of a group that are named."""
+
+COLUMNS = 8
+"""Columns to filter by that are named."""
 
 FITTED_ON = 2000
 """Images at most that say how sure a distance makes."""
@@ -117,6 +121,12 @@ class Searching:
         self._lock = threading.Lock()
         self._temperature = lru_cache(maxsize=None)(self._fitted)
 
+    def columns(self) -> list[str]:
+        """Return the first columns of the index by which can be filtered, those of its groups before others."""
+        index = self.backing.index()
+        of_groups = [group.label for group in index.groups.values() if group.label in index.items]
+        return list(dict.fromkeys([*of_groups, *(name for name in index.items.columns if name != "id")]))[:COLUMNS]
+
     def of_upload(self, data: bytes, name: str) -> Query:
         """Describe an image file by its bytes.
 
@@ -144,26 +154,32 @@ class Searching:
             reading = {}
         return Query(name, data_uris.stored_jpeg(index.thumbnail(row)), search, reading, row)
 
-    def hits(self, query: Query, by: str, weights: Mapping[str, float], top: int) -> list[Hit]:
-        """Return the nearest images.
+    def hits(self, query: Query, by: str, weights: Mapping[str, float], top: int, where: str = "") -> list[Hit]:
+        """Return the nearest images, without the picture itself where it is in the index.
 
         Args:
             query: The picture.
             by: A group, or "both".
             weights: For "both": weight of each group, 0 or more and not all 0.
             top: How many at most.
+            where: Only those for which this pandas query over the columns of the index is true; "" for all.
 
         Raises:
-            UserError: If there is no such group, or the weights do not fit.
+            UserError: If there is no such group or column, or the weights do not fit.
         """
         index = self.backing.index()
         if by == BOTH and not (min(weights.values()) >= 0 and sum(weights.values()) > 0):
             raise UserError("weights", expected="0 or more, and not all 0", received=dict(weights))
-        most = len(index) - (query.row is not None)
         if not 1 <= top <= 500:
             raise UserError("top", expected="in 1 to 500", received=top)
         shares = weights if by == BOTH and len(self.groups) > 1 else None
-        found = index.search(by, query.search, min(top, most), without=query.row, weights=shares)
+        own = index.copies(query.search)[0] if query.row is None else [query.row]
+        among = keeps(index.items, where).to_numpy() if where.strip() else None
+        allowed = index.alive if among is None else index.alive & among
+        most = int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[own]))
+        if not most:
+            return []
+        found = index.search(by, query.search, min(top, most), without=own, among=among, weights=shares)
         columns = list(dict.fromkeys(group.label for group in index.groups.values() if group.label in index.items))
         labels = [", ".join(filter(None, row)) for row in index.items[columns].iloc[found.rows].itertuples(index=False)]
         return [

@@ -55,6 +55,7 @@ GROUPS = {
     "Serve": {
         "export": "Write a network of a run for another tool.",
         "app": "Show a run in the browser: mark, refit, explore, search.",
+        "serve": "Answer other programs over HTTP: search, tag, explain.",
         "report": "Write one HTML page about a run, or several.",
     },
 }

@@ -33,6 +33,7 @@ from fashionprobe.stages.retrieve import retrieve
 from fashionprobe.stages.search import search
 from fashionprobe.stages.see import see
 from fashionprobe.stages.selectivity import selectivity
+from fashionprobe.stages.serve import serve
 from fashionprobe.stages.tag import tag
 from fashionprobe.stages.train import train
 from fashionprobe.stages.tune import tune
@@ -77,6 +78,7 @@ __all__ = [
     "search",
     "see",
     "selectivity",
+    "serve",
     "tag",
     "train",
     "tune",

@@ -5,10 +5,12 @@ from typing import Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.stages.classify import classify
 from fashionprobe.stages.extract import extract
+from fashionprobe.stages.index import index
 from fashionprobe.stages.ingest import ingest
 from fashionprobe.stages.report import Report, report
 from fashionprobe.stages.retrieve import retrieve
 from fashionprobe.stages.see import see
+from fashionprobe.stages.wall import wall
 
 TITLE = "What efficientnet_lite0, trained on ImageNet, knows of garments that it never saw"
 
@@ -31,9 +33,10 @@ def demo(
     """Run the whole chain on drawn garments, offline.
 
     Draw garments, describe them by the hidden blocks of a network, ask each block for colour and pattern, show what the
-    network sees in six of them, search, write the report. The network is efficientnet_lite0, which was trained on
-    ImageNet and never saw a drawn garment; it is compared with itself at random weights, and with mini, which was
-    trained on product photographs and on other drawn garments. Nothing is trained here but linear probes.
+    network sees in six of them, search, lay the garments out on a wall, make an index, write the report. Then
+    `fashionprobe app --run demo` shows them. The network is efficientnet_lite0, which was trained on ImageNet and never
+    saw a drawn garment; it is compared with itself at random weights, and with mini, which was trained on product
+    photographs and on other drawn garments. Nothing is trained here but linear probes.
 
     Args:
         count: Number of garments to draw.
@@ -62,4 +65,7 @@ def demo(
     others = [classify(run=other, **asked) for other in (small, untrained)]
     retrieve(run=described, label=LABELS, overwrite=overwrite, **roots)
     see(run="demo", backbone=NETWORK, size=size, samples=6, method="grad_cam", **common)
+    # So that `app` and `serve` have something to search in and to show.
+    index(run=described, overwrite=overwrite, **roots)
+    wall(run=described, block=1, cell=48, overwrite=overwrite, **roots)
     return report(run=[answers, *others], title=TITLE, about="demo", overwrite=overwrite, **roots)

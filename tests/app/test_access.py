@@ -69,6 +69,33 @@ def test_an_empty_file_lets_nobody_in(users):
         access.check_access("0.0.0.0", 7860, users("\n"), {})
 
 
+TOKEN = "a-token-of-some-length"
+
+
+def test_a_token_comes_from_a_file_or_from_the_environment(users):
+    assert access.check_token("127.0.0.1", 8000, None, {}).token == ""
+    assert access.check_token("0.0.0.0", 8000, users(f"{TOKEN}\n"), {}).token == TOKEN
+    found = access.check_token("0.0.0.0", 8000, None, {access.TOKEN: TOKEN})
+    assert found.token == TOKEN and TOKEN not in repr(found)
+
+
+@pytest.mark.parametrize("text", ["", "short", "sixteen letters and spaces", "sechzehn-zeichen-ü"])
+def test_a_token_that_no_header_holds_or_that_is_guessed_soon_is_refused_and_not_repeated(users, text):
+    with pytest.raises(UserError, match=r"one token of 16 characters or more.*secrets.token_urlsafe") as error:
+        access.check_token("127.0.0.1", 8000, users(text), {})
+    assert not text or text not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "example.org", ""])
+def test_another_interface_demands_a_token(host):
+    with pytest.raises(UserError, match=r"`token_file` is missing: --host .* can be reached from other machines"):
+        access.check_token(host, 8000, None, {})
+
+
+def test_an_address_of_six_parts_stands_in_brackets():
+    assert access.Access("::1", 80).url == "http://[::1]:80"
+
+
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_a_port_is_a_port(port):
     with pytest.raises(UserError, match=r"`port` must be in 1 to 65535"):

@@ -256,6 +256,13 @@ def test_search_with_an_uploaded_photo_and_a_class_that_is_added(page, tmp_path)
     nearest = page.locator("#fp-hits .fp-tile").first.get_attribute("data-id")
     page.locator("#fp-hits .fp-more").nth(5).click()
     page.wait_for_selector(f"#fp-hits .fp-tile:not([data-id='{nearest}'])")
+    where = page.locator("#fp-where").get_by_role("textbox")
+    where.fill("`class` == 'no such letter'")
+    where.press("Enter")
+    page.wait_for_selector("#fp-hits:has-text('No other image fits.')")
+    where.fill("")
+    where.press("Enter")
+    page.wait_for_selector("#fp-hits .fp-tile")
 
 
 def test_search_refuses_what_is_no_picture(page, tmp_path):

@@ -176,16 +176,34 @@ def test_masks_of_another_record_set_are_named(copied, marking):
     drawings.save(copied / "marks", "elsewhere", "x", np.zeros((4, 4), bool), author="", note="", base="")
 
 
-def test_search_finds_the_image_itself_first_and_leaves_it_out_when_asked_by_id(searching, marking):
+def test_a_picture_is_not_among_its_own_neighbours_by_its_id_and_as_a_file(searching, marking):
     name = marking.items["id"].iloc[4]
     query = searching.of_upload(encode(Image.fromarray(marking.picture(4)), "PNG"), "mine.png")
     equal = {"colour": 0.5, "pattern": 0.5}
-    assert searching.hits(query, "both", equal, 5)[0].id == name
-    assert name not in {hit.id for hit in searching.hits(searching.of_id(name), "both", equal, 60)}
+    found = [[hit.id for hit in searching.hits(each, "both", equal, 500)] for each in (query, searching.of_id(name))]
+    most = len(searching.backing.index()) - 1
+    assert found[0] == found[1] and len(found[0]) == most and name not in found[0]
+    # One that is only like it is a neighbour.
+    other = marking.picture(4).copy()
+    other[:9, :9] = 255 - other[:9, :9]
+    query_like_it = searching.of_upload(encode(Image.fromarray(other), "PNG"), "other.png")
+    assert searching.hits(query_like_it, "both", equal, 60)[0].id == name
     ends = [searching.hits(query, "both", {"colour": 1 - end, "pattern": end}, 9) for end in (0.0, 1.0)]
     for hits, group in zip(ends, searching.groups, strict=True):
         assert [hit.id for hit in hits] == [hit.id for hit in searching.hits(query, group, equal, 9)]
     assert ends[0] != ends[1]
+
+
+def test_search_with_a_filter_finds_only_what_it_keeps(searching):
+    items, equal = searching.backing.index().items, {"colour": 0.5, "pattern": 0.5}
+    assert searching.columns()[0] == "class"
+    first, label = items[["id", "class"]].iloc[0]
+    hits = searching.hits(searching.of_id(first), "both", equal, 500, f"`class` == '{label}'")
+    assert {hit.id for hit in hits} == {*items["id"][items["class"] == label]} - {first}
+    assert searching.hits(searching.of_id(first), "both", equal, 60, "`class` == 'none of them'") == []
+    assert len(searching.hits(searching.of_id(first), "both", equal, 500, " ")) == len(items) - 1
+    with pytest.raises(UserError, match=r"`where` must be a pandas query over the columns"):
+        searching.hits(searching.of_id(first), "both", equal, 60, "clas ==")
 
 
 @pytest.mark.parametrize(

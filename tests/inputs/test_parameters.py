@@ -20,6 +20,7 @@ OWN = {
         "predict",
         "relevance",
         "search",
+        "serve",
         "tag",
     },
     "batch_size": {"embed"},
@@ -45,8 +46,8 @@ OWN = {
 """Commands that say something else of a shared parameter, since it means something else or has another default."""
 
 DIFFERENT = set(
-    "by channel channels classes count dimension dimensions fillings id ids image images layer margin masks method "
-    "neighbours pairs join path per_class pool replace seeds source steps top what where".split()
+    "by channel channels classes count dimension dimensions fillings host id ids image images layer margin masks "
+    "method neighbours pairs join path per_class pool replace seeds source steps top what where".split()
 )
 """Names that stand for another thing in each command that has them."""
 

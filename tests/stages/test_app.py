@@ -4,7 +4,7 @@ import pytest
 
 from fashionprobe.errors import UserError
 from fashionprobe.stages import app, extract, ingest
-from fashionprobe.stages.app import parts
+from fashionprobe.stages.app import empty_tabs, parts
 
 
 def test_without_gradio_the_extra_is_named(command, monkeypatch):
@@ -47,6 +47,23 @@ def test_tabs_say_which_command_makes_what_is_missing(tmp_path):
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
             make(place)
+
+
+def test_an_empty_tab_says_what_it_is_for_and_the_command_to_go_on_with(tmp_path, garments_root, garment_index):
+    (tmp_path / "empty").mkdir()
+    new = empty_tabs(tmp_path / "empty", "mine")
+    assert [*new] == ["mark", "explore", "search", "map", "filters"]
+    assert all(words.count(". ") == 2 and words.startswith("Here you ") for words in new.values())
+    assert new["mark"].endswith("Next: fashionprobe train --dataset mine --run empty")
+    assert {new[tab].partition("fashionprobe ")[2] for tab in ("explore", "search", "map")} == {
+        "extract --dataset mine --run empty"
+    }
+    described = empty_tabs(garments_root / "runs/small", None)
+    assert [*described] == ["mark", "search", "map", "filters"]
+    assert described["mark"].endswith("fashionprobe train --dataset small --run small --label colour")
+    assert described["search"].endswith("fashionprobe index --run small")
+    assert described["map"].endswith("fashionprobe wall --run small")
+    assert "search" not in empty_tabs(garment_index / "runs/g", None)
 
 
 def test_a_port_that_is_taken_is_named(command, tmp_path):

@@ -1,5 +1,7 @@
 import pytest
 
+from fashionprobe.stages.app import empty_tabs
+
 
 def test_whole_chain(command, tmp_path):
     code, out, err = command("demo", "--count", 50, "--size", 32)
@@ -9,6 +11,8 @@ def test_whole_chain(command, tmp_path):
     for run in ("demo", "demo-random", "demo-mini"):
         assert any(line.startswith(f"wrote runs/{run}/extract: 50 images") for line in lines)
     assert lines[-1] == "wrote runs/demo/report/report.html. Open it in a browser."
+    # What the application shows of it: all tabs but those that need a classifier.
+    assert [*empty_tabs(tmp_path / "runs/demo", None)] == ["mark", "filters"]
     page = (tmp_path / "runs/demo/report/report.html").read_text(encoding="utf-8")
     assert "efficientnet_lite0, trained on ImageNet, knows of garments that it never saw" in page
     # The answer, then what the network sees, then what it finds, then the details.

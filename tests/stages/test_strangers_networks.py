@@ -96,6 +96,11 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
 
         return parts.marking(parts.Place(root / "runs/theirs", "small", data["tfrecords_root"]))
 
+    def served(run: str, path: str | None) -> object:
+        from fashionprobe.stages.serve import open_service
+
+        return open_service(root / "runs" / run, backbone=path, trust=False, **data)
+
     return {
         "train": lambda path: stages.train(dataset="small", label="colour", backbone=path, **plain, **roots),
         "branch": lambda path: stages.branch(label="pattern", **theirs, **data),
@@ -137,6 +142,8 @@ def calls(root: Path) -> dict[str, Callable[[str], object]]:
             run="small", format="savedmodel", what="descriptors", backbone=path, **roots
         ),
         "app": in_app,
+        "serve": lambda path: served("small", path),
+        "serve of a run": lambda path: served("theirs", None),
     }  # fmt: skip
 
 

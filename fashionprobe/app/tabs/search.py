@@ -32,6 +32,10 @@ def build(searching: Searching) -> None:
                 by = gr.Radio([*groups, BOTH] if len(groups) > 1 else list(groups), value=_first(groups), label="By")
                 weights = _sliders(groups)
                 top = gr.Slider(6, 60, value=24, step=6, label="How many")
+            where = gr.Textbox(
+                label="Only where", max_lines=1, max_length=2000, elem_id="fp-where",
+                placeholder=_example(searching.columns()), info=f"Columns: {', '.join(searching.columns())}",
+            )  # fmt: skip
             grid = gr.HTML(js_on_load=TILES, elem_id="fp-hits")
     gr.HTML(
         '<div class="fp-section"><h2>Add a class</h2><p>Choose a handful of pictures above that have something in '
@@ -46,17 +50,16 @@ def build(searching: Searching) -> None:
         remove = gr.Button("Remove", min_width=100)
 
     def show(
-        found: Query | None, by: str, top: float, chosen: Mapping[str, str], *shares: float
+        found: Query | None, by: str, top: float, where: str, chosen: Mapping[str, str], *shares: float
     ) -> tuple[str, str, str]:
         if found is None:
             return "", "", ""
-        hits = guarded(lambda: searching.hits(found, by, _weights(groups, shares), int(top)))
+        hits = guarded(lambda: searching.hits(found, by, _weights(groups, shares), int(top), where or ""))
         shown = [views.Tile(hit.id, hit.thumbnail, hit.labels) for hit in hits]
         # A picture of one's own is shown where it was given.
         asked = "" if found.row is None else views.query(found.picture, found.name)
-        return asked, views.tags(guarded(lambda: searching.tags(found))), views.tiles(
-            shown, chosen, "More like this"
-        )  # fmt: skip
+        grid = views.tiles(shown, chosen, "More like this") if shown else views.missing("No other image fits.")
+        return asked, views.tags(guarded(lambda: searching.tags(found))), grid
 
     def of_upload(path: str | None, *rest: Any) -> Any:
         if path is None:
@@ -65,18 +68,19 @@ def build(searching: Searching) -> None:
         found = guarded(lambda: searching.of_upload(Path(path).read_bytes(), name))
         return found, *show(found, *rest)
 
-    def of_tile(event: gr.EventData, by: str, top: float, chosen: Mapping[str, str], *shares: float) -> Any:
+    def of_tile(event: gr.EventData, *rest: Any) -> Any:
         found = guarded(lambda: searching.of_id(str(event.id)))
-        return found, *show(found, by, top, chosen, *shares)
+        return found, *show(found, *rest)
 
     def choose(
-        event: gr.EventData, found: Query | None, chosen: dict[str, str], by: str, top: float, *shares: float
+        event: gr.EventData, found: Query | None, by: str, top: float, where: str, chosen: dict[str, str],
+        *shares: float,
     ) -> Any:  # fmt: skip
         picked = str(event.id)
         left = {each: picture for each, picture in chosen.items() if each != picked}
         if picked not in chosen:
             left[picked] = guarded(lambda: searching.of_id(picked)).picture
-        return left, _strip(left), show(found, by, top, left, *shares)[2]
+        return left, _strip(left), show(found, by, top, where, left, *shares)[2]
 
     def add_class(group: str, name: str, chosen: Mapping[str, str], found: Query | None) -> Any:
         words = " ".join((name or "").split())[:80]
@@ -99,20 +103,25 @@ def build(searching: Searching) -> None:
             guarded(lambda: searching.backing.remove(group, name))
         return _tags(searching, found), _added(searching)
 
-    shares = [by, top, chosen, *weights]
+    shares = [by, top, where, chosen, *weights]
     outputs = [query, asked, tags, grid]
     picture_file.change(of_upload, [picture_file, *shares], outputs, show_progress_on=grid, api_visibility="private")
     grid.picked(of_tile, shares, outputs, show_progress_on=grid, api_visibility="private")
     gr.on(
-        [by.change, top.release, *(each.release for each in weights)], show, [query, *shares], outputs[1:],
-        trigger_mode="always_last", **QUIET,
+        [by.change, top.release, where.submit, where.blur, *(each.release for each in weights)], show,
+        [query, *shares], outputs[1:], trigger_mode="always_last", **QUIET,
     )  # fmt: skip
     for tiles in (grid, strip):
-        tiles.chosen(choose, [query, chosen, by, top, *weights], [chosen, strip, grid], **QUIET)
+        tiles.chosen(choose, [query, *shares], [chosen, strip, grid], **QUIET)
     gr.on(
         [add.click, name.submit], add_class, [group, name, chosen, query], [chosen, strip, name, tags, added], **QUIET
     ).success(show, [query, *shares], outputs[1:], **QUIET)
     remove.click(remove_class, [added, query], [tags, added], **QUIET)
+
+
+def _example(columns: Sequence[str]) -> str:
+    """Return what a filter looks like, with a column that is there."""
+    return f"{columns[0]} == 'blue'" if columns else "id != ''"
 
 
 def _first(groups: Sequence[str]) -> str:

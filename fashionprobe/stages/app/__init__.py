@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import fashionprobe.inputs.arguments as shared
 from fashionprobe.artifacts import MANIFEST
 from fashionprobe.errors import UserError, not_installed
+from fashionprobe.inputs.descriptors import read_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from fashionprobe.app.server import Server
 
 log = logging.getLogger(__name__)
+
+TABS = {
+    "mark": ("Here you mark what a classifier should not look at, and correct it.", ("train",)),
+    "explore": ("Here you see what a network looks at.", ("train", "extract")),
+    "search": ("Here you find similar images, and name new classes.", ("index",)),
+    "map": ("Here you see all images at once, similar ones side by side.", ("reduce", "wall")),
+    "filters": ("Here you judge what single filters of a classifier respond to.", ("relevance",)),
+}
+"""What each tab is for, and the stages of which one must have been there."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +117,18 @@ def serve(
     from fashionprobe.stages.app import parts as app_parts
 
     place = app_parts.Place(folder, dataset, tfrecords_root, trust)
-    marking = _tried(lambda: app_parts.marking(place))
+    empty = empty_tabs(folder, dataset)
+    marking = empty.get("mark") or _tried(lambda: app_parts.marking(place))
     if not isinstance(marking, str):
         marking.start()
     correcting = marking if isinstance(marking, str) else app_parts.correcting(place, marking)
     trained = None if isinstance(marking, str) else marking
-    exploring = _tried(lambda: app_parts.exploring(place, trained)) if trained or _has_descriptors(folder) else marking
-    searching = _tried(lambda: app_parts.searching(place))
-    mapping = _tried(lambda: app_parts.mapping(place))
-    judging = _tried(lambda: app_parts.judging(place))
+    # A network that is there and cannot be opened: the words of the tab Mark say why.
+    looked = _tried(lambda: app_parts.exploring(place, trained)) if trained or _has(folder, "extract") else marking
+    exploring = empty.get("explore") or looked
+    searching = empty.get("search") or _tried(lambda: app_parts.searching(place))
+    mapping = empty.get("map") or _tried(lambda: app_parts.mapping(place))
+    judging = empty.get("filters") or _tried(lambda: app_parts.judging(place))
     parts = Parts(
         run=folder.name, lead=_lead(marking), marking=marking, correcting=correcting, exploring=exploring,
         searching=searching, mapping=mapping, judging=judging,
@@ -128,9 +141,29 @@ def _need_gradio() -> None:
         raise not_installed("gradio", extra="app", purpose="`fashionprobe app`")
 
 
-def _has_descriptors(folder: Path) -> bool:
-    """Tell whether a run has descriptors, whose network can be explored where none was trained."""
-    return (folder / "extract" / MANIFEST).is_file()
+def _has(folder: Path, *stages: str) -> bool:
+    """Tell whether a run has what one of these stages writes."""
+    return any((folder / stage / MANIFEST).is_file() for stage in stages)
+
+
+def empty_tabs(folder: Path, dataset: shared.Place | None) -> dict[str, str]:
+    """Return for each tab that has nothing to show what it is for, and the command to go on with."""
+    described = _tried(lambda: read_descriptors(folder)) if _has(folder, "extract") else ""
+    data, label = "DATASET" if dataset is None else Path(dataset).name, ""
+    if not isinstance(described, str):
+        data = data if dataset else described.artifact.facts["dataset"]
+        label = f" --label {described.labels[0]}" if described.labels else ""
+    run, extracted, trained = folder.name, _has(folder, "extract"), _has(folder, "train")
+    extract = f"extract --dataset {data} --run {run}"
+    train = f"train --dataset {data} --run {run}{label}"
+    commands = {
+        "mark": train, "explore": extract, "search": f"index --run {run}" if extracted else extract,
+        "map": f"wall --run {run}" if extracted else extract, "filters": f"relevance --run {run}" if trained else train,
+    }  # fmt: skip
+    return {
+        tab: f"{words} This run has nothing for it yet. Next: fashionprobe {commands[tab]}"
+        for tab, (words, stages) in TABS.items() if not _has(folder, *stages)
+    }  # fmt: skip
 
 
 def _tried(make: "Callable[[], Any]") -> Any:

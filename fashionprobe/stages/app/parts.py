@@ -128,7 +128,7 @@ def searching(place: Place) -> Searching:
     index = open_index(run)
     described = read_descriptors(run)
     size, fit = tuple(index.network["arguments"]["size"]), index.network["arguments"]["fit"]
-    network = describer(index.network, index.blocks, trust=place.trust)
+    network = describer(index.network, index.blocks, trust=place.trust, one_by_one=True)
     resizing = resizing_of(run, index.network, place.tfrecords_root)
 
     def describe(data: bytes, name: str) -> tuple[Points, Points]:
