@@ -14,7 +14,7 @@ from fashionprobe.cli.commands import COMMANDS
 
 HEAVY = ("tensorflow", "keras", "umap", "matplotlib.pyplot", "sklearn", "pandas", "gradio")
 STAGES = ("fashionprobe.stages", "numpy", "yaml")
-NO_COMMAND = "`command` must be one of 44 names"
+NO_COMMAND = "`command` must be one of 45 names"
 LISTED = "`fashionprobe --help` tells what each does."
 MEMBERS = "`command` must be one of: attribute add, attribute remove, attribute list."
 NO_CONFIG = "`config` must be a YAML file with one `argument: value` per line."

@@ -18,12 +18,15 @@ class Channel:
     """The mean of one channel of a layer over space.
 
     Attributes:
-        layer: Name of a layer, of an inner model too.
+        layer: Name of a layer, of an inner model too; given a layer, its name.
         channel: Number of the channel, from 0.
     """
 
     layer: str
     channel: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", getattr(self.layer, "name", self.layer))
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Neuron:
     """One value of a feature map.
 
     Attributes:
-        layer: Name of a layer with a feature map, of an inner model too.
+        layer: Name of a layer with a feature map, of an inner model too; given a layer, its name.
         channel: Number of the channel, from 0.
         row: Row of the feature map, from 0 at the top.
         column: Column of the feature map, from 0 at the left.
@@ -41,6 +44,9 @@ class Neuron:
     channel: int
     row: int
     column: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", getattr(self.layer, "name", self.layer))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,11 @@
 """The look that all figures share: palette, sizes, axes, legend, and text that comes from outside."""
 
+import contextlib
+import functools
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Okabe and Ito's palette keeps its colours apart for the common kinds of colour blindness. Yellow is left
 # out: it is too pale for a line on white. Reference: Okabe and Ito, "Color Universal Design", 2008.
@@ -44,16 +48,41 @@ _RC = {
 _LOCK = threading.RLock()
 
 
-@contextmanager
-def house_style() -> Iterator[None]:
+class house_style(contextlib.ContextDecorator):
     """Draw or save with our settings, whatever the user's own are, and put the user's back after.
 
-    Works as a context and, called, as a decorator.
+    Works as a context and, called, as a decorator; a figure that a decorated function returns shows itself in Jupyter,
+    which otherwise shows the figures of pyplot alone.
     """
-    from matplotlib import style
 
-    with _LOCK, style.context(["default", _RC]):
-        yield
+    def __enter__(self) -> None:
+        from matplotlib import style
+
+        self._settings = contextlib.ExitStack()
+        self._settings.enter_context(_LOCK)
+        self._settings.enter_context(style.context(["default", _RC]))
+
+    def __exit__(self, *error: Any) -> None:
+        self._settings.close()
+
+    def __call__(self, draw: Callable[P, R]) -> Callable[P, R]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return a function that draws with our settings."""
+
+        @functools.wraps(draw)
+        def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+            with house_style():
+                figure = draw(*args, **kwargs)
+            if hasattr(figure, "savefig"):
+                figure._repr_png_ = functools.partial(_png, figure)  # pyright: ignore[reportAttributeAccessIssue]
+            return figure
+
+        return drawn
+
+
+def _png(figure: Any) -> bytes:
+    from fashionprobe.plots.save import png
+
+    return png(figure, dpi=90)
 
 
 def axes_of(ax: "Axes | None", *, width: float, height: float = 4.2) -> "tuple[Figure, Axes]":

@@ -234,8 +234,10 @@ def test_bad_images_and_masks(call):
         call(images, masks[:, :, :4])
     with pytest.raises(UserError, match=r"`masks` must be bool of .* Received: uint8 of shape \(4, 8, 8\)"):
         call(images, masks.astype(np.uint8))
-    with pytest.raises(UserError, match=r"`images` must be RGB images .* Received: \(4, 8, 8, 1\)"):
+    # Swapping takes images of any channels, the others RGB.
+    with pytest.raises(UserError, match=r"`images` must be (RGB )?images .* Received: \(4, 8, 8(, 1)?\)"):
         call(images[..., :1], masks)
+        call(images[..., 0], masks)
     full = masks.copy()
     full[2] = True
     with pytest.raises(UserError, match=r"`masks` must be False somewhere in each image. Received: a full mask at row"):

@@ -194,7 +194,6 @@ def test_pages_of_other_sites_are_refused(ask):
     assert ask("healthz", headers={"Host": "example.org"}).status == 400
 
 
-@pytest.mark.skipif(not hasattr(Searcher, "tag"), reason="Searcher.tag")
 def test_it_tags_as_the_searcher_does(ask, shirt, searcher):
     expected = searcher.tag(shirt).assign(image="shirt.png")
     found = pd.DataFrame(ask("tag", shirt).json)
