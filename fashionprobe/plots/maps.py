@@ -41,7 +41,9 @@ class Look:
     count: int
 
 
-def looks(classes: Sequence[str] | np.ndarray, *, most: int = SHOWN_CLASSES) -> tuple[list[Look], np.ndarray]:
+def looks(
+    classes: Sequence[str] | np.ndarray, *, most: int = SHOWN_CLASSES, missing: str = MISSING
+) -> tuple[list[Look], np.ndarray]:
     """Give each class a colour and a marker.
 
     Classes that are names of colours, such as "Navy Blue", get that colour when most of the classes are; else the
@@ -50,6 +52,7 @@ def looks(classes: Sequence[str] | np.ndarray, *, most: int = SHOWN_CLASSES) -> 
     Args:
         classes: The class of each point; "" for none.
         most: Classes with a look of their own, the largest; the rest share the last look.
+        missing: What points of no class are called.
 
     Returns:
         The looks, and the number of its look for each point, int (points,).
@@ -71,7 +74,7 @@ def looks(classes: Sequence[str] | np.ndarray, *, most: int = SHOWN_CLASSES) -> 
     rest = int(counts.sum() - sum(look.count for look in found))
     if rest:
         hidden = len(ranked) - len(shown)
-        name = MISSING if not hidden else f"{REST} ({hidden} {'class' if hidden == 1 else 'classes'})"
+        name = missing if not hidden else f"{REST} ({hidden} {'class' if hidden == 1 else 'classes'})"
         found.append(Look(name, _REST_COLOR, ".", rest))
     return found, look_of[numbers]
 
@@ -83,6 +86,7 @@ def scatter(
     *,
     kind: str = "UMAP",
     title: str = "",
+    missing: str = MISSING,
     ax: "Axes | None" = None,
 ) -> "Figure":
     """Draw points of the plane by class.
@@ -92,6 +96,7 @@ def scatter(
         classes: The class of each, str (points,); "" for none.
         kind: What the plane is of.
         title: Heading.
+        missing: What points of no class are called.
         ax: Axes to draw on; new ones by default.
 
     Returns:
@@ -104,7 +109,7 @@ def scatter(
     if points.ndim != 2 or points.shape[1:] != (2,) or not len(points) or len(points) != len(classes):
         expected = "a table of one point or more by two coordinates, each with its class"
         raise UserError("points", expected=expected, received=f"shape {points.shape} with {len(classes)} classes")
-    found, look_of = looks(classes)
+    found, look_of = looks(classes, missing=missing)
     figure, ax = style.axes_of(ax, width=7.6, height=5.2)
     # A large set needs small points, or the last class would hide the others.
     size = float(np.clip(14_000 / len(points), 6, 34))

@@ -36,6 +36,12 @@ MAP = (
     "Each point is an image, each class a colour and a marker: UMAP put images with similar descriptors of block "
     "{block} side by side. Only nearness has a meaning: axes have none, and wide gaps were cut. {which} {seed}"
 )
+CLUSTERS = (
+    "Each point is an image, each cluster a colour and a marker: UMAP put images with similar descriptors of block "
+    "{block} side by side, and HDBSCAN found the clusters in that map. Only nearness has a meaning: axes have none, "
+    "and wide gaps were cut. {which} {seed}"
+)
+NOISE = "in no cluster"
 UNSEEDED = "Computed without a seed: another run gives another map, and other figures."
 """What the report says below the figures."""
 
@@ -93,7 +99,7 @@ class _Job:
 def reduce(
     *,
     run: shared.Place,
-    label: list[str] | str,
+    label: list[str] | str | None = None,
     block: int | list[int] | None = None,
     dimensions: int | list[int] | None = None,
     neighbours: int = 15,
@@ -109,6 +115,7 @@ def reduce(
     The clusters are compared with the classes of a label. UMAP reduces the descriptors of a block to two dimensions or
     more, HDBSCAN clusters the points, and the adjusted Rand index (ARI) and adjusted mutual information (AMI) say how
     far clusters and classes agree. Neither step knows the classes. In the report each point of a map shows its image.
+    Without a label the maps show the clusters.
 
     Args:
         dimensions: Dimensions to reduce to, or several as 2,8,32. The maps have 2, which is always among them.
@@ -201,7 +208,8 @@ def _write(draft: Path, described: RunDescriptors, job: _Job, tfrecords_root: st
                 if dimensions == PLANE:
                     maps[block] = (points, clusters)
                 bar.update()
-    table = pd.DataFrame(rows)
+    columns = ["label", "block", "dimensions", "ari", "ami", "clusters", "noise", "images"]
+    table = pd.DataFrame(rows, columns=None if rows else columns)
     table.to_csv(draft / "clusters.csv", index=False, float_format="%.6f")
     figures = Figures(draft)
     _draw(figures, described, job, table, maps, shown, pictures=tfrecords_root is not None)
@@ -289,6 +297,10 @@ def _draw(
             file = _write_map(figures, described, label, int(block), points, clusters, shown)
             caption = MAP.format(block=block, which=_which(len(points), len(shown), pictures), seed=seed).strip()
             ranked.append((rank, file, f"Block {block} by {label}", caption))
+    for block, (points, clusters) in maps.items() if not job.labels else ():
+        file = _write_map(figures, described, None, block, points, clusters, shown)
+        caption = CLUSTERS.format(block=block, which=_which(len(points), len(shown), pictures), seed=seed).strip()
+        ranked.append((0, file, f"Block {block} by cluster", caption))
     for _, file, title, caption in sorted(ranked, key=lambda each: each[0]):
         figures.describe(file, title, caption, points=f"{file}.json")
 
@@ -302,21 +314,28 @@ def _which(items: int, shown: int, pictures: bool) -> str:
 
 
 def _write_map(
-    figures: Figures, described: RunDescriptors, label: str, block: int, points: "np.ndarray", clusters: "np.ndarray",
-    shown: "np.ndarray",
+    figures: Figures, described: RunDescriptors, label: str | None, block: int, points: "np.ndarray",
+    clusters: "np.ndarray", shown: "np.ndarray",
 ) -> str:  # fmt: skip
-    """Draw one map, as a figure and as points for the report; return the name of both."""
+    """Draw one map, by a label or by cluster, as a figure and as points for the report; return the name of both."""
+    import numpy as np
+
     from fashionprobe.plots.maps import MISSING, looks, scatter, without_gaps
     from fashionprobe.plots.style import short
     from fashionprobe.report.points import points_table
 
-    name = f"map_{shared.file_name(label)}_block{block}"
-    points = without_gaps(points)
-    classes, ids = described.items[label].to_numpy(str), described.items["id"].to_numpy(str)
-    figures.write(name, scatter(points, classes, title=f"Block {block} by {label}"))
-    found, look_of = looks(classes)
+    by = label or "cluster"
+    name = f"map_{shared.file_name(by)}_block{block}"
+    points, ids = without_gaps(points), described.items["id"].to_numpy(str)
+    if label is not None:
+        classes = described.items[label].to_numpy(str)
+    else:
+        classes = np.array([f"cluster {number}" if number >= 0 else "" for number in clusters])
+    missing = MISSING if label is not None else NOISE
+    figures.write(name, scatter(points, classes, title=f"Block {block} by {by}", missing=missing))
+    found, look_of = looks(classes, missing=missing)
     words = [
-        (short(classes[row] or MISSING), "in no cluster" if clusters[row] < 0 else f"cluster {clusters[row]}",
+        (short(classes[row] or missing), NOISE if clusters[row] < 0 else f"cluster {clusters[row]}",
          short(ids[row], 40))
         for row in shown
     ]  # fmt: skip
@@ -335,9 +354,10 @@ def _points_table(described: RunDescriptors, job: _Job, points: "np.ndarray", cl
 
 def _result(artifact: Artifact) -> Reductions:
     answers = []
-    log.info("AMI of clusters and classes by block: the best number of dimensions of each")
-    for line in text_tables.by_block(artifact.path / "clusters.csv", "ami"):
-        log.info("%s", line)
+    if artifact.facts["best"]:
+        log.info("AMI of clusters and classes by block: the best number of dimensions of each")
+        for line in text_tables.by_block(artifact.path / "clusters.csv", "ami"):
+            log.info("%s", line)
     for label, best in artifact.facts["best"].items():
         answer = ClusterAgreement(
             label, **{name: best[name] for name in ClusterAgreement.__dataclass_fields__ if name != "label"}

@@ -288,9 +288,9 @@ def test_a_search_finds_values_without_the_test_images(root, made, caplog):
 def test_a_grid_measures_each_point_and_says_what_losses_cannot_tell(root, made, caplog):
     given = {"run": "e", "grid": True, "folds": 2, "epochs": 1, "neighbours": 1, "overwrite": True, **roots(root)}
     with caplog.at_level("INFO"):
-        found = tune(objective="loss", margin=[0.5, 0.001], dimension=[2, 3], **given)
+        found = tune(objective="loss", margin=[0.5, 0.001], dimension=[2], **given)
     table = pd.read_csv(found.path / "grid.csv")
-    assert table[["margin", "dimension"]].to_numpy().tolist() == [[0.5, 2], [0.5, 3], [0.001, 2], [0.001, 3]]
+    assert table[["margin", "dimension"]].to_numpy().tolist() == [[0.5, 2], [0.001, 2]]
     assert set(table["learning_rate"]) == {3e-3} and (table[["loss_std", "accuracy_std"]] >= 0).all(axis=None)
     least = table.loc[table["loss"].idxmin()]
     assert found.loss == pytest.approx(least["loss"]) and found.best["margin"] == least["margin"] == 0.001

@@ -113,7 +113,7 @@ def indexed(world):
 
 def test_a_picture_of_the_set_is_found_by_its_file(indexed):
     path = next(iter(sorted((indexed / "pictures/a").glob("1?.png"))))
-    found = search(run="many", image=str(path), by="class", top=3, **roots(indexed))
+    found = search(run="many", image=str(path), by="class", top=3, include_query=True, **roots(indexed))
     assert found.ids[0] == f"a/{path.name}" and found.distances[0] < 1e-3
     answers = {each.group: each for each in tag(run="many", image=str(path), **roots(indexed))}
     assert answers["class"].nearest == "a"

@@ -74,6 +74,17 @@ def test_the_block_whose_clusters_are_the_classes(run, seeds, caplog):
     assert of(run, label="colour,x", dimensions=[2, 3], min_cluster_size=8, seed=5).reused
 
 
+def test_without_a_label_the_maps_show_the_clusters(run, seeds):
+    made = of(run, block=2, min_cluster_size=8)
+    assert made.answers == ()
+    table = json.loads((made.path / "map_cluster_block2.json").read_text())
+    assert "cluster 0" in json.dumps(table)
+    assert pd.read_csv(made.path / "points_block2.csv")["cluster"].nunique() >= 3
+    assert len(pd.read_csv(made.table)) == 0
+    facts = json.loads((made.path / "manifest.json").read_text())["facts"]
+    assert [each["title"] for each in facts["figures"]] == ["Block 2 by cluster"]
+
+
 def test_thumbnails_and_sample_of_a_large_set(run, seeds, monkeypatch):
     # By this name the package `stages` holds the function.
     monkeypatch.setattr(sys.modules["fashionprobe.stages.reduce"], "records_of", lambda *_: "there")
