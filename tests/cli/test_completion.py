@@ -20,12 +20,16 @@ source {script}
 words=(fashionprobe {line} "{last}"); CURRENT=$#words; _fashionprobe
 """
 CASES = [
-    ("", "se", ["search", "see", "selectivity"]),
+    ("", "se", ["search", "see", "selectivity", "serve"]),
     ("", "--comp", ["--completion"]),
     ("--completion", "f", ["fish"]),
     ("attribute", "", ["add", "remove", "list"]),
     ("attribute add", "--gr", ["--group"]),
     ("see --fit", "", ["pad", "stretch"]),
+    # A command that others are named after, and one of those.
+    ("index", "", ["add", "compact", "remove", "status"]),
+    ("index", "--gr", ["--groups"]),
+    ("index add", "--im", ["--image-column", "--images"]),
     ("see --run x", "--no", ["--noise-samples"]),
     ("see", "--ver", ["--verbose"]),
 ]
