@@ -38,8 +38,8 @@ def test_nothing_is_to_be_had_without_the_password_and_ctrl_c_ends_it_well(tmp_p
         form = urllib.parse.urlencode({"username": "kim", "password": password}).encode()
         assert ask(known, f"{server.url}login", form)[0] == status
     status, text = ask(known, f"{server.url}config")
-    # Of an empty run each tab says which command makes what it needs.
-    assert status == 200 and all(f"fashionprobe {command}" in text for command in ("train", "index", "reduce"))
+    # Of an empty run each tab says which command comes next.
+    assert status == 200 and all(f"fashionprobe {command}" in text for command in ("train", "extract"))
     assert ask(known, f"{server.url}gradio_api/file={run}/secret.txt")[0] == 403
     assert server.stop() == 0
 

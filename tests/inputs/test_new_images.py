@@ -175,7 +175,10 @@ def test_an_upload_to_the_page(described):
     for name, data in FILES.items():
         points, _ = searching.backing.describe(data, name)
         found[name] = {1: points["first"][0], 2: points["second"][0]}
-    check(described, found)
+    # An upload is described alone, which may change the last digits.
+    for name, blocks in stored(described).items():
+        for block, expected in blocks.items():
+            assert found[name][block] == pytest.approx(expected, rel=1e-4, abs=1e-5 * float(np.abs(expected).max()))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,8 @@ def test_a_class_added_from_ten_images_is_found(described):
     before = tag(run=made, id=rest)
     attribute.add(run=made, name="stripe", group="pattern", id=stripes[:10])
     after = tag(run=made, id=rest)
+    # Among more classes each has a smaller share, and nothing else is another.
+    after = [replace(now, probability=old.probability) for old, now in zip(before, after, strict=True)]
     changed = [(old, now) for old, now in zip(before, after, strict=True) if old != now]
     assert all(now.nearest == "stripe" and now.distance < old.distance for old, now in changed)
     mine = [now for now in after if now.image in stripes]
