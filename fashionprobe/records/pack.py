@@ -1,5 +1,6 @@
 """A request for a record set -> the record set as an artifact: choose, split, write, list."""
 
+import csv
 import logging
 import os
 import shutil
@@ -303,9 +304,14 @@ def _write(draft: Path, request: Request, catalogue: Catalogue, items: pd.DataFr
             remedy="Check that it is the right folder, and that the download was complete.",
         )  # fmt: skip
     bad = len(skipped)
-    skipped = [*catalogue.left_out, *skipped]
     table.to_csv(draft / "items.csv", index=False)
-    pd.DataFrame(skipped, columns=["id", "reason"]).to_csv(draft / "skipped.csv", index=False)
+    # A row at a time: a table may name a million files that are not there.
+    with (draft / "skipped.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["id", "reason"])
+        rows.writerows(catalogue.left_out)
+        rows.writerows(skipped)
+    skipped = [*catalogue.left_out, *skipped]
     splits = Counter(table["split"])
     return {
         "splits": {split: splits[split] for split in SPLITS},

@@ -15,6 +15,9 @@ from fashionprobe.records.sources.tree import FileTree
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BINARY = (".parquet", ".feather")
+CHUNK = 65_536
+"""Rows that are digested at a time: the text of a million takes as much memory as the table."""
+
 IMAGE_COLUMNS = ("image", "file", "filename", "file_name", "image_path", "path", "photo", "picture")
 """Names of the column with the file that are found without being named."""
 
@@ -137,13 +140,15 @@ def _items(
             str(file), expected=f"a table whose column split holds {', '.join(SPLITS)}", received=f"{wrong[0]!r}",
             remedy="Rename the column if it does not hold splits.",
         )  # fmt: skip
+    # One text for all: a table may name a million files that are not there.
+    gone = f"its {image_column} is no file below {tree.path}"
     left_out, kept, files = [], [], {}
     for number, (name, place) in enumerate(zip(rows[id_column], rows[image_column], strict=True)):
         found = _place(place, tree)
         if not name:
             left_out.append((f"row {number + 2}", "no id"))
         elif found is None:
-            left_out.append((name, f"no file {place!r} below {tree.path}"))
+            left_out.append((name, gone))
         elif name in files:
             left_out.append((name, "an earlier row has this id"))
         else:
@@ -173,5 +178,9 @@ def _place(place: str, tree: FileTree) -> str | None:
 
 def _fingerprint(rows: pd.DataFrame, files: dict[str, str], tree: FileTree) -> str:
     """Return the SHA-256 of the table, and of the names and sizes of its files."""
-    listing = "\n".join(f"{name}\t{place}\t{tree.sizes[place]}" for name, place in files.items())
-    return hashlib.sha256(rows.to_csv(index=False).encode() + b"\0" + listing.encode()).hexdigest()
+    found = hashlib.sha256()
+    for start in range(0, len(rows), CHUNK):
+        found.update(rows.iloc[start : start + CHUNK].to_csv(index=False, header=not start).encode())
+    found.update(b"\0")
+    found.update("\n".join(f"{name}\t{place}\t{tree.sizes[place]}" for name, place in files.items()).encode())
+    return found.hexdigest()
