@@ -91,9 +91,9 @@ def test_its_own_images_are_warned_of_and_give_its_own_figures(root, caplog):
     own = json.loads((root / "runs/g/train/manifest.json").read_text())["facts"]["scores"]["val"]
     alone = evaluate(run="g", dataset="g", split="val", **roots(root))
     assert (alone.accuracy, alone.images) == (pytest.approx(own["top_1"]), own["images"])
-    assert "trained on" not in caplog.text
+    assert "learned from" not in caplog.text
     evaluate(run="g", dataset="g", overwrite=True, **roots(root))
-    assert "are those that it was trained on" in caplog.text
+    assert "are those that it learned from" in caplog.text
     page = report(run="g", **roots(root)).page.read_text(encoding="utf-8")
     assert "On other images: classifier-other" in page and "On other images: classifier-g" in page
 
@@ -112,7 +112,7 @@ def test_an_embedding_gives_its_own_figures_again(embedded, tmp_path):
     pd.testing.assert_series_equal(ours.sort_index(), own.sort_index(), atol=1e-6)
 
 
-def test_tags_are_those_of_the_index(root):
+def test_tags_are_those_of_the_index(root, caplog):
     index(run="small", groups=["colour=1"], labels=["colour=colour"], runs_root=str(root / "runs"))
     found = evaluate(run="small", dataset="drawn", label="colour", **roots(root))
     assert found.path.name == "tags-drawn" and found.calibration_error is None and found.difference is None
@@ -129,6 +129,11 @@ def test_tags_are_those_of_the_index(root):
     predictions = pd.read_csv(found.path / "predictions.csv", dtype=str)
     asked = dict(zip(records.items["id"], names, strict=True))
     assert [asked[name] for name in predictions["id"]] == predictions["predicted"].tolist()
+    assert "learned from" not in caplog.text
+    # Of its own record set an index has learned every split.
+    own = evaluate(run="small", dataset="small", label="colour", **roots(root))
+    told = f"{own.images} of these {own.images} images are those that it learned from"
+    assert told in caplog.text and "Measure tags by fashionprobe fill." in caplog.text
 
 
 @pytest.mark.parametrize(

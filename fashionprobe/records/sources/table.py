@@ -98,8 +98,11 @@ def _read(file: Path) -> pd.DataFrame:
     except Exception as error:  # of many kinds: the parser's, Arrow's, the decoder's
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            str(file), expected="a table that can be read", received=line[:160], remedy="Save it again, in UTF-8."
-        ) from error
+            str(file),
+            expected="a table that can be read",
+            received=line[:160].rstrip("."),
+            remedy="Save it again, in UTF-8.",
+        ) from error  # fmt: skip
     rows.columns = pd.Index([" ".join(str(name).split()) for name in rows.columns])
     return rows
 

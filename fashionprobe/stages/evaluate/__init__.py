@@ -13,7 +13,7 @@ from fashionprobe.errors import UserError, conflict, nearest
 from fashionprobe.inputs.classifier import Data
 from fashionprobe.plots.save import Figures
 from fashionprobe.records.record_set import RecordSet
-from fashionprobe.stages.evaluate.readers import STAGES, Guesses, Reader, find, open_reader
+from fashionprobe.stages.evaluate.readers import STAGES, Guesses, Reader, find, open_reader, taught_splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class _Matched:
         splits: The splits that they are in.
         unknown: Number of images by each class that is not known.
         missing: Number of images without a label.
-        learned: Number of images that the network was trained on.
+        learned: Number of images that it learned from.
     """
 
     data: Data
@@ -148,13 +148,13 @@ def _match(records: RecordSet, reader: Reader, label: str | None, wanted: list[s
         )  # fmt: skip
     chosen = items[items[label].isin([*numbers])].reset_index(drop=True)
     chosen = chosen.assign(number=chosen[label].map(numbers).astype("int64"))
-    same = records.fingerprint == reader.artifact.manifest["inputs"].get("records")
+    taught = chosen["split"].isin(taught_splits(reader, records))
     return _Matched(
         Data(records, label, numbers, chosen, reader.size, reader.fit),
         [each for each in splits if (chosen["split"] == each).any()],
         {value: int(counts[value]) for value in sorted(values) if value not in numbers},
         missing,
-        int((chosen["split"] == "train").sum()) if same else 0,
+        int(taught.sum()),
     )
 
 
@@ -296,9 +296,10 @@ def _result(artifact: Artifact) -> Evaluation:
     if facts["missing"]:
         log.info("%d images without a %s left out", facts["missing"], facts["label"])
     if facts["learned"]:
+        remedy = "Measure tags by fashionprobe fill." if facts["what"] == "tags" else "Pass --split val,test."
         log.warning(
-            "%d of these %d images are those that it was trained on: figures on them are too good. Pass --split "
-            "val,test.", facts["learned"], facts["images"],
+            "%d of these %d images are those that it learned from: figures on them are too good. %s",
+            facts["learned"], facts["images"], remedy,
         )  # fmt: skip
     own, worst, error = facts["own"], facts["worst"], facts["calibration_error"]
     beside = ""

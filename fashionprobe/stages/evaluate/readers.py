@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from fashionprobe.artifacts import MANIFEST, Artifact, load
+from fashionprobe.artifacts import MANIFEST, Artifact, load, read_manifest
 from fashionprobe.errors import UserError, unknown_name
 from fashionprobe.inputs.classifier import Data, find_trained, open_trained
 from fashionprobe.inputs.descriptors import records_of
 from fashionprobe.inputs.index import NONE, group_of, open_classes, open_index, readable
 from fashionprobe.inputs.new_images import check_describer, describer
+from fashionprobe.records.record_set import SPLITS, RecordSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,6 +225,18 @@ class TagReader:
             found += [self.numbers[each.name] if each.known else len(self.names) - 1 for each in tags]
             report(len(images))
         return Guesses(np.eye(len(self.names), dtype=np.float32)[found], {})
+
+
+def taught_splits(reader: Reader, records: RecordSet) -> tuple[str, ...]:
+    """Return the splits of a record set that a reader learned from: of its own set train, of an index all."""
+    if not isinstance(reader, TagReader):
+        return ("train",) if records.fingerprint == reader.artifact.manifest["inputs"].get("records") else ()
+    extracted = reader.artifact.path.parent / "extract"
+    if not (extracted / MANIFEST).is_file():
+        return ()
+    described = read_manifest(extracted, remedy="Delete the folder.")
+    made_of_it = described["fingerprint"] == reader.artifact.manifest["inputs"].get("extract")
+    return SPLITS if made_of_it and described["inputs"].get("records") == records.fingerprint else ()
 
 
 def open_reader(
