@@ -177,7 +177,8 @@ def _write(
     tfrecords_root: str | None,
     seed: int,
 ) -> dict[str, Any]:
-    from fashionprobe.attributes.index import Group, create, write_part
+    from fashionprobe.attributes.index import Group
+    from fashionprobe.attributes.index_parts import create, write_part
 
     matrices = {block: described.source(block) for block, _ in wanted.values()}
     uses = {*wanted.values(), *((block, READING) for block in matrices)}

@@ -187,7 +187,7 @@ def index_remove(
             rows = [there.row(name) for name in shared.listed("ids", ids) or []]
         else:
             rows = [int(row) for row in matching(there.items[there.alive], str(where)).index]
-        library().remove(there, rows)
+        parts().remove(there, rows)
     count = len(there) - len(rows)
     log.info("removed %d: %d images. Next: fashionprobe index compact --run %s", len(rows), count, folder.name)
     return IndexChanges(count, removed=len(rows))
@@ -215,7 +215,7 @@ def index_compact(*, run: shared.Place, runs_root: str = "runs") -> IndexChanges
         before = _size(folder / "index")
         _sweep(folder / "index")  # what a killed one left
         there = open_index(folder)
-        part = library().compact(there)
+        part = parts().compact(there)
         _sweep(folder / "index")
     log.info(
         "%s: %d images, %.1f MB less. Next: fashionprobe index status --run %s",
@@ -260,11 +260,11 @@ def index_status(*, run: shared.Place, runs_root: str = "runs") -> IndexStatus:
     return found
 
 
-def library() -> "types.ModuleType":
+def parts() -> "types.ModuleType":
     """Import the index when it is needed: NumPy and pandas take a second."""
-    from fashionprobe.attributes import index
+    from fashionprobe.attributes import index_parts
 
-    return index
+    return index_parts
 
 
 def _is_current(folder: Path) -> bool:
@@ -277,7 +277,7 @@ def _is_current(folder: Path) -> bool:
 
 def _sweep(folder: Path) -> None:
     """Delete the files that no longer count, after the list of files: at no time does it name one that is gone."""
-    gone = library().replaced(folder)
+    gone = parts().replaced(folder)
     if gone:
         there = {path.name for path in folder.iterdir()} - {path.name for path in gone} - {MANIFEST}
         relist(folder, [name for name in there if not name.startswith(".")])
@@ -390,7 +390,7 @@ def _write(
     if kept:
         import pandas as pd
 
-        library().write_part(
+        parts().write_part(
             there.folder, there.next_number, list(there.groups.values()),
             {block: matrix[kept] for block, matrix in found.items()}, pd.DataFrame(merged).fillna(""),
             [small[place] for place in kept], removes=[there.locate(row) for row in sorted(gone)],

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashionprobe.attributes.index import Group, compact, create, open_index, remove, replaced, write_part
+from fashionprobe.attributes.index import Group, open_index
+from fashionprobe.attributes.index_parts import compact, create, remove, replaced, write_part
 from fashionprobe.attributes.normalization import fit
 from fashionprobe.errors import UserError
 

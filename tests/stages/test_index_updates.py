@@ -246,7 +246,7 @@ def test_two_writers_at_once_lose_nothing(root):
 
 SCRIPT = """
 import os, pathlib, signal, sys
-from fashionprobe.attributes import index
+from fashionprobe.attributes import index_parts
 from fashionprobe import artifacts, npy
 from fashionprobe.stages import index_add, index_compact, index_remove
 
@@ -255,7 +255,7 @@ def die(*args, **kwargs):
 
 place, runs_root, photo, name = sys.argv[1:]
 target, attribute = {
-    "rows": (npy.RowWriter, "append"), "note": (index, "write_text"), "list": (artifacts, "write_text"),
+    "rows": (npy.RowWriter, "append"), "note": (index_parts, "write_text"), "list": (artifacts, "write_text"),
     "sweep": (pathlib.Path, "unlink"),
 }[place]
 setattr(target, attribute, die)
